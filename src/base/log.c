@@ -1,0 +1,86 @@
+#include "base/log.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/json.h"
+
+enum { LOG_LINE_MAX = 8 * 1024 };
+
+static enum log_level least_level = LOG_INFO;
+static enum log_format line_format = LOG_LOGFMT;
+static const char *const level_names[] = { "debug", "info", "warn", "error" };
+
+void log_setup(enum log_level least, enum log_format format)
+{
+    least_level = least;
+    line_format = format;
+}
+
+static bool is_bare(const char *text)
+{
+    if (*text == '\0')
+        return false;
+    for (; *text; text++)
+        if ((unsigned char)*text <= ' ' || *text == '"' || *text == '=' || (unsigned char)*text >= 0x7f)
+            return false;
+    return true;
+}
+
+static void logfmt_field(struct buf *line, const struct log_field *field)
+{
+    buf_printf(line, " %s=", field->key);
+    if (field->text == NULL)
+        buf_printf(line, "%lld", (long long)field->number);
+    else if (is_bare(field->text))
+        buf_puts(line, field->text);
+    else {
+        /* json_string would see a value before it and put a comma. */
+        struct buf value;
+        buf_init(&value, LOG_LINE_MAX);
+        json_string(&value, field->text);
+        buf_puts(line, buf_text(&value));
+        buf_deinit(&value);
+    }
+}
+
+static void json_field(struct buf *line, const struct log_field *field)
+{
+    if (field->text == NULL)
+        json_field_int(line, field->key, field->number);
+    else
+        json_field_string(line, field->key, field->text);
+}
+
+void log_write(enum log_level level, const char *event, const struct log_field *fields)
+{
+    char now[CLOCK_ISO_SIZE];
+    struct buf line;
+
+    if (level < least_level)
+        return;
+    clock_iso8601(clock_wall_ms(), now);
+    buf_init(&line, LOG_LINE_MAX);
+    if (line_format == LOG_JSON) {
+        json_open(&line, '{');
+        json_field_string(&line, "time", now);
+        json_field_string(&line, "level", level_names[level]);
+        json_field_string(&line, "event", event);
+        for (; fields->key; fields++)
+            json_field(&line, fields);
+        json_close(&line, '}');
+    } else {
+        buf_printf(&line, "time=%s level=%s event=%s", now, level_names[level], event);
+        for (; fields->key; fields++)
+            logfmt_field(&line, fields);
+    }
+    line.failed = false;
+    buf_putc(&line, '\n');
+    /* A log that cannot be written has nowhere to complain. */
+    ssize_t ignored = write(STDERR_FILENO, line.data, line.len);
+    (void)ignored;
+    buf_deinit(&line);
+}

@@ -1,0 +1,41 @@
+/* Every limit that a stranger can meet, on one screen. Bytes unless the name
+ * says otherwise. Those an operator may change are defaults of `serve`. */
+#ifndef CORE_LIMITS_H
+#define CORE_LIMITS_H
+
+enum {
+    /* Jobs */
+    JOB_ID_MAX = 128,
+    JOB_TEXT_MAX = 4096,         /* stage, message, error, paths */
+    JOB_JSON_MAX = 16 * 1024,    /* metadata, result, video info: each */
+    JOB_JSON_DEPTH_MAX = 32,
+    LEDGER_FINISHED_MAX = 10000, /* finished jobs kept in memory; the rest is in the store */
+    LEDGER_JOBS_MAX = 200000,    /* unfinished ones */
+
+    /* HTTP */
+    HTTP_HEAD_MAX = 16 * 1024,   /* request line and headers */
+    HTTP_HEADERS_MAX = 64,       /* fields */
+    HTTP_TARGET_MAX = 8 * 1024,
+    HTTP_BODY_MAX = 64 * 1024,   /* of a JSON request */
+    HTTP_HEAD_TIMEOUT_MS = 15 * 1000,
+    HTTP_BODY_TIMEOUT_MS = 60 * 1000, /* without a byte */
+    HTTP_IDLE_TIMEOUT_MS = 75 * 1000, /* between requests */
+    HTTP_WRITE_TIMEOUT_MS = 60 * 1000, /* a reader that takes nothing */
+
+    /* WebSocket */
+    WS_MESSAGE_MAX = 64 * 1024,
+    WS_PING_AFTER_MS = 25 * 1000,   /* silence towards the client */
+    WS_DEAD_AFTER_MS = 75 * 1000,   /* silence from it, though pinged */
+    WS_CLOSE_TIMEOUT_MS = 5 * 1000, /* for the answer to our Close */
+
+    /* Sessions */
+    SESSION_SUBSCRIPTIONS_MAX = 1000,
+    SESSION_REPLIES_MAX = 16,    /* control replies waiting; more: 1008 */
+    HUB_FRESH_MAX = 256,         /* updates of one job kept within one tick */
+
+    /* Uploads */
+    CHUNKS_MAX = 10000,          /* chunks of one upload */
+    FILE_NAME_MAX = 255,
+};
+
+#endif

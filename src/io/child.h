@@ -1,0 +1,45 @@
+/* A child process on a loop, in a group and a sandbox of its own: started by
+ * way of `reelay sandbox`, which gives up everything the program does not need
+ * before it executes it. Its lines come out, its end is told exactly once. One
+ * loop thread: the one that starts it. */
+#ifndef IO_CHILD_H
+#define IO_CHILD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/buf.h"
+
+struct child;
+
+struct child_limits {
+    uint64_t memory_max;  /* RLIMIT_AS, bytes; 0: no limit */
+    uint64_t file_max;    /* RLIMIT_FSIZE, bytes */
+    uint32_t cpu_max_s;   /* RLIMIT_CPU */
+    uint32_t files_max;   /* RLIMIT_NOFILE */
+    const char *read_path;  /* the one input it may read, beside the system's libraries; or NULL */
+    const char *write_path; /* the one folder it may write in; or NULL */
+};
+
+struct child_events {
+    /* A line of its standard output, without the newline; a longer one than
+     * 64 KiB comes in pieces. */
+    void (*line)(void *context, const char *text, size_t len);
+    /* It has ended and its pipes are empty. `status` is its exit status, or
+     * -signal. `complaint` is the last of its standard error (at most 8 KiB).
+     * The child is freed behind this call. Never runs within child_start. */
+    void (*end)(void *context, int status, const char *complaint);
+};
+
+/* argv[0] is looked up in PATH. Borrows `events`; copies the rest. */
+int child_start(uv_loop_t *loop, const char *const *argv, const struct child_limits *limits,
+                const struct child_events *events, void *context, struct child **out);
+
+/* SIGTERM to the group, SIGKILL after `grace_ms`; `end` comes as always. */
+void child_stop(struct child *c, uint32_t grace_ms);
+
+int child_pid(const struct child *c);
+
+#endif

@@ -1,0 +1,103 @@
+/* One HTTP request and its answer, on one I/O thread. The handler is called
+ * when the head is there; it then asks for the body, answers, or upgrades. It
+ * must do one of the three in the end, and may do it later: the exchange stays
+ * valid until it is answered, also when the client has gone (the answer then
+ * goes nowhere). Expect: 100-continue is answered when the body is asked for.
+ *
+ * All functions: only on the exchange's own thread. */
+#ifndef IO_EXCHANGE_H
+#define IO_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/msg.h"
+#include "base/str.h"
+#include "core/session.h"
+#include "proto/deflate.h"
+#include "proto/http.h"
+#include "proto/ws.h"
+
+struct exchange;
+struct io_thread;
+
+typedef void (*exchange_handler)(void *context, struct exchange *x);
+
+const struct http_request *exchange_request(const struct exchange *x); /* until answered */
+struct io_thread *exchange_thread(const struct exchange *x);
+bool exchange_is_gone(const struct exchange *x); /* nobody will read the answer */
+void exchange_peer(const struct exchange *x, char out[64]); /* "127.0.0.1" */
+bool exchange_is_loopback(const struct exchange *x);
+
+/* A place for the handler's own state; `release` runs once, when the exchange
+ * ends. */
+void exchange_attach(struct exchange *x, void *state, void (*release)(void *state));
+void *exchange_state(const struct exchange *x);
+
+/* The whole body in memory, at most `max` bytes (else 413 is answered and
+ * `done` never runs). `body` is valid until the exchange is answered. */
+void exchange_read(struct exchange *x, size_t max, void (*done)(struct exchange *x, struct str body));
+
+/* The body as it comes. Each event returns nothing; to refuse in the middle,
+ * answer: the rest is then not read and the connection closed behind it. */
+struct body_events {
+    void (*data)(struct exchange *x, const char *bytes, size_t len);
+    void (*end)(struct exchange *x);  /* complete */
+    void (*gone)(struct exchange *x); /* the client left before the end; answer anyway, to release */
+};
+void exchange_stream(struct exchange *x, const struct body_events *events);
+void exchange_pause(struct exchange *x);  /* no data event until resumed */
+void exchange_resume(struct exchange *x);
+
+/* Adds a field to the answer; name and value are copied. A value with CR, LF or
+ * NUL is our bug. */
+void exchange_header(struct exchange *x, const char *name, const char *value);
+
+/* Answers. `body` may be NULL; takes the reference. For HEAD the length is sent
+ * and the body is not. Content-Length, Date, Connection are added. */
+void exchange_reply(struct exchange *x, int status, const char *content_type, struct msg *body);
+
+/* Answers with bytes [first, first + length) of a file by sendfile(2), off the
+ * loop's thread; takes the descriptor. The head as with exchange_reply. */
+void exchange_reply_file(struct exchange *x, int status, const char *content_type, int fd,
+                         uint64_t first, uint64_t length);
+
+/* A WebSocket. */
+struct ws_link;
+
+struct ws_link_events {
+    void (*message)(void *context, enum ws_opcode type, struct str message);
+    void (*drain)(void *context); /* the sink takes bytes again */
+    /* The connection has ended, for whatever reason; the link is freed behind
+     * this call. Comes exactly once, never within ws_link_open. */
+    void (*gone)(void *context);
+};
+
+struct ws_answer {
+    const char *accept;                   /* from ws_handshake */
+    const char *protocol;                 /* Sec-WebSocket-Protocol, or NULL */
+    const struct deflate_params *deflate; /* negotiated, or NULL */
+};
+
+/* Answers 101 and turns the connection into a WebSocket; the exchange is over.
+ * Everything HTTP needed is released. Borrows `events`. */
+struct ws_link *ws_link_open(struct exchange *x, const struct ws_answer *answer,
+                             const struct ws_link_events *events, void *context);
+
+/* For session_open. Its send never allocates and never copies while the socket
+ * takes everything. */
+struct sink *ws_link_sink(struct ws_link *l);
+enum framing ws_link_framing(const struct ws_link *l);
+
+/* Sends raw frames that are not a session's (an echo server's). Copies what
+ * the socket does not take; false, and the link is closed with 1008, when more
+ * than `max` bytes are waiting. */
+bool ws_link_write(struct ws_link *l, const void *bytes, size_t len, size_t max);
+
+/* Sends Close and waits WS_CLOSE_TIMEOUT_MS for the peer's; then `gone`. */
+void ws_link_close(struct ws_link *l, uint16_t code, const char *reason);
+
+struct io_thread *ws_link_thread(const struct ws_link *l);
+
+#endif

@@ -1,0 +1,96 @@
+/* HTTP/1.1 requests (RFC 9112) without I/O: bytes in, events out. llhttp
+ * parses; a strict filter before it refuses what servers are known to disagree
+ * about (bare CR or LF, also in chunk lines; obs-fold; space before a colon;
+ * two Hosts or none; Content-Length beside Transfer-Encoding; any
+ * Transfer-Encoding but "chunked"; unusual field names; bad targets), because
+ * a disagreement with a proxy in front is how requests are smuggled.
+ *
+ * One parser serves the requests of one connection, one after the other. It
+ * stops behind each request, so that pipelined ones are answered in order. */
+#ifndef PROTO_HTTP_H
+#define PROTO_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+
+enum http_method {
+    HTTP_GET = 1 << 0,
+    HTTP_HEAD = 1 << 1,
+    HTTP_POST = 1 << 2,
+    HTTP_PUT = 1 << 3,
+    HTTP_PATCH = 1 << 4,
+    HTTP_DELETE = 1 << 5,
+    HTTP_OPTIONS = 1 << 6,
+};
+
+struct http_header {
+    struct str name, value; /* value trimmed */
+};
+
+/* Borrowed by callbacks: points into the parser, valid until the request's end. */
+struct http_request {
+    enum http_method method;
+    struct str target;  /* as sent */
+    struct str path;    /* before "?", still percent-encoded; of an absolute target: its path */
+    struct str query;   /* behind "?", or empty */
+    struct str host;    /* Host's value */
+    const struct http_header *headers;
+    unsigned header_count;
+    int64_t content_length; /* -1: none given */
+    bool is_chunked;
+    bool keeps_alive;       /* HTTP/1.1 without "close", HTTP/1.0 with "keep-alive" */
+    bool expects_continue;  /* Expect: 100-continue */
+    bool wants_upgrade;     /* Connection: upgrade */
+    bool is_http10;
+};
+
+struct http_limits {
+    size_t head_max;     /* bytes of request line and headers */
+    unsigned header_max; /* fields */
+    size_t target_max;
+};
+
+struct http_events {
+    /* The head is there. Return 0 to go on, an HTTP status to refuse (the
+     * body is not read, the connection will be closed behind the answer). */
+    int (*head)(void *context, const struct http_request *request);
+    /* A piece of the body, de-chunked. Return as above. */
+    int (*body)(void *context, const char *bytes, size_t len);
+    /* The request is complete. */
+    void (*complete)(void *context);
+};
+
+struct http_parser;
+
+/* Borrows both tables, which outlive it. */
+struct http_parser *http_parser_new(const struct http_limits *limits,
+                                    const struct http_events *events, void *context);
+void http_parser_free(struct http_parser *p);
+
+/* Takes bytes up to the end of one request at the most and says in `used` how
+ * many; call again with the rest for the next request. With wants_upgrade it
+ * also stops behind the head if `head` returned 0 and the request has no body.
+ * 0, or the status to answer before closing: 400, 413, 414, 417, 431, 501,
+ * 505, or what a callback returned. After a status, never call again. */
+int http_parser_feed(struct http_parser *p, const char *bytes, size_t len, size_t *used);
+
+/* Nothing of a request has arrived yet: the connection may be closed silently. */
+bool http_parser_is_idle(const struct http_parser *p);
+
+/* The head is complete, the body may not be. */
+bool http_parser_has_head(const struct http_parser *p);
+
+/* The first header of that name, or a str with at NULL. Case-insensitive. */
+struct str http_header(const struct http_request *request, const char *name);
+
+/* Whether a comma-separated header (all its lines) has that token. */
+bool http_header_has(const struct http_request *request, const char *name, const char *token);
+
+const char *http_status_text(int status); /* "Not Found" */
+const char *http_method_name(enum http_method method);
+
+#endif

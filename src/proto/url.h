@@ -1,0 +1,23 @@
+/* Pieces of URLs (RFC 3986): percent-coding and query strings. Pure. */
+#ifndef PROTO_URL_H
+#define PROTO_URL_H
+
+#include "base/buf.h"
+#include "base/str.h"
+
+/* Decodes %XX (and '+' as a space if `is_query`) onto `out`. FAIL_SYNTAX for a
+ * broken escape, an encoded or plain NUL, or a result that is not UTF-8;
+ * FAIL_LIMIT when `out` is full. */
+int url_decode(struct str text, bool is_query, struct buf *out);
+
+/* Encodes everything but unreserved characters; keeps '/' if `keep_slash`. */
+void url_encode(struct str text, bool keep_slash, struct buf *out);
+
+/* The first value of a parameter, decoded. FAIL_MISSING, or as url_decode. */
+int url_query_get(struct str query, const char *name, struct buf *out);
+
+/* Removes dot segments and doubled slashes, refuses what leads above the root
+ * (FAIL_DENIED). `path` is decoded already and begins with '/'. */
+int url_normalize_path(struct str path, struct buf *out);
+
+#endif

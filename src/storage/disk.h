@@ -1,0 +1,89 @@
+/* Objects under the data directory: uploaded chunks, and the finished HLS
+ * trees. Whatever has its final name is whole: it was written under another
+ * name, synced and renamed. Calls that touch the disk block; use them on a
+ * worker thread. Any thread.
+ *
+ *   DATA/uploads/VIDEO/000005            a chunk, whole
+ *   DATA/uploads/VIDEO/000005.RANDOM.tmp one being received
+ *   DATA/work/VIDEO/...                  scratch of the pipeline
+ *   DATA/media/videos/hls/...            published; the key is the path below media/
+ */
+#ifndef STORAGE_DISK_H
+#define STORAGE_DISK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+
+struct disk;
+
+/* Makes the folders and takes an exclusive lock on the directory, so that two
+ * servers never share one (FAIL_EXISTS). `min_free` bytes stay unpromised. */
+int disk_open(const char *root, uint64_t min_free, struct disk **out, struct buf *why);
+void disk_close(struct disk *d);
+
+const char *disk_root(const struct disk *d);
+
+/* Promises `bytes` of free space, or FAIL_FULL: what the file system has free,
+ * less what is promised to others, less min_free. Given back with
+ * disk_unreserve when it is used or no longer needed. Blocks only for statvfs. */
+int disk_reserve(struct disk *d, uint64_t bytes);
+void disk_unreserve(struct disk *d, uint64_t bytes);
+
+/* One chunk being received. */
+struct chunk_write {
+    int fd;
+    uint64_t size;    /* bytes so far */
+    char tmp[64];     /* name below the video's folder */
+    char video[160];
+    uint32_t index;
+};
+int disk_chunk_begin(struct disk *d, const char *video, uint32_t index, struct chunk_write *w);
+int disk_chunk_write(struct chunk_write *w, const void *bytes, size_t len);
+/* Syncs and gives it its name, replacing an earlier one of that index: from
+ * here on it survives a power cut. The writer is spent, also on failure. */
+int disk_chunk_commit(struct disk *d, struct chunk_write *w);
+void disk_chunk_abort(struct disk *d, struct chunk_write *w);
+
+/* What is there. `sizes[i]` is chunk i's size or -1, for i below `count`;
+ * `beyond` how many have a higher index. FAIL_MISSING: no chunk ever came. */
+int disk_chunks(struct disk *d, const char *video, int64_t *sizes, uint32_t count,
+                uint32_t *beyond);
+/* Opens one for reading; *size its bytes. FAIL_MISSING. */
+int disk_chunk_open(struct disk *d, const char *video, uint32_t index, int *fd, uint64_t *size);
+/* Removes all chunks and the folder; fine when there are none. */
+int disk_chunks_remove(struct disk *d, const char *video);
+/* Newest activity (chunk arrival) in wall ms, or FAIL_MISSING. */
+int disk_chunks_touched(struct disk *d, const char *video, int64_t *when_ms);
+/* Removes what a crash left: .tmp files in uploads. */
+int disk_clean(struct disk *d);
+
+/* The pipeline's scratch folder of a job, made if need be; its path onto `out`. */
+int disk_scratch(struct disk *d, const char *job, struct buf *out);
+int disk_scratch_remove(struct disk *d, const char *job);
+
+/* Moves a finished tree to `key` ("videos/hls/..."): everything synced, then
+ * every file renamed, and `last` (a name directly in the tree) as the very last
+ * one. Files that a broken off earlier call moved already are fine: the call
+ * can be repeated until it succeeds. `bytes` gets the tree's size. */
+int disk_publish(struct disk *d, const char *tree, const char *key, const char *last,
+                 uint64_t *bytes);
+int disk_unpublish(struct disk *d, const char *key);
+
+/* A published object for reading. The path is a key, normalised already; it
+ * never leads out of media/ and never through a symbolic link. FAIL_MISSING. */
+struct object {
+    int fd;
+    uint64_t size;
+    int64_t modified_s;
+    char etag[48]; /* quoted, strong */
+};
+int disk_object_open(struct disk *d, const char *key, struct object *out);
+
+/* Free bytes that could still be promised. */
+uint64_t disk_available(struct disk *d);
+
+#endif
