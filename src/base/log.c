@@ -25,7 +25,8 @@ static bool is_bare(const char *text)
     if (*text == '\0')
         return false;
     for (; *text; text++)
-        if ((unsigned char)*text <= ' ' || *text == '"' || *text == '=' || (unsigned char)*text >= 0x7f)
+        if ((unsigned char)*text <= ' ' || *text == '"' || *text == '=' ||
+            (unsigned char)*text >= 0x7f)
             return false;
     return true;
 }
