@@ -13,11 +13,11 @@
 #include "base/str.h"
 
 struct buf {
-    char *data;   /* NULL until the first append */
-    size_t len;   /* bytes in use */
-    size_t cap;   /* bytes allocated */
-    size_t max;   /* never holds more than this */
-    bool failed;  /* something did not fit: the content is incomplete */
+    char *data;  /* NULL until the first append */
+    size_t len;  /* bytes in use */
+    size_t cap;  /* bytes allocated */
+    size_t max;  /* never holds more than this */
+    bool failed; /* something did not fit: the content is incomplete */
 };
 
 /* `max` in bytes. No allocation happens before the first append. */
@@ -31,8 +31,7 @@ void buf_reset(struct buf *b);
 bool buf_append(struct buf *b, const void *bytes, size_t len);
 bool buf_puts(struct buf *b, const char *text);
 bool buf_putc(struct buf *b, char c);
-bool buf_printf(struct buf *b, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+bool buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool buf_vprintf(struct buf *b, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
 

@@ -15,13 +15,16 @@ struct unit {
 };
 
 static const struct unit size_units[] = {
-    { "", 1 },           { "B", 1 },           { "K", 1u << 10 },   { "KiB", 1u << 10 },
-    { "M", 1u << 20 },   { "MiB", 1u << 20 },  { "G", 1u << 30 },   { "GiB", 1u << 30 },
-    { "T", 1ull << 40 }, { "TiB", 1ull << 40 }, { NULL, 0 },
+    { "", 1 },           { "B", 1 },
+    { "K", 1u << 10 },   { "KiB", 1u << 10 },
+    { "M", 1u << 20 },   { "MiB", 1u << 20 },
+    { "G", 1u << 30 },   { "GiB", 1u << 30 },
+    { "T", 1ull << 40 }, { "TiB", 1ull << 40 },
+    { NULL, 0 },
 };
 
 static const struct unit duration_units[] = {
-    { "", 1000 },     { "ms", 1 },          { "s", 1000 },   { "m", 60 * 1000 },
+    { "", 1000 },     { "ms", 1 },           { "s", 1000 }, { "m", 60 * 1000 },
     { "h", 3600000 }, { "d", 24 * 3600000 }, { NULL, 0 },
 };
 
@@ -57,9 +60,10 @@ static int read_number(const struct option *option, const char *text, uint64_t *
     if (unit->suffix == NULL ||
         str_parse_u64((struct str){ text, digits }, UINT64_MAX / unit->factor, &number) != OK)
         return refuse(why, option, text,
-                      option->type == OPTION_SIZE       ? "a size such as 512K, 64MiB or 2G"
-                      : option->type == OPTION_DURATION ? "a time such as 500ms, 30s, 10m, 24h or 7d"
-                                                        : "a whole number");
+                      option->type == OPTION_SIZE ? "a size such as 512K, 64MiB or 2G"
+                      : option->type == OPTION_DURATION
+                          ? "a time such as 500ms, 30s, 10m, 24h or 7d"
+                          : "a whole number");
     number *= unit->factor;
     if (number < option->min || (option->max != 0 && number > option->max)) {
         buf_printf(why, "--%s: %s is out of range, which is %llu to %llu%s", option->name, text,

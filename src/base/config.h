@@ -29,7 +29,7 @@ struct option_list {
 };
 
 struct option {
-    const char *name;     /* without dashes; NULL ends a table */
+    const char *name; /* without dashes; NULL ends a table */
     enum option_type type;
     size_t offset;        /* of the field in the command's struct */
     const char *fallback; /* as it would be typed; NULL: zero */
@@ -41,10 +41,10 @@ struct option {
 };
 
 struct config {
-    void *into;           /* the command's struct */
-    char **rest;          /* what is not an option, in order; borrowed from argv */
+    void *into;  /* the command's struct */
+    char **rest; /* what is not an option, in order; borrowed from argv */
     size_t rest_count;
-    bool wants_help;      /* --help or -h was given */
+    bool wants_help; /* --help or -h was given */
 };
 
 /* Fills `config->into` from argv (argv[0] is skipped) and the environment. The

@@ -12,7 +12,7 @@ void encode_hex(const void *bytes, size_t len, char *out);
 int decode_hex(const char *text, size_t text_len, void *out, size_t len);
 
 /* RFC 4648, section 5, no padding; `out` takes ENCODE_BASE64URL_SIZE(len). */
-#define ENCODE_BASE64URL_SIZE(len) (((len) * 4 + 2) / 3 + 1)
+#define ENCODE_BASE64URL_SIZE(len) (((len)*4 + 2) / 3 + 1)
 void encode_base64url(const void *bytes, size_t len, char *out);
 
 /* `out` takes text_len * 3 / 4 bytes; strict: no padding, no spare bits;

@@ -6,7 +6,7 @@ const char *fail_name(int code)
 {
     switch (code) {
     case OK: return "OK";
-#define X(number, name, text)                                                  \
+#define X(number, name, text)                                                                      \
     case FAIL_##name: return #name;
         FAIL_MAP(X)
 #undef X
@@ -18,7 +18,7 @@ const char *fail_text(int code)
 {
     switch (code) {
     case OK: return "no error";
-#define X(number, name, text)                                                  \
+#define X(number, name, text)                                                                      \
     case FAIL_##name: return text;
         FAIL_MAP(X)
 #undef X

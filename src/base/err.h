@@ -4,19 +4,19 @@
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 
-#define FAIL_MAP(X)                                                            \
-    X(1, NOMEM, "out of memory")                                               \
-    X(2, IO, "input or output failed")                                         \
-    X(3, LIMIT, "over a limit")                                                \
-    X(4, SYNTAX, "malformed")                                                  \
-    X(5, DENIED, "not allowed")                                                \
-    X(6, MISSING, "not found")                                                 \
-    X(7, STATE, "not possible in this state")                                  \
-    X(8, TIMEOUT, "took too long")                                             \
-    X(9, CANCELLED, "cancelled")                                               \
-    X(10, EXISTS, "already there")                                             \
-    X(11, FULL, "no space left")                                               \
-    X(12, CLOSED, "the other side is gone")                                    \
+#define FAIL_MAP(X)                                                                                \
+    X(1, NOMEM, "out of memory")                                                                   \
+    X(2, IO, "input or output failed")                                                             \
+    X(3, LIMIT, "over a limit")                                                                    \
+    X(4, SYNTAX, "malformed")                                                                      \
+    X(5, DENIED, "not allowed")                                                                    \
+    X(6, MISSING, "not found")                                                                     \
+    X(7, STATE, "not possible in this state")                                                      \
+    X(8, TIMEOUT, "took too long")                                                                 \
+    X(9, CANCELLED, "cancelled")                                                                   \
+    X(10, EXISTS, "already there")                                                                 \
+    X(11, FULL, "no space left")                                                                   \
+    X(12, CLOSED, "the other side is gone")                                                        \
     X(13, UNSUPPORTED, "not supported")
 
 enum {

@@ -11,7 +11,7 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 enum log_format { LOG_LOGFMT, LOG_JSON };
 
 struct log_field {
-    const char *key; /* NULL ends a list */
+    const char *key;  /* NULL ends a list */
     const char *text; /* NULL: `number` is the value */
     int64_t number;
 };
@@ -24,11 +24,11 @@ void log_setup(enum log_level least, enum log_format format);
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields);
 
-#define LOG_AT(level, event, ...)                                              \
-    log_write(level, event, (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ) { .key = NULL } })
+#define LOG_AT(level, event, ...)                                                                  \
+    log_write(level, event, (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ){ .key = NULL } })
 #define log_debug(event, ...) LOG_AT(LOG_DEBUG, event, __VA_ARGS__)
-#define log_info(event, ...) LOG_AT(LOG_INFO, event, __VA_ARGS__)
-#define log_warn(event, ...) LOG_AT(LOG_WARN, event, __VA_ARGS__)
+#define log_info(event, ...)  LOG_AT(LOG_INFO, event, __VA_ARGS__)
+#define log_warn(event, ...)  LOG_AT(LOG_WARN, event, __VA_ARGS__)
 #define log_error(event, ...) LOG_AT(LOG_ERROR, event, __VA_ARGS__)
 
 #endif

@@ -15,7 +15,8 @@
 #include "base/str.h"
 #include "core/update.h"
 
-/* Messages being written: bytes one after the other, and where each ends. */
+/* Messages being written: one after the other, a newline behind each, and where
+ * each ends. */
 enum { WORDS_MESSAGES_MAX = 4 };
 
 struct words {
@@ -45,7 +46,6 @@ struct dialect {
     const char *name;
     unsigned index;        /* place in the rendering cache; unique, below DIALECTS_MAX */
     bool hears_all;        /* subscribes to every job its viewer may see */
-    bool shows_queued;     /* a job that waits is worth a message */
     uint32_t keepalive_ms; /* silence after which `keepalive` speaks; 0: never */
 
     /* The first message after the handshake. `job` is the one in the path, or

@@ -13,7 +13,7 @@ enum framing {
     FRAMINGS
 };
 
-_Static_assert(DIALECTS_MAX * FRAMINGS <= UPDATE_FRAMES_MAX, "the rendering cache is too small");
+_Static_assert(DIALECTS_MAX *FRAMINGS <= UPDATE_FRAMES_MAX, "the rendering cache is too small");
 
 /* The update's messages, framed; NULL when the dialect has nothing to say about
  * it. Borrowed: lives as long as the update. Any thread: two that race render

@@ -26,8 +26,8 @@ enum job_kind {
     JOB_KINDS
 };
 
-const char *job_state_name(enum job_state state); /* "queued", ... */
-const char *job_kind_name(enum job_kind kind);    /* "external", ... */
+const char *job_state_name(enum job_state state);          /* "queued", ... */
+const char *job_kind_name(enum job_kind kind);             /* "external", ... */
 int job_state_parse(struct str name, enum job_state *out); /* FAIL_SYNTAX */
 int job_kind_parse(struct str name, enum job_kind *out);   /* FAIL_SYNTAX */
 

@@ -6,20 +6,20 @@
 enum {
     /* Jobs */
     JOB_ID_MAX = 128,
-    JOB_TEXT_MAX = 4096,         /* stage, message, error, paths */
-    JOB_JSON_MAX = 16 * 1024,    /* metadata, result, video info: each */
+    JOB_TEXT_MAX = 4096,      /* stage, message, error, paths */
+    JOB_JSON_MAX = 16 * 1024, /* metadata, result, video info: each */
     JOB_JSON_DEPTH_MAX = 32,
     LEDGER_FINISHED_MAX = 10000, /* finished jobs kept in memory; the rest is in the store */
     LEDGER_JOBS_MAX = 200000,    /* unfinished ones */
 
     /* HTTP */
-    HTTP_HEAD_MAX = 16 * 1024,   /* request line and headers */
-    HTTP_HEADERS_MAX = 64,       /* fields */
+    HTTP_HEAD_MAX = 16 * 1024, /* request line and headers */
+    HTTP_HEADERS_MAX = 64,     /* fields */
     HTTP_TARGET_MAX = 8 * 1024,
-    HTTP_BODY_MAX = 64 * 1024,   /* of a JSON request */
+    HTTP_BODY_MAX = 64 * 1024, /* of a JSON request */
     HTTP_HEAD_TIMEOUT_MS = 15 * 1000,
-    HTTP_BODY_TIMEOUT_MS = 60 * 1000, /* without a byte */
-    HTTP_IDLE_TIMEOUT_MS = 75 * 1000, /* between requests */
+    HTTP_BODY_TIMEOUT_MS = 60 * 1000,  /* without a byte */
+    HTTP_IDLE_TIMEOUT_MS = 75 * 1000,  /* between requests */
     HTTP_WRITE_TIMEOUT_MS = 60 * 1000, /* a reader that takes nothing */
 
     /* WebSocket */
@@ -30,11 +30,11 @@ enum {
 
     /* Sessions */
     SESSION_SUBSCRIPTIONS_MAX = 1000,
-    SESSION_REPLIES_MAX = 16,    /* control replies waiting; more: 1008 */
-    HUB_FRESH_MAX = 256,         /* updates of one job kept within one tick */
+    SESSION_REPLIES_MAX = 16, /* control replies waiting; more: 1008 */
+    HUB_FRESH_MAX = 256,      /* updates of one job kept within one tick */
 
     /* Uploads */
-    CHUNKS_MAX = 10000,          /* chunks of one upload */
+    CHUNKS_MAX = 10000, /* chunks of one upload */
     FILE_NAME_MAX = 255,
 };
 

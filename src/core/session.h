@@ -36,25 +36,28 @@ struct sink_ops {
     void (*close)(struct sink *sink, uint16_t code, const char *reason);
 };
 
-struct subscription; /* hub.c's */
+struct subscription; /* core/topic.h */
 
 struct session {
     struct hub *hub;
     const struct dialect *dialect;
-    struct sink *sink;         /* borrowed */
-    struct viewer *viewer;     /* one reference */
+    struct sink *sink;     /* borrowed */
+    struct viewer *viewer; /* one reference */
     struct subscription *subscriptions;
-    struct msg **replies;      /* waiting, or NULL */
-    struct session *prev, *next;             /* in the hub, all sessions */
-    struct session *all_prev, *all_next;     /* in the hub, those that hear all */
+    struct msg **replies;                /* room for SESSION_REPLIES_MAX, or NULL: none waits */
+    struct session *prev, *next;         /* in the hub: all sessions */
+    struct session *all_prev, *all_next; /* in the hub: those that hear all */
     struct session *next_dirty;
-    struct subscription *dirty_subscriptions;
-    uint64_t all_seen;         /* hears_all: the hub's publish count it has been sent */
-    uint64_t spoke_ms;         /* monotonic: when it was last sent something */
+    uint64_t all_seen;   /* hears_all: how far in the hub's count it has been sent */
+    uint64_t all_joined; /* ... and where that stood when it joined */
+    uint64_t spoke_ms;   /* monotonic: when it was last sent something */
     uint16_t subscription_count;
     uint8_t reply_count;
-    uint8_t framing;           /* enum framing */
-    bool is_dirty, is_blocked, is_behind, is_closed;
+    uint8_t framing; /* enum framing */
+    bool is_dirty;   /* is in the hub's list of those to be flushed */
+    bool is_blocked; /* the sink takes nothing at the moment */
+    bool is_behind;  /* something was not sent: the present is due, not each step */
+    bool is_closed;  /* nothing more is sent */
 };
 
 /* Joins the hub. Borrows `sink`, shares `viewer`. Nothing is said yet. */

@@ -41,15 +41,15 @@ struct update {
     enum job_state state;
     enum job_kind kind;
     uint64_t seq;
-    int64_t created_ms;    /* wall clock */
-    int64_t time_ms;       /* of this update, wall clock */
-    double fraction;       /* of the job, 0.0-1.0, or UNKNOWN_FRACTION */
-    double stage_fraction; /* of the stage, 0.0-1.0, or UNKNOWN_FRACTION */
-    double speed;          /* media seconds per second, or -1 */
-    int64_t eta_ms;        /* to the end of the stage, or -1 */
-    int64_t bytes_done;    /* or -1 */
-    int64_t bytes_total;   /* or -1 */
-    int64_t file_size;     /* of the result, or -1 */
+    int64_t created_ms;             /* wall clock */
+    int64_t time_ms;                /* of this update, wall clock */
+    double fraction;                /* of the job, 0.0-1.0, or UNKNOWN_FRACTION */
+    double stage_fraction;          /* of the stage, 0.0-1.0, or UNKNOWN_FRACTION */
+    double speed;                   /* media seconds per second, or -1 */
+    int64_t eta_ms;                 /* to the end of the stage, or -1 */
+    int64_t bytes_done;             /* or -1 */
+    int64_t bytes_total;            /* or -1 */
+    int64_t file_size;              /* of the result, or -1 */
     const char *text[UPDATE_TEXTS]; /* NULL: not known; point into this block */
     _Atomic(struct msg *) frames[UPDATE_FRAMES_MAX];
 };
@@ -57,15 +57,15 @@ struct update {
 /* What somebody says about a job; what is KEEP or NULL stays as it is. */
 enum { CHANGE_KEEP_STATE = -1 };
 #define CHANGE_KEEP_NUMBER INT64_MIN
-#define CHANGE_KEEP_REAL (-2.0)
+#define CHANGE_KEEP_REAL   (-2.0)
 
 struct change {
-    int state;             /* enum job_state or CHANGE_KEEP_STATE */
-    int kind;              /* for a new job; else ignored */
-    bool is_retry;         /* failed -> queued, progress begins anew */
-    double fraction, stage_fraction, speed; /* CHANGE_KEEP_REAL: as it was */
+    int state;                                          /* enum job_state or CHANGE_KEEP_STATE */
+    int kind;                                           /* for a new job; else ignored */
+    bool is_retry;                                      /* failed -> queued, progress begins anew */
+    double fraction, stage_fraction, speed;             /* CHANGE_KEEP_REAL: as it was */
     int64_t eta_ms, bytes_done, bytes_total, file_size; /* CHANGE_KEEP_NUMBER */
-    const char *text[UPDATE_TEXTS]; /* NULL keeps, "" clears; borrowed */
+    const char *text[UPDATE_TEXTS];                     /* NULL keeps, "" clears; borrowed */
 };
 
 /* Everything KEEP. */
@@ -80,7 +80,11 @@ void change_init(struct change *c);
 int update_derive(const struct update *from, const struct change *c, uint64_t seq, int64_t now_ms,
                   struct update **out);
 
-/* The same state under another number: for a state read back from a store. */
+/* A state read back from a store, as it was: nothing is checked or clamped. In
+ * `fields` everything is set. */
+struct update *update_restore(const struct change *fields, uint64_t seq, int64_t created_ms,
+                              int64_t time_ms);
+
 struct update *update_ref(struct update *u);
 void update_unref(struct update **u);
 

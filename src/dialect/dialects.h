@@ -1,0 +1,30 @@
+/* The doors' dialects, one file each. Beside what core/dialect.h asks for,
+ * pieces of them that an HTTP handler says too. */
+#ifndef DIALECT_DIALECTS_H
+#define DIALECT_DIALECTS_H
+
+#include "core/dialect.h"
+
+extern const struct dialect dialect_stream;    /* document 000 */
+extern const struct dialect dialect_download;  /* document 002 */
+extern const struct dialect dialect_jobs;      /* document 003 */
+extern const struct dialect dialect_broadcast; /* document 004 */
+
+/* Places in the rendering cache. */
+enum dialect_index { DIALECT_STREAM, DIALECT_DOWNLOAD, DIALECT_JOBS, DIALECT_BROADCAST };
+
+/* The `data` object of document 002: also the answer of GET /api/status/{id}. */
+void download_data(const struct update *u, struct buf *out);
+
+/* "queued", "processing", "completed" or "failed": to the documents a cancelled
+ * job is a failed one. */
+const char *dialect_status(enum job_state state);
+
+/* What went wrong, never empty. */
+const char *dialect_error(const struct update *u);
+
+/* A finished job's metadata, or what the pipelines know beyond the documents'
+ * fields: stage_progress, speed, eta_seconds. Nothing if there is none. */
+void dialect_metadata(const struct update *u, struct buf *out);
+
+#endif
