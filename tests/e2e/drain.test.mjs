@@ -92,6 +92,7 @@ test('a client that does not answer the Close does not hold up the end', async (
 test('two servers never share a data directory', async (t) => {
   const server = await Server.during(t);
   const second = new Server({ dataDir: server.dataDir });
+  t.after(() => second.exit ?? second.kill());
   await assert.rejects(second.start(), /the server ended/);
   assert.notEqual(second.exit.code, 0);
   second.forgetWitness();

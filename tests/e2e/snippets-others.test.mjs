@@ -1,7 +1,7 @@
 // The code of the download, jobs and broadcast doors' documents, unchanged but
 // for the host, in real Chromium and real Python against real jobs.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
 
 import { bundle, launch, openPage, snippet, untyped } from '../support/browser.mjs';
@@ -177,8 +177,13 @@ describe("the jobs document's code", () => {
     await page.close();
   });
 
+  // The system's own Python has the system's package; another one in PATH may not.
+  const interpreter = ['/usr/bin/python3', 'python3'].find(
+    (name) => spawnSync(name, ['-c', 'import websockets']).status === 0,
+  );
+
   const monitor = (own) => {
-    const python = spawn('python3', ['-u', '-'], {
+    const python = spawn(interpreter, ['-u', '-'], {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: { ...process.env, PYTHONIOENCODING: 'utf-8' },
     });

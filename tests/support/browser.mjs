@@ -69,7 +69,10 @@ export async function untyped(source, loader = 'ts') {
 // A page of the server's origin that holds `body` and runs `script`. What it
 // logs and what goes wrong in it is kept: page.heard, page.broke, page.alerts.
 export async function openPage(browser, server, { body = '', script = '' } = {}) {
-  const page = await browser.newPage();
+  // A page that came out of the test's hands counts as public, and may reach
+  // the loopback only if somebody allowed it.
+  const context = await browser.newContext({ permissions: ['local-network-access'] });
+  const page = await context.newPage();
   page.heard = [];
   page.broke = [];
   page.alerts = [];

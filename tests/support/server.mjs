@@ -93,7 +93,10 @@ export class Server {
     const begin = this.log.length;
     for (const stream of [this.process.stdout, this.process.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => (this.log += text));
+      stream.unref();
     }
+    // A server that a failed test left behind does not keep the others waiting.
+    this.process.unref();
     this.forgetWitness?.();
     this.forgetWitness = addWitness(() => `--- server ${this.pid}:\n${this.log.slice(-6000)}`);
     await waitFor(
