@@ -15,29 +15,29 @@ enum { BUSY_MS = 1000 };
 /* A job never goes back to an older state, whatever the order of writing. */
 static const char *const texts[WRITER_SQLS] = {
     [WRITE_JOB] =
-        "INSERT INTO jobs (" ROW_COLUMNS ") VALUES"
-        " (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET"
-        " owner = excluded.owner, title = excluded.title, stage = excluded.stage,"
-        " message = excluded.message, error = excluded.error, metadata = excluded.metadata,"
-        " result = excluded.result, video_info = excluded.video_info,"
-        " hls_path = excluded.hls_path, url = excluded.url, storage = excluded.storage,"
-        " state = excluded.state, kind = excluded.kind, seq = excluded.seq,"
-        " created_ms = excluded.created_ms, updated_ms = excluded.updated_ms,"
-        " fraction = excluded.fraction, stage_fraction = excluded.stage_fraction,"
-        " speed = excluded.speed, eta_ms = excluded.eta_ms, bytes_done = excluded.bytes_done,"
-        " bytes_total = excluded.bytes_total, file_size = excluded.file_size"
-        " WHERE excluded.seq > jobs.seq",
-    [WRITE_WORK] = "INSERT INTO works (job, step, spec, updated_ms) VALUES (?,?,?,?)"
-                   " ON CONFLICT (job) DO UPDATE SET step = excluded.step, spec = excluded.spec,"
-                   " updated_ms = excluded.updated_ms",
+        ("INSERT INTO jobs (" ROW_COLUMNS ") VALUES"
+         " (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET"
+         " owner = excluded.owner, title = excluded.title, stage = excluded.stage,"
+         " message = excluded.message, error = excluded.error, metadata = excluded.metadata,"
+         " result = excluded.result, video_info = excluded.video_info,"
+         " hls_path = excluded.hls_path, url = excluded.url, storage = excluded.storage,"
+         " state = excluded.state, kind = excluded.kind, seq = excluded.seq,"
+         " created_ms = excluded.created_ms, updated_ms = excluded.updated_ms,"
+         " fraction = excluded.fraction, stage_fraction = excluded.stage_fraction,"
+         " speed = excluded.speed, eta_ms = excluded.eta_ms, bytes_done = excluded.bytes_done,"
+         " bytes_total = excluded.bytes_total, file_size = excluded.file_size"
+         " WHERE excluded.seq > jobs.seq"),
+    [WRITE_WORK] = ("INSERT INTO works (job, step, spec, updated_ms) VALUES (?,?,?,?)"
+                    " ON CONFLICT (job) DO UPDATE SET step = excluded.step, spec = excluded.spec,"
+                    " updated_ms = excluded.updated_ms"),
     [WRITE_NO_WORK] = "DELETE FROM works WHERE job = ?",
     /* A finished job that still has work, its clean-up, is not done with. */
-    [WRITE_SWEEP] = "DELETE FROM jobs WHERE rowid IN (SELECT rowid FROM jobs"
-                    " WHERE updated_ms < ? AND state NOT IN ('queued', 'processing')"
-                    " AND NOT EXISTS (SELECT 1 FROM works WHERE works.job = jobs.id)"
-                    " ORDER BY updated_ms LIMIT ?)",
-    [WRITE_META] = "INSERT INTO meta (key, value) VALUES (?, ?)"
-                   " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    [WRITE_SWEEP] = ("DELETE FROM jobs WHERE rowid IN (SELECT rowid FROM jobs"
+                     " WHERE updated_ms < ? AND state NOT IN ('queued', 'processing')"
+                     " AND NOT EXISTS (SELECT 1 FROM works WHERE works.job = jobs.id)"
+                     " ORDER BY updated_ms LIMIT ?)"),
+    [WRITE_META] = ("INSERT INTO meta (key, value) VALUES (?, ?)"
+                    " ON CONFLICT (key) DO UPDATE SET value = excluded.value"),
     [WRITE_BEGIN] = "BEGIN IMMEDIATE",
     [WRITE_COMMIT] = "COMMIT",
     [WRITE_ROLLBACK] = "ROLLBACK",

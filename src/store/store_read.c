@@ -9,18 +9,18 @@
 enum { BUSY_MS = 2000 };
 
 static const char *const texts[READER_SQLS] = {
-    [READ_JOB] = "SELECT " ROW_COLUMNS " FROM jobs WHERE id = ?",
-    [READ_UNFINISHED] = "SELECT " ROW_COLUMNS " FROM jobs"
-                        " WHERE state IN ('queued', 'processing') ORDER BY created_ms",
+    [READ_JOB] = ("SELECT " ROW_COLUMNS " FROM jobs WHERE id = ?"),
+    [READ_UNFINISHED] = ("SELECT " ROW_COLUMNS " FROM jobs"
+                         " WHERE state IN ('queued', 'processing') ORDER BY created_ms"),
     [READ_WORK] = "SELECT job, step, spec, updated_ms FROM works WHERE job = ?",
     [READ_WORKS] = "SELECT job, step, spec, updated_ms FROM works ORDER BY updated_ms",
-    [READ_LIST] = "SELECT " ROW_COLUMNS " FROM jobs WHERE updated_ms < ?1"
-                  " AND (?2 IS NULL OR state = ?2) ORDER BY updated_ms DESC LIMIT ?3",
+    [READ_LIST] = ("SELECT " ROW_COLUMNS " FROM jobs WHERE updated_ms < ?1"
+                   " AND (?2 IS NULL OR state = ?2) ORDER BY updated_ms DESC LIMIT ?3"),
     /* Two runs over the index, merged; an OR would sort all of an owner's jobs. */
-    [READ_OWNED] = "SELECT " ROW_COLUMNS " FROM jobs WHERE owner = ?4 AND updated_ms < ?1"
-                   " AND (?2 IS NULL OR state = ?2) UNION ALL"
-                   " SELECT " ROW_COLUMNS " FROM jobs WHERE owner IS NULL AND updated_ms < ?1"
-                   " AND (?2 IS NULL OR state = ?2) ORDER BY updated_ms DESC LIMIT ?3",
+    [READ_OWNED] = ("SELECT " ROW_COLUMNS " FROM jobs WHERE owner = ?4 AND updated_ms < ?1"
+                    " AND (?2 IS NULL OR state = ?2) UNION ALL"
+                    " SELECT " ROW_COLUMNS " FROM jobs WHERE owner IS NULL AND updated_ms < ?1"
+                    " AND (?2 IS NULL OR state = ?2) ORDER BY updated_ms DESC LIMIT ?3"),
 };
 
 int reader_open(struct store *s, const char *path, struct buf *why)

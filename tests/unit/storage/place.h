@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,6 +26,15 @@ struct place {
     char root[64];
     struct disk *disk;
 };
+
+/* "ROOT/path", for one use at a time. */
+static inline const char *place_path(const struct place *p, const char *path)
+{
+    static char full[4096];
+
+    snprintf(full, sizeof full, "%s/%s", p->root, path);
+    return full;
+}
 
 static inline struct disk *place_open_disk(const char *root)
 {
@@ -62,18 +72,11 @@ static inline int place_teardown(void **state)
     struct place *p = *state;
 
     disk_close(p->disk);
+    /* Left mounted when the test for a full disk failed halfway. */
+    umount2(place_path(p, "small"), MNT_DETACH);
     int err = nftw(p->root, place_unlink, 16, FTW_DEPTH | FTW_PHYS);
     mem_free(p);
     return err;
-}
-
-/* "ROOT/path", for one use at a time. */
-static inline const char *place_path(const struct place *p, const char *path)
-{
-    static char full[4096];
-
-    snprintf(full, sizeof full, "%s/%s", p->root, path);
-    return full;
 }
 
 static inline void place_mkdir(const struct place *p, const char *path)

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -134,6 +135,8 @@ static inline int desk_teardown(void **state)
     if (d->store != NULL)
         desk_close_store(d);
     desk_forget(d);
+    /* Left mounted when a test for a full disk failed halfway. */
+    umount2(d->root, MNT_DETACH);
     int err = nftw(d->root, desk_unlink, 16, FTW_DEPTH | FTW_PHYS);
     pthread_mutex_destroy(&d->lock);
     pthread_cond_destroy(&d->wake);
