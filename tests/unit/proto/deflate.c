@@ -385,6 +385,34 @@ static void a_bomb_stops_at_the_maximum(void **state)
     mem_free(zeros);
 }
 
+/* Nothing waits inside for the next piece: a fault shows in the piece it is in. */
+static void what_has_come_is_inflated_at_once(void **state)
+{
+    enum { SIZE = 65536 };
+    char *zeros = mem_zalloc(SIZE);
+    struct buf packed;
+
+    (void)state;
+    buf_init(&packed, SIZE);
+    assert_int_equal(deflate_message(zeros, SIZE, 15, &packed), OK);
+    for (size_t len = 1; len <= packed.len; len++) {
+        struct inflater *whole = inflater_new(), *cut = inflater_new();
+        struct buf one, other;
+        buf_init(&one, SIZE);
+        buf_init(&other, SIZE);
+        assert_int_equal(inflater_feed(whole, packed.data, len, false, &one), OK);
+        for (size_t i = 0; i < len; i++)
+            assert_int_equal(inflater_feed(cut, packed.data + i, 1, false, &other), OK);
+        assert_int_equal(one.len, other.len);
+        buf_deinit(&one);
+        buf_deinit(&other);
+        inflater_free(whole);
+        inflater_free(cut);
+    }
+    buf_deinit(&packed);
+    mem_free(zeros);
+}
+
 static void a_message_of_exactly_the_maximum_is_not_a_bomb(void **state)
 {
     struct buf out;
@@ -419,6 +447,7 @@ int main(void)
         cmocka_unit_test(a_message_is_deflated_without_its_tail),
         cmocka_unit_test(deflating_into_a_full_buffer_fails),
         cmocka_unit_test(a_bomb_stops_at_the_maximum),
+        cmocka_unit_test(what_has_come_is_inflated_at_once),
         cmocka_unit_test(a_message_of_exactly_the_maximum_is_not_a_bomb),
     };
 
