@@ -90,8 +90,8 @@ void files_published(struct call *c)
 
 static const struct embedded_file *find_embedded(struct str path)
 {
-    if (str_equal(path, STR("/")))
-        path = STR("/index.html");
+    if (str_equal(path, STR("/index.html")))
+        path = STR("/");
     for (const struct embedded_file *f = embedded_files; f->path; f++)
         if (str_equal(str_of(f->path), path))
             return f;
@@ -108,7 +108,9 @@ void files_page(struct call *c)
         reply_error(c->x, 404, "not_found", NULL, "there is nothing at this path");
         return;
     }
-    exchange_header(c->x, "ETag", f->etag);
+    bool is_gzip = f->gzip != NULL && http_header_has(request, "Accept-Encoding", "gzip");
+    const char *etag = is_gzip ? f->gzip_etag : f->etag;
+    exchange_header(c->x, "ETag", etag);
     exchange_header(c->x, "Cache-Control", "no-cache");
     exchange_header(c->x, "Vary", "Accept-Encoding");
     exchange_header(c->x, "X-Content-Type-Options", "nosniff");
@@ -117,11 +119,11 @@ void files_page(struct call *c)
                     "default-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; "
                     "connect-src 'self' ws: wss:; img-src 'self' data:; frame-ancestors 'none'; "
                     "base-uri 'none'; form-action 'self'");
-    if (content_evaluate(request, f->etag, 0, f->len, &first, &last) == CONTENT_NOT_MODIFIED) {
+    if (content_evaluate(request, etag, 0, f->len, &first, &last) == CONTENT_NOT_MODIFIED) {
         exchange_reply(c->x, 304, NULL, NULL);
         return;
     }
-    if (f->gzip != NULL && http_header_has(request, "Accept-Encoding", "gzip")) {
+    if (is_gzip) {
         exchange_header(c->x, "Content-Encoding", "gzip");
         exchange_reply(c->x, 200, f->type, msg_new(f->gzip, f->gzip_len));
         return;
