@@ -21,45 +21,45 @@ struct key_options {
     uint64_t leeway_ms;
 };
 
-/* Rows for a command whose struct has a struct key_options at `member`. */
-#define KEY_OPTIONS(type, member)                                                                  \
+/* Rows for a command whose struct has a struct key_options `field`. */
+#define KEY_OPTIONS(command, field)                                                                \
     { .name = "jwt-secret",                                                                        \
       .type = OPTION_TEXT,                                                                         \
-      .offset = offsetof(type, member.secret),                                                     \
+      .offset = offsetof(command, field.secret),                                                   \
       .value = "TEXT",                                                                             \
       .help = "secret that signs tokens (HS256, HS384, HS512)",                                    \
       .alias = "JWT_SECRET" },                                                                     \
         { .name = "jwt-key-file",                                                                  \
           .type = OPTION_TEXT,                                                                     \
-          .offset = offsetof(type, member.key_file),                                               \
+          .offset = offsetof(command, field.key_file),                                             \
           .value = "FILE",                                                                         \
           .help = "PEM public key or certificate that tokens are checked with "                    \
                   "(RS256, ES256)" },                                                              \
         { .name = "jwt-jwks-file",                                                                 \
           .type = OPTION_TEXT,                                                                     \
-          .offset = offsetof(type, member.jwks_file),                                              \
+          .offset = offsetof(command, field.jwks_file),                                            \
           .value = "FILE",                                                                         \
           .help = "JWK Set that tokens are checked with" },                                        \
         { .name = "jwt-alg",                                                                       \
           .type = OPTION_CHOICE,                                                                   \
-          .offset = offsetof(type, member.algorithm),                                              \
+          .offset = offsetof(command, field.algorithm),                                            \
           .fallback = "HS256",                                                                     \
           .choices = JWT_ALGORITHM_CHOICES,                                                        \
           .help = "the one algorithm that is accepted, whatever a token says" },                   \
         { .name = "jwt-audience",                                                                  \
           .type = OPTION_TEXT,                                                                     \
-          .offset = offsetof(type, member.audience),                                               \
+          .offset = offsetof(command, field.audience),                                             \
           .value = "TEXT",                                                                         \
           .help = "tokens must have this aud" },                                                   \
         { .name = "jwt-issuer",                                                                    \
           .type = OPTION_TEXT,                                                                     \
-          .offset = offsetof(type, member.issuer),                                                 \
+          .offset = offsetof(command, field.issuer),                                               \
           .value = "TEXT",                                                                         \
           .help = "tokens must have this iss" },                                                   \
     {                                                                                              \
-        .name = "jwt-leeway", .type = OPTION_DURATION, .offset = offsetof(type, member.leeway_ms), \
-        .fallback = "10s", .max = 10 * 60 * 1000, .value = "TIME",                                 \
-        .help = "clock difference allowed in exp and nbf"                                          \
+        .name = "jwt-leeway", .type = OPTION_DURATION,                                             \
+        .offset = offsetof(command, field.leeway_ms), .fallback = "10s", .max = 10 * 60 * 1000,    \
+        .value = "TIME", .help = "clock difference allowed in exp and nbf"                         \
     }
 
 /* Somebody chose a key, so every door asks for a token by default. */
