@@ -84,6 +84,7 @@ struct object {
     char etag[48]; /* quoted, strong */
 };
 int disk_object_open(struct disk *d, const char *key, struct object *out);
+void object_close(struct object *o); /* unless its descriptor was given away */
 
 /* Free bytes that could still be promised. */
 uint64_t disk_available(struct disk *d);
