@@ -6,7 +6,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/json.h"
+#include "base/emit.h"
 
 enum { LOG_LINE_MAX = 8 * 1024 };
 
@@ -42,7 +42,7 @@ static void logfmt_field(struct buf *line, const struct log_field *field)
         /* json_string would see a value before it and put a comma. */
         struct buf value;
         buf_init(&value, LOG_LINE_MAX);
-        json_string(&value, field->text);
+        emit_string(&value, field->text);
         buf_puts(line, buf_text(&value));
         buf_deinit(&value);
     }
@@ -51,9 +51,9 @@ static void logfmt_field(struct buf *line, const struct log_field *field)
 static void json_field(struct buf *line, const struct log_field *field)
 {
     if (field->text == NULL)
-        json_field_int(line, field->key, field->number);
+        emit_field_int(line, field->key, field->number);
     else
-        json_field_string(line, field->key, field->text);
+        emit_field_string(line, field->key, field->text);
 }
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields)
@@ -66,13 +66,13 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     clock_iso8601(clock_wall_ms(), now);
     buf_init(&line, LOG_LINE_MAX);
     if (line_format == LOG_JSON) {
-        json_open(&line, '{');
-        json_field_string(&line, "time", now);
-        json_field_string(&line, "level", level_names[level]);
-        json_field_string(&line, "event", event);
+        emit_open(&line, '{');
+        emit_field_string(&line, "time", now);
+        emit_field_string(&line, "level", level_names[level]);
+        emit_field_string(&line, "event", event);
         for (; fields->key; fields++)
             json_field(&line, fields);
-        json_close(&line, '}');
+        emit_close(&line, '}');
     } else {
         buf_printf(&line, "time=%s level=%s event=%s", now, level_names[level], event);
         for (; fields->key; fields++)

@@ -2,16 +2,16 @@
  * job, bytes where they are known. */
 #include <math.h>
 
-#include "base/json.h"
+#include "base/emit.h"
 #include "dialect/dialects.h"
 
 static void number_if_known(struct buf *out, const char *key, int64_t value)
 {
-    json_key(out, key);
+    emit_key(out, key);
     if (value >= 0)
-        json_int(out, value);
+        emit_int(out, value);
     else
-        json_null(out);
+        emit_null(out);
 }
 
 /* Reporters say 42 or 42.5, and are shown as they said it. */
@@ -19,28 +19,28 @@ static void percent(struct buf *out, double fraction)
 {
     double value = fraction > 0 ? round(fraction * 10000) / 100 : 0;
 
-    json_key(out, "percent");
-    json_real(out, value, value == floor(value) ? 0 : 2);
+    emit_key(out, "percent");
+    emit_real(out, value, value == floor(value) ? 0 : 2);
 }
 
 static void progress(const struct update *u, struct buf *b)
 {
-    json_open(b, '{');
-    json_field_string(b, "type", "progress");
-    json_field_string(b, "video_id", u->text[TEXT_ID]);
+    emit_open(b, '{');
+    emit_field_string(b, "type", "progress");
+    emit_field_string(b, "video_id", u->text[TEXT_ID]);
     percent(b, u->fraction);
     number_if_known(b, "downloaded_bytes", u->bytes_done);
     number_if_known(b, "total_bytes", u->bytes_total);
-    json_close(b, '}');
+    emit_close(b, '}');
 }
 
 static void status(const struct update *u, struct buf *b)
 {
-    json_open(b, '{');
-    json_field_string(b, "type", "status");
-    json_field_string(b, "video_id", u->text[TEXT_ID]);
-    json_field_string(b, "status", u->state == JOB_COMPLETED ? "complete" : "failed");
-    json_close(b, '}');
+    emit_open(b, '{');
+    emit_field_string(b, "type", "status");
+    emit_field_string(b, "video_id", u->text[TEXT_ID]);
+    emit_field_string(b, "status", u->state == JOB_COMPLETED ? "complete" : "failed");
+    emit_close(b, '}');
 }
 
 static void render(const struct update *u, struct words *out)

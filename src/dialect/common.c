@@ -1,6 +1,6 @@
 #include "dialect/dialects.h"
 
-#include "base/json.h"
+#include "base/emit.h"
 
 const char *dialect_status(enum job_state state)
 {
@@ -19,18 +19,18 @@ const char *dialect_error(const struct update *u)
 void dialect_metadata(const struct update *u, struct buf *out)
 {
     if (u->text[TEXT_METADATA] != NULL) {
-        json_field_raw(out, "metadata", u->text[TEXT_METADATA]);
+        emit_field_raw(out, "metadata", u->text[TEXT_METADATA]);
         return;
     }
     if (u->kind == JOB_EXTERNAL || job_is_final(u->state))
         return;
-    json_key(out, "metadata");
-    json_open(out, '{');
+    emit_key(out, "metadata");
+    emit_open(out, '{');
     if (u->stage_fraction >= 0)
-        json_field_real(out, "stage_progress", u->stage_fraction, 4);
+        emit_field_real(out, "stage_progress", u->stage_fraction, 4);
     if (u->speed >= 0)
-        json_field_real(out, "speed", u->speed, 2);
+        emit_field_real(out, "speed", u->speed, 2);
     if (u->eta_ms >= 0)
-        json_field_int(out, "eta_seconds", (u->eta_ms + 999) / 1000);
-    json_close(out, '}');
+        emit_field_int(out, "eta_seconds", (u->eta_ms + 999) / 1000);
+    emit_close(out, '}');
 }

@@ -1,40 +1,40 @@
 /* Door `download`, document 002: FastAPI, Celery and MongoDB. Percent of the
  * job, a whole number; what is not known yet is left out. */
-#include "base/json.h"
+#include "base/emit.h"
 #include "dialect/dialects.h"
 
 static void field_if_known(struct buf *out, const char *key, const char *text)
 {
     if (text != NULL)
-        json_field_string(out, key, text);
+        emit_field_string(out, key, text);
 }
 
 void download_data(const struct update *u, struct buf *out)
 {
-    json_open(out, '{');
-    json_field_string(out, "jobId", u->text[TEXT_ID]);
-    json_field_string(out, "status", dialect_status(u->state));
-    json_field_int(out, "progress", percent_of(u->fraction));
+    emit_open(out, '{');
+    emit_field_string(out, "jobId", u->text[TEXT_ID]);
+    emit_field_string(out, "status", dialect_status(u->state));
+    emit_field_int(out, "progress", percent_of(u->fraction));
     if (u->text[TEXT_VIDEO_INFO] != NULL)
-        json_field_raw(out, "videoInfo", u->text[TEXT_VIDEO_INFO]);
+        emit_field_raw(out, "videoInfo", u->text[TEXT_VIDEO_INFO]);
     if (u->state == JOB_COMPLETED) {
         field_if_known(out, "downloadUrl", u->text[TEXT_URL]);
         field_if_known(out, "storageProvider", u->text[TEXT_STORAGE]);
         if (u->file_size >= 0)
-            json_field_int(out, "fileSize", u->file_size);
+            emit_field_int(out, "fileSize", u->file_size);
     } else if (job_is_final(u->state)) {
-        json_field_string(out, "error", dialect_error(u));
+        emit_field_string(out, "error", dialect_error(u));
     }
-    json_close(out, '}');
+    emit_close(out, '}');
 }
 
 static void render(const struct update *u, struct words *out)
 {
-    json_open(&out->bytes, '{');
-    json_field_string(&out->bytes, "type", "status");
-    json_key(&out->bytes, "data");
+    emit_open(&out->bytes, '{');
+    emit_field_string(&out->bytes, "type", "status");
+    emit_key(&out->bytes, "data");
     download_data(u, &out->bytes);
-    json_close(&out->bytes, '}');
+    emit_close(&out->bytes, '}');
     words_end(out);
 }
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/json.h"
+#include "base/emit.h"
 #include "core/limits.h"
 #include "dialect/dialects.h"
 
@@ -14,28 +14,28 @@ static void timestamp(struct buf *out, int64_t wall_ms)
     char text[CLOCK_ISO_SIZE];
 
     clock_iso8601(wall_ms, text);
-    json_field_string(out, "timestamp", text);
+    emit_field_string(out, "timestamp", text);
 }
 
 static void greet(const char *job, struct words *out)
 {
-    json_open(&out->bytes, '{');
-    json_field_string(&out->bytes, "type", "connected");
-    json_field_string(&out->bytes, "job_id", job);
-    json_field_string(&out->bytes, "message", "Connected to job progress stream");
+    emit_open(&out->bytes, '{');
+    emit_field_string(&out->bytes, "type", "connected");
+    emit_field_string(&out->bytes, "job_id", job);
+    emit_field_string(&out->bytes, "message", "Connected to job progress stream");
     timestamp(&out->bytes, clock_wall_ms());
-    json_close(&out->bytes, '}');
+    emit_close(&out->bytes, '}');
     words_end(out);
 }
 
 static void keepalive(const char *job, struct words *out)
 {
-    json_open(&out->bytes, '{');
-    json_field_string(&out->bytes, "type", "ping");
-    json_field_string(&out->bytes, "message", "keepalive");
-    json_field_string(&out->bytes, "job_id", job);
+    emit_open(&out->bytes, '{');
+    emit_field_string(&out->bytes, "type", "ping");
+    emit_field_string(&out->bytes, "message", "keepalive");
+    emit_field_string(&out->bytes, "job_id", job);
     timestamp(&out->bytes, clock_wall_ms());
-    json_close(&out->bytes, '}');
+    emit_close(&out->bytes, '}');
     words_end(out);
 }
 
@@ -50,7 +50,7 @@ static void message(const struct update *u, struct buf *out)
         snprintf(worded, sizeof(worded), "Error: %s", dialect_error(u));
         text = worded;
     }
-    json_field_string(out, "message", text);
+    emit_field_string(out, "message", text);
 }
 
 static void render(const struct update *u, struct words *out)
@@ -60,19 +60,19 @@ static void render(const struct update *u, struct words *out)
 
     if (u->state == JOB_QUEUED)
         return;
-    json_open(b, '{');
-    json_field_string(b, "job_id", u->text[TEXT_ID]);
-    json_field_string(b, "status", dialect_status(u->state));
-    json_field_string(b, "stage", *stage ? stage : "processing");
-    json_field_real(b, "progress", u->fraction > 0 ? u->fraction : 0, 4);
+    emit_open(b, '{');
+    emit_field_string(b, "job_id", u->text[TEXT_ID]);
+    emit_field_string(b, "status", dialect_status(u->state));
+    emit_field_string(b, "stage", *stage ? stage : "processing");
+    emit_field_real(b, "progress", u->fraction > 0 ? u->fraction : 0, 4);
     message(u, b);
     if (u->state == JOB_COMPLETED)
-        json_field_raw(b, "result", u->text[TEXT_RESULT] ? u->text[TEXT_RESULT] : "{}");
+        emit_field_raw(b, "result", u->text[TEXT_RESULT] ? u->text[TEXT_RESULT] : "{}");
     else if (job_is_final(u->state))
-        json_field_string(b, "error", dialect_error(u));
+        emit_field_string(b, "error", dialect_error(u));
     timestamp(b, u->time_ms);
     dialect_metadata(u, b);
-    json_close(b, '}');
+    emit_close(b, '}');
     words_end(out);
 }
 

@@ -1,29 +1,29 @@
 /* Door `stream`, document 000: the Django Channels dashboard. Percent is that of
  * the stage, a whole number; ids that are numbers are shown as numbers. */
-#include "base/json.h"
+#include "base/emit.h"
 #include "dialect/dialects.h"
 
 static void video_id(struct buf *out, const char *id)
 {
     if (job_id_is_number(id))
-        json_field_raw(out, "video_id", id);
+        emit_field_raw(out, "video_id", id);
     else
-        json_field_string(out, "video_id", id);
+        emit_field_string(out, "video_id", id);
 }
 
 static void begin(struct buf *out, const char *type, const char *status, const char *message)
 {
-    json_open(out, '{');
-    json_field_string(out, "type", type);
-    json_field_string(out, "status", status);
-    json_field_string(out, "message", message);
+    emit_open(out, '{');
+    emit_field_string(out, "type", type);
+    emit_field_string(out, "status", status);
+    emit_field_string(out, "message", message);
 }
 
 static void greet(const char *job, struct words *out)
 {
     begin(&out->bytes, "connection", "connected", "Connected to video progress stream");
     video_id(&out->bytes, job);
-    json_close(&out->bytes, '}');
+    emit_close(&out->bytes, '}');
     words_end(out);
 }
 
@@ -34,13 +34,13 @@ static const char *or_else(const char *text, const char *otherwise)
 
 static void progress(const struct update *u, struct buf *b)
 {
-    json_open(b, '{');
-    json_field_string(b, "type", "progress");
-    json_field_string(b, "stage", or_else(update_text(u, TEXT_STAGE), "processing"));
-    json_field_int(b, "progress", percent_of(u->stage_fraction));
-    json_field_string(b, "message", update_text(u, TEXT_MESSAGE));
+    emit_open(b, '{');
+    emit_field_string(b, "type", "progress");
+    emit_field_string(b, "stage", or_else(update_text(u, TEXT_STAGE), "processing"));
+    emit_field_int(b, "progress", percent_of(u->stage_fraction));
+    emit_field_string(b, "message", update_text(u, TEXT_MESSAGE));
     video_id(b, u->text[TEXT_ID]);
-    json_field_string(b, "status", "processing");
+    emit_field_string(b, "status", "processing");
 }
 
 static void complete(const struct update *u, struct buf *b)
@@ -48,14 +48,14 @@ static void complete(const struct update *u, struct buf *b)
     begin(b, "complete", "completed",
           or_else(update_text(u, TEXT_MESSAGE), "Video processing completed successfully"));
     video_id(b, u->text[TEXT_ID]);
-    json_field_string(b, "hls_path", u->text[TEXT_HLS_PATH]);
+    emit_field_string(b, "hls_path", u->text[TEXT_HLS_PATH]);
 }
 
 static void error(const struct update *u, struct buf *b)
 {
     begin(b, "error", "failed", or_else(update_text(u, TEXT_MESSAGE), "Video processing failed"));
     video_id(b, u->text[TEXT_ID]);
-    json_field_string(b, "error", dialect_error(u));
+    emit_field_string(b, "error", dialect_error(u));
 }
 
 static void render(const struct update *u, struct words *out)
@@ -67,7 +67,7 @@ static void render(const struct update *u, struct words *out)
     case JOB_CANCELLED: error(u, &out->bytes); break;
     default: return;
     }
-    json_close(&out->bytes, '}');
+    emit_close(&out->bytes, '}');
     words_end(out);
 }
 

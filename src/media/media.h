@@ -11,13 +11,13 @@
 #include "base/str.h"
 
 struct media_settings {
-    const char *ffmpeg;  /* program names or paths */
+    const char *ffmpeg; /* program names or paths */
     const char *ffprobe;
-    const char *preset;  /* x264 preset: "veryfast" */
-    unsigned crf;        /* 0-51 */
-    uint32_t stall_ms;   /* no progress for so long: failed */
-    uint64_t memory_max; /* RLIMIT_AS of a child, bytes */
-    uint64_t pixels_max; /* of one picture */
+    const char *preset;       /* x264 preset: "veryfast" */
+    unsigned crf;             /* 0-51 */
+    uint32_t stall_ms;        /* no progress for so long: failed */
+    uint64_t memory_max;      /* RLIMIT_AS of a child, bytes */
+    uint64_t pixels_max;      /* of one picture */
     uint64_t duration_max_ms; /* 0: none */
 };
 

@@ -66,6 +66,8 @@ int disk_clean(struct disk *d);
 /* The pipeline's scratch folder of a job, made if need be; its path onto `out`. */
 int disk_scratch(struct disk *d, const char *job, struct buf *out);
 int disk_scratch_remove(struct disk *d, const char *job);
+/* Removes everything in it but the entry `keep`. */
+int disk_scratch_clear(struct disk *d, const char *job, const char *keep);
 
 /* Moves a finished tree to `key` ("videos/hls/..."): everything synced, then
  * every file renamed, and `last` (a name directly in the tree) as the very last
@@ -87,6 +89,7 @@ struct object {
     char etag[48]; /* quoted, strong */
 };
 int disk_object_open(struct disk *d, const char *key, struct object *out);
+void object_close(struct object *o); /* unless its descriptor was given away */
 
 /* Free bytes that could still be promised. */
 uint64_t disk_available(struct disk *d);

@@ -58,6 +58,10 @@ void store_put_work(struct store *s, const char *job, const char *step, const ch
 void store_drop_work(struct store *s, const char *job, void (*done)(void *context, int err),
                      void *context);
 
+/* `done` runs on the writer's thread when everything queued before this call is
+ * durable: for an answer that promises it. */
+void store_sync(struct store *s, void (*done)(void *context, int err), void *context);
+
 /* All blocking. `each` borrows what it is given; returning false stops. It must
  * not call the reading functions; queueing writes is fine. */
 int store_each_unfinished(struct store *s, bool (*each)(void *context, struct update *u),

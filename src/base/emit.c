@@ -1,4 +1,4 @@
-#include "base/json.h"
+#include "base/emit.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -16,13 +16,13 @@ static void separate(struct buf *b)
         buf_putc(b, ',');
 }
 
-void json_open(struct buf *b, char bracket)
+void emit_open(struct buf *b, char bracket)
 {
     separate(b);
     buf_putc(b, bracket);
 }
 
-void json_close(struct buf *b, char bracket)
+void emit_close(struct buf *b, char bracket)
 {
     buf_putc(b, bracket);
 }
@@ -71,88 +71,88 @@ static void quoted(struct buf *b, const char *text, size_t len)
     buf_putc(b, '"');
 }
 
-void json_string_n(struct buf *b, const char *text, size_t len)
+void emit_string_n(struct buf *b, const char *text, size_t len)
 {
     separate(b);
     quoted(b, text, len);
 }
 
-void json_string(struct buf *b, const char *text)
+void emit_string(struct buf *b, const char *text)
 {
     if (text == NULL)
-        json_null(b);
+        emit_null(b);
     else
-        json_string_n(b, text, strlen(text));
+        emit_string_n(b, text, strlen(text));
 }
 
-void json_key(struct buf *b, const char *key)
+void emit_key(struct buf *b, const char *key)
 {
-    json_string(b, key);
+    emit_string(b, key);
     buf_putc(b, ':');
 }
 
-void json_int(struct buf *b, int64_t value)
+void emit_int(struct buf *b, int64_t value)
 {
     separate(b);
     buf_printf(b, "%" PRId64, value);
 }
 
-void json_bool(struct buf *b, bool value)
+void emit_bool(struct buf *b, bool value)
 {
-    json_raw(b, value ? "true" : "false");
+    emit_raw(b, value ? "true" : "false");
 }
 
-void json_null(struct buf *b)
+void emit_null(struct buf *b)
 {
-    json_raw(b, "null");
+    emit_raw(b, "null");
 }
 
-void json_raw(struct buf *b, const char *json)
+void emit_raw(struct buf *b, const char *json)
 {
     separate(b);
     buf_puts(b, json);
 }
 
-void json_real(struct buf *b, double value, int decimals)
+void emit_real(struct buf *b, double value, int decimals)
 {
     char digits[400];
 
     if (!isfinite(value)) {
-        json_null(b);
+        emit_null(b);
         return;
     }
     int len = snprintf(digits, sizeof(digits), "%.*f", decimals, value);
     while (decimals > 1 && digits[len - 1] == '0' && digits[len - 2] != '.')
         digits[--len] = '\0';
-    json_raw(b, digits);
+    emit_raw(b, digits);
 }
 
-void json_field_string(struct buf *b, const char *key, const char *text)
+void emit_field_string(struct buf *b, const char *key, const char *text)
 {
-    json_key(b, key);
-    json_string(b, text);
+    emit_key(b, key);
+    emit_string(b, text);
 }
 
-void json_field_int(struct buf *b, const char *key, int64_t value)
+void emit_field_int(struct buf *b, const char *key, int64_t value)
 {
-    json_key(b, key);
-    json_int(b, value);
+    emit_key(b, key);
+    emit_int(b, value);
 }
 
-void json_field_bool(struct buf *b, const char *key, bool value)
+void emit_field_bool(struct buf *b, const char *key, bool value)
 {
-    json_key(b, key);
-    json_bool(b, value);
+    emit_key(b, key);
+    emit_bool(b, value);
 }
 
-void json_field_real(struct buf *b, const char *key, double value, int decimals)
+void emit_field_real(struct buf *b, const char *key, double value, int decimals)
 {
-    json_key(b, key);
-    json_real(b, value, decimals);
+    emit_key(b, key);
+    emit_real(b, value, decimals);
 }
 
-void json_field_raw(struct buf *b, const char *key, const char *json)
+void emit_field_raw(struct buf *b, const char *key, const char *json)
 {
-    json_key(b, key);
-    json_raw(b, json);
+    emit_key(b, key);
+    emit_raw(b, json);
 }

@@ -1,0 +1,75 @@
+/* From chunks to HLS: the stages of an upload, one after the other, each with a
+ * checkpoint on disk before the next begins.
+ *
+ *   assemble -> probe -> clean -> convert -> publish -> (job completed)
+ *   \---- stage "assembling" ---/  \-- stage "converting" --/
+ *
+ * A step may be run again from its beginning at any time: after a crash the
+ * work record says which. A failure before `clean` leaves the chunks, one
+ * behind it the assembled file, so that the uploader can mend it and assemble
+ * again. Everything here happens on the desk's loop. */
+#ifndef MEDIA_PIPELINE_H
+#define MEDIA_PIPELINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/buf.h"
+#include "core/ledger.h"
+#include "io/mailbox.h"
+#include "media/media.h"
+#include "media/uploads.h"
+#include "storage/disk.h"
+#include "store/store.h"
+
+struct pipelines;
+
+struct pipeline_settings {
+    struct media_settings media;
+    unsigned conversions_max; /* ffmpeg ladders at a time; others wait */
+    const char *public_url;   /* put before "/videos/...": "" or "https://host" */
+};
+
+/* What all pipelines work with; borrowed. */
+struct pipeline_parts {
+    uv_loop_t *loop;
+    struct mailbox *mailbox; /* the desk's own */
+    struct ledger *ledger;
+    struct store *store;
+    struct disk *disk;
+    struct uploads *uploads;
+    const struct pipeline_settings *settings;
+};
+
+struct pipelines *pipelines_new(const struct pipeline_parts *parts);
+void pipelines_free(struct pipelines *ps); /* none may be running */
+
+/* Takes up whatever a restart interrupted: call once, before requests come. */
+void pipelines_resume(struct pipelines *ps);
+
+/* Checks that the chunks are all there and begins. `answer` comes once, maybe
+ * within the call: OK when the work is on record; else FAIL_MISSING (no such
+ * upload, or chunks), FAIL_STATE (it is being worked on already), FAIL_SYNTAX
+ * (nothing announced, empty, sizes that do not add up), FAIL_FULL. `why` is for
+ * the user. `total_chunks` 0: as announced. */
+void pipelines_assemble(struct pipelines *ps, const char *video, const char *file_name,
+                        uint32_t total_chunks,
+                        void (*answer)(void *context, int err, const char *why), void *context);
+
+/* Ends an upload or its processing: the job is cancelled, ffmpeg killed with its
+ * group, chunks and scratch removed. FAIL_MISSING if nothing of that video is
+ * under way here. */
+int pipelines_cancel(struct pipelines *ps, const char *video);
+
+/* Forgets uploads that nobody has touched since `before_ms`. */
+void pipelines_sweep(struct pipelines *ps, int64_t before_ms);
+
+/* Begins nothing more, lets running steps end for `grace_ms`, then stops them;
+ * `done` when none runs. Jobs stay as they are, for the next start. */
+void pipelines_drain(struct pipelines *ps, uint32_t grace_ms, void (*done)(void *context),
+                     void *context);
+
+size_t pipelines_running(const struct pipelines *ps);
+
+#endif

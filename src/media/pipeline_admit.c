@@ -1,0 +1,210 @@
+/* Whether an upload can be assembled, and if so, its beginning. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/encode.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "io/thread.h"
+#include "media/pipeline_run.h"
+
+enum { WHY_MAX = 1024, RANGES_NAMED_MAX = 12 };
+
+struct admission {
+    struct pipelines *owner;
+    struct upload upload;
+    void (*answer)(void *context, int err, const char *why);
+    void *context;
+    int64_t *sizes; /* of each chunk, -1: missing */
+    uint32_t beyond;
+    uint32_t missing;
+    uint64_t total; /* bytes */
+    int err;
+    struct buf why;
+    char video[JOB_ID_MAX + 1];
+};
+
+static void list_work(void *context)
+{
+    struct admission *a = context;
+
+    a->err =
+        disk_chunks(a->owner->parts.disk, a->video, a->sizes, a->upload.total_chunks, &a->beyond);
+    if (a->err == FAIL_MISSING) {
+        a->err = OK;
+        for (uint32_t i = 0; i < a->upload.total_chunks; i++)
+            a->sizes[i] = -1;
+    }
+}
+
+static void sum_up(struct admission *a)
+{
+    for (uint32_t i = 0; i < a->upload.total_chunks; i++) {
+        if (a->sizes[i] < 0)
+            a->missing++;
+        else
+            a->total += (uint64_t)a->sizes[i];
+    }
+}
+
+/* "3, 7-9": the first few, people read no more. */
+static void name_missing(const struct admission *a, struct buf *out)
+{
+    unsigned named = 0;
+
+    for (uint32_t i = 0; i < a->upload.total_chunks; i++) {
+        if (a->sizes[i] >= 0)
+            continue;
+        uint32_t last = i;
+        while (last + 1 < a->upload.total_chunks && a->sizes[last + 1] < 0)
+            last++;
+        if (named == RANGES_NAMED_MAX) {
+            buf_puts(out, ", ...");
+            return;
+        }
+        buf_printf(out, named++ ? ", %u" : "%u", i);
+        if (last > i)
+            buf_printf(out, "-%u", last);
+        i = last;
+    }
+}
+
+static int refuse_chunks(struct admission *a)
+{
+    uint32_t total = a->upload.total_chunks;
+
+    if (a->missing > 0) {
+        buf_printf(&a->why, "%u of %u chunks are missing: ", a->missing, total);
+        name_missing(a, &a->why);
+        return FAIL_MISSING;
+    }
+    if (a->beyond > 0) {
+        buf_printf(&a->why, "%u chunks have an index beyond totalChunks, which is %u", a->beyond,
+                   total);
+        return FAIL_SYNTAX;
+    }
+    if (a->total == 0) {
+        buf_puts(&a->why, "the upload is empty: its chunks hold 0 bytes");
+        return FAIL_SYNTAX;
+    }
+    if (a->upload.size >= 0 && (uint64_t)a->upload.size != a->total) {
+        buf_printf(&a->why, "the chunks hold %llu bytes, but fileSize was declared as %lld",
+                   (unsigned long long)a->total, (long long)a->upload.size);
+        return FAIL_SYNTAX;
+    }
+    return OK;
+}
+
+static void admission_end(struct admission *a, int err, const char *why)
+{
+    a->answer(a->context, err, why);
+    buf_deinit(&a->why);
+    mem_free(a->sizes);
+    mem_free(a);
+}
+
+static void queue_job(struct admission *a)
+{
+    struct change c;
+    struct ledger *ledger = a->owner->parts.ledger;
+    struct update *u = ledger_head(ledger, a->video);
+
+    change_init(&c);
+    c.state = JOB_QUEUED;
+    c.is_retry = u != NULL && job_may_retry(u->state);
+    if (c.is_retry)
+        ledger_apply(ledger, a->video, &c, false, NULL);
+    update_unref(&u);
+}
+
+static void begin(struct admission *a, bool from_source)
+{
+    struct pipelines *ps = a->owner;
+    struct spec spec = { .upload = a->upload };
+    uint64_t reserve = 2 * a->total;
+
+    /* The copy made of the chunks, and about as much again for the ladder. */
+    if (disk_reserve(ps->parts.disk, reserve) != OK) {
+        uploads_reopen(ps->parts.uploads, a->video, a->upload.has_source);
+        buf_printf(&a->why, "there is no room for %llu bytes while it is processed",
+                   (unsigned long long)reserve);
+        admission_end(a, FAIL_FULL, buf_text(&a->why));
+        return;
+    }
+    spec.upload.has_source = from_source;
+    snprintf(spec.key, sizeof(spec.key), "videos/hls/%s-%016llx", a->video,
+             (unsigned long long)random_u64());
+    queue_job(a);
+    struct pipeline *p =
+        pipeline_new(ps, a->video, &spec, step_named(from_source ? "probe" : "assemble"));
+    p->reserved = reserve;
+    p->answer = a->answer;
+    p->answer_context = a->context;
+    log_info("job_assembling", LOG_S("job", a->video), LOG_I("chunks", a->upload.total_chunks),
+             LOG_I("bytes", a->total));
+    pipeline_begin(p);
+    buf_deinit(&a->why);
+    mem_free(a->sizes);
+    mem_free(a);
+}
+
+static void listed(void *context)
+{
+    struct admission *a = context;
+    int err = a->err;
+
+    if (err) {
+        admission_end(a, err, "the chunks could not be listed");
+        return;
+    }
+    sum_up(a);
+    bool from_source = a->upload.has_source && a->missing == a->upload.total_chunks;
+    err = from_source ? OK : refuse_chunks(a);
+    if (err == OK && uploads_begin(a->owner->parts.uploads, a->video, a->upload.file_name,
+                                   a->upload.total_chunks) != OK) {
+        err = FAIL_STATE;
+        buf_puts(&a->why, "it is being assembled already, or a chunk is arriving just now");
+    }
+    if (err == OK && a->owner->is_draining) {
+        uploads_reopen(a->owner->parts.uploads, a->video, a->upload.has_source);
+        err = FAIL_CLOSED;
+        buf_puts(&a->why, "the server is shutting down");
+    }
+    if (err)
+        admission_end(a, err, buf_text(&a->why));
+    else
+        begin(a, from_source);
+}
+
+void pipelines_assemble(struct pipelines *ps, const char *video, const char *file_name,
+                        uint32_t total_chunks,
+                        void (*give)(void *context, int err, const char *why), void *context)
+{
+    struct upload u;
+
+    if (uploads_get(ps->parts.uploads, video, &u) != OK) {
+        give(context, FAIL_MISSING, "there is no such upload");
+        return;
+    }
+    if (u.state != UPLOAD_OPEN) {
+        give(context, FAIL_STATE, "it is being assembled already");
+        return;
+    }
+    if (total_chunks > 0)
+        u.total_chunks = total_chunks;
+    if (u.total_chunks == 0) {
+        give(context, FAIL_SYNTAX, "no chunk was ever announced: ask for upload URLs first");
+        return;
+    }
+    struct admission *a = mem_new(struct admission);
+    a->owner = ps;
+    a->upload = u;
+    a->answer = give;
+    a->context = context;
+    a->sizes = mem_alloc(u.total_chunks * sizeof(*a->sizes));
+    snprintf(a->upload.file_name, sizeof(a->upload.file_name), "%s", file_name);
+    snprintf(a->video, sizeof(a->video), "%s", video);
+    buf_init(&a->why, WHY_MAX);
+    io_offload(ps->parts.loop, list_work, listed, a);
+}

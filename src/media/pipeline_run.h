@@ -1,0 +1,80 @@
+/* Private to the pipeline's files: one video on its way, and the steps' table. */
+#ifndef MEDIA_PIPELINE_RUN_H
+#define MEDIA_PIPELINE_RUN_H
+
+#include <stdatomic.h>
+
+#include "core/limits.h"
+#include "media/pipeline.h"
+
+struct pipeline;
+
+struct step {
+    const char *name; /* as in the work record */
+    void (*run)(struct pipeline *p);
+    const char *failure; /* the job's message when it fails */
+};
+
+/* In order; ends with a NULL name. */
+extern const struct step pipeline_steps[];
+const struct step *step_named(const char *name); /* NULL: no such step */
+
+/* What the steps know, and what a checkpoint keeps. */
+struct spec {
+    struct upload upload; /* file name, chunk count, whether chunks are gone */
+    char key[192];        /* "videos/hls/ID-RANDOM": where it will be published */
+    char out[32];         /* the conversion's folder in scratch, or "" */
+    bool has_info;
+    struct media_info info;
+};
+
+void spec_write(const struct spec *s, struct buf *out);
+int spec_read(const char *json, struct spec *out);
+
+struct pipeline {
+    struct pipelines *owner;
+    struct pipeline *prev, *next;
+    const struct step *step;
+    struct spec spec;
+    struct media_task *task; /* running ffmpeg or ffprobe, or NULL */
+    atomic_bool is_stopped;  /* read by worker threads */
+    bool is_cancelled;
+    bool is_waiting;    /* for a conversion to end */
+    bool is_converting; /* holds one of conversions_max */
+    bool is_recorded;   /* `answer` was given */
+    uint64_t reserved;  /* bytes promised by the disk */
+    uint64_t published; /* bytes of the finished tree */
+    char *scratch;      /* folder; set before the first step runs */
+    char *source;       /* SCRATCH/source */
+    int err;            /* of the work on a worker thread */
+    struct buf why;
+    void (*answer)(void *context, int err, const char *why);
+    void *answer_context;
+    char video[JOB_ID_MAX + 1];
+};
+
+struct pipelines {
+    struct pipeline_parts parts;
+    struct pipeline *running; /* in order of arrival */
+    size_t count;
+    unsigned converting;
+    bool is_draining;
+    uv_timer_t *drain_timer;
+    void (*drained)(void *context);
+    void *drained_context;
+};
+
+/* A step has ended: the next one begins, or the job. */
+void pipeline_step_done(struct pipeline *p, int err, const char *why);
+
+/* Tells everybody how far it is. Any thread. `fraction` of the stage. */
+struct convert_progress;
+void pipeline_say(struct pipeline *p, const char *stage, double fraction, const char *message,
+                  const struct convert_progress *more);
+
+/* Starts with `step`, after the checkpoint that says so. */
+struct pipeline *pipeline_new(struct pipelines *ps, const char *video, const struct spec *spec,
+                              const struct step *step);
+void pipeline_begin(struct pipeline *p);
+
+#endif

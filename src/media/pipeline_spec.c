@@ -1,0 +1,56 @@
+/* The pipeline's checkpoint as JSON. An upload's own fields stand at its top, so
+ * that uploads_restore reads either kind of record. */
+#include <jansson.h>
+#include <stdio.h>
+
+#include "base/emit.h"
+#include "base/err.h"
+#include "media/pipeline_run.h"
+
+void spec_write(const struct spec *s, struct buf *out)
+{
+    upload_write(&s->upload, out);
+    out->len--; /* reopen the object */
+    emit_field_string(out, "key", s->key);
+    emit_field_string(out, "out", s->out);
+    if (s->has_info) {
+        struct buf info;
+        buf_init(&info, JOB_JSON_MAX);
+        media_info_write(&s->info, &info);
+        emit_field_raw(out, "info", buf_text(&info));
+        buf_deinit(&info);
+    }
+    emit_close(out, '}');
+}
+
+static int read_info(json_t *object, struct spec *s)
+{
+    char *text = json_dumps(object, JSON_COMPACT);
+    int err = text ? media_info_read(str_of(text), &s->info) : FAIL_NOMEM;
+
+    free(text);
+    s->has_info = err == OK;
+    return err;
+}
+
+int spec_read(const char *json, struct spec *out)
+{
+    struct spec s = { 0 };
+    const char *key = "", *folder = "";
+    json_t *info = NULL;
+    int err = upload_read(json, &s.upload);
+
+    if (err)
+        return err;
+    json_t *root = json_loads(json, 0, NULL);
+    if (json_unpack(root, "{s?s, s?s, s?o}", "key", &key, "out", &folder, "info", &info) != 0)
+        err = FAIL_SYNTAX;
+    if (err == OK && info != NULL)
+        err = read_info(info, &s);
+    snprintf(s.key, sizeof(s.key), "%s", key);
+    snprintf(s.out, sizeof(s.out), "%s", folder);
+    json_decref(root);
+    if (err == OK)
+        *out = s;
+    return err;
+}

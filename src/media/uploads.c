@@ -1,0 +1,305 @@
+#include "media/uploads.h"
+
+#include <assert.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <string.h>
+
+#include <uthash.h>
+
+#include "base/clock.h"
+#include "base/emit.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "core/limits.h"
+
+enum { SPEC_MAX = 16 * 1024 };
+
+struct entry {
+    UT_hash_handle hh;
+    struct upload upload;
+    uint64_t reserved; /* bytes promised to chunks still to come */
+    unsigned inside;   /* chunks being named right now */
+    char video[];
+};
+
+struct uploads {
+    pthread_mutex_t lock;
+    struct store *store;
+    struct disk *disk;
+    struct entry *entries;
+};
+
+struct uploads *uploads_new(struct store *store, struct disk *disk)
+{
+    struct uploads *us = mem_new(struct uploads);
+
+    pthread_mutex_init(&us->lock, NULL);
+    us->store = store;
+    us->disk = disk;
+    return us;
+}
+
+static void unreserve(struct uploads *us, struct entry *e, uint64_t bytes)
+{
+    if (bytes > e->reserved)
+        bytes = e->reserved;
+    e->reserved -= bytes;
+    if (bytes > 0)
+        disk_unreserve(us->disk, bytes);
+}
+
+static void drop(struct uploads *us, struct entry *e)
+{
+    unreserve(us, e, e->reserved);
+    HASH_DEL(us->entries, e);
+    mem_free(e);
+}
+
+void uploads_free(struct uploads *us)
+{
+    struct entry *e, *next;
+
+    if (us == NULL)
+        return;
+    HASH_ITER(hh, us->entries, e, next)
+    drop(us, e);
+    pthread_mutex_destroy(&us->lock);
+    mem_free(us);
+}
+
+void upload_write(const struct upload *u, struct buf *out)
+{
+    emit_open(out, '{');
+    emit_field_int(out, "total_chunks", u->total_chunks);
+    emit_field_int(out, "size", u->size);
+    emit_field_int(out, "touched_ms", u->touched_ms);
+    emit_field_bool(out, "has_source", u->has_source);
+    emit_field_string(out, "file_name", u->file_name);
+    emit_close(out, '}');
+}
+
+int upload_read(const char *json, struct upload *out)
+{
+    struct upload u = { .size = -1 };
+    const char *file_name = "";
+    json_int_t total = 0, size = -1, touched = 0;
+    int has_source = 0;
+    json_t *root = json_loads(json, 0, NULL);
+    int bad = root == NULL || json_unpack(root, "{s?I, s?I, s?I, s?b, s?s}", "total_chunks", &total,
+                                          "size", &size, "touched_ms", &touched, "has_source",
+                                          &has_source, "file_name", &file_name) != 0;
+
+    if (!bad) {
+        u.total_chunks = (uint32_t)total;
+        u.size = size;
+        u.touched_ms = touched;
+        u.has_source = has_source;
+        snprintf(u.file_name, sizeof(u.file_name), "%s", file_name);
+        *out = u;
+    }
+    json_decref(root);
+    return bad ? FAIL_SYNTAX : OK;
+}
+
+static struct entry *find(struct uploads *us, const char *video)
+{
+    struct entry *e;
+
+    HASH_FIND_STR(us->entries, video, e);
+    return e;
+}
+
+/* One at a time per video: ids are made here and never given twice. */
+static struct entry *add(struct uploads *us, const char *video)
+{
+    size_t len = strlen(video);
+    struct entry *e = mem_zalloc(sizeof(*e) + len + 1);
+
+    memcpy(e->video, video, len);
+    HASH_ADD_KEYPTR(hh, us->entries, e->video, len, e);
+    return e;
+}
+
+static void save(struct uploads *us, struct entry *e, void (*done)(void *, int), void *context)
+{
+    struct buf spec;
+
+    buf_init(&spec, SPEC_MAX);
+    upload_write(&e->upload, &spec);
+    store_put_work(us->store, e->video, "upload", buf_text(&spec), done, context);
+    buf_deinit(&spec);
+}
+
+int uploads_create(struct uploads *us, const char *video, const struct upload *begin,
+                   void (*done)(void *context, int err), void *context)
+{
+    uint64_t reserve = begin->size > 0 ? (uint64_t)begin->size : 0;
+    int err = OK;
+
+    pthread_mutex_lock(&us->lock);
+    if (find(us, video) != NULL)
+        err = FAIL_EXISTS;
+    else if (reserve > 0)
+        err = disk_reserve(us->disk, reserve);
+    if (err == OK) {
+        struct entry *e = add(us, video);
+        e->upload = *begin;
+        e->reserved = reserve;
+        save(us, e, done, context);
+    }
+    pthread_mutex_unlock(&us->lock);
+    return err;
+}
+
+int uploads_restore(struct uploads *us, const struct work *w, bool is_busy)
+{
+    struct upload u = { .size = -1 };
+    int err = upload_read(w->spec, &u);
+
+    if (err)
+        return err;
+    u.state = is_busy ? UPLOAD_BUSY : UPLOAD_OPEN;
+    if (w->updated_ms > u.touched_ms)
+        u.touched_ms = w->updated_ms;
+    pthread_mutex_lock(&us->lock);
+    struct entry *e = add(us, w->job);
+    e->upload = u;
+    /* What arrived already is on the disk and counts as used there; promising
+     * the whole again errs on the safe side. */
+    if (u.size > 0 && !u.has_source && disk_reserve(us->disk, (uint64_t)u.size) == OK)
+        e->reserved = (uint64_t)u.size;
+    pthread_mutex_unlock(&us->lock);
+    return OK;
+}
+
+int uploads_get(struct uploads *us, const char *video, struct upload *out)
+{
+    pthread_mutex_lock(&us->lock);
+    struct entry *e = find(us, video);
+    if (e != NULL)
+        *out = e->upload;
+    pthread_mutex_unlock(&us->lock);
+    return e ? OK : FAIL_MISSING;
+}
+
+int uploads_plan(struct uploads *us, const char *video, uint32_t total_chunks, uint32_t *before)
+{
+    int err = OK;
+
+    pthread_mutex_lock(&us->lock);
+    struct entry *e = find(us, video);
+    if (e == NULL)
+        err = FAIL_MISSING;
+    else if (e->upload.state != UPLOAD_OPEN)
+        err = FAIL_STATE;
+    else if (e->upload.total_chunks != 0 && e->upload.total_chunks != total_chunks) {
+        *before = e->upload.total_chunks;
+        err = FAIL_EXISTS;
+    } else {
+        bool is_news = e->upload.total_chunks == 0;
+        e->upload.total_chunks = total_chunks;
+        e->upload.touched_ms = clock_wall_ms();
+        if (is_news)
+            save(us, e, NULL, NULL);
+    }
+    pthread_mutex_unlock(&us->lock);
+    return err;
+}
+
+int uploads_enter(struct uploads *us, const char *video)
+{
+    int err = OK;
+
+    pthread_mutex_lock(&us->lock);
+    struct entry *e = find(us, video);
+    if (e == NULL)
+        err = FAIL_MISSING;
+    else if (e->upload.state != UPLOAD_OPEN)
+        err = FAIL_STATE;
+    else {
+        e->inside++;
+        e->upload.touched_ms = clock_wall_ms();
+    }
+    pthread_mutex_unlock(&us->lock);
+    return err;
+}
+
+void uploads_leave(struct uploads *us, const char *video, uint64_t bytes)
+{
+    pthread_mutex_lock(&us->lock);
+    struct entry *e = find(us, video);
+    if (e != NULL) {
+        assert(e->inside > 0);
+        e->inside--;
+        unreserve(us, e, bytes);
+    }
+    pthread_mutex_unlock(&us->lock);
+}
+
+int uploads_begin(struct uploads *us, const char *video, const char *file_name,
+                  uint32_t total_chunks)
+{
+    int err = OK;
+
+    pthread_mutex_lock(&us->lock);
+    struct entry *e = find(us, video);
+    if (e == NULL)
+        err = FAIL_MISSING;
+    else if (e->upload.state != UPLOAD_OPEN || e->inside > 0)
+        err = FAIL_STATE;
+    else {
+        e->upload.state = UPLOAD_BUSY;
+        e->upload.total_chunks = total_chunks;
+        unreserve(us, e, e->reserved);
+        snprintf(e->upload.file_name, sizeof(e->upload.file_name), "%s", file_name);
+    }
+    pthread_mutex_unlock(&us->lock);
+    return err;
+}
+
+void uploads_reopen(struct uploads *us, const char *video, bool has_source)
+{
+    pthread_mutex_lock(&us->lock);
+    struct entry *e = find(us, video);
+    if (e != NULL) {
+        e->upload.state = UPLOAD_OPEN;
+        e->upload.has_source = has_source;
+        e->upload.touched_ms = clock_wall_ms();
+    }
+    pthread_mutex_unlock(&us->lock);
+}
+
+void uploads_save(struct uploads *us, const char *video)
+{
+    pthread_mutex_lock(&us->lock);
+    struct entry *e = find(us, video);
+    if (e != NULL && e->upload.state == UPLOAD_OPEN)
+        save(us, e, NULL, NULL);
+    pthread_mutex_unlock(&us->lock);
+}
+
+void uploads_finish(struct uploads *us, const char *video)
+{
+    pthread_mutex_lock(&us->lock);
+    struct entry *e = find(us, video);
+    if (e != NULL) {
+        drop(us, e);
+        store_drop_work(us->store, video, NULL, NULL);
+    }
+    pthread_mutex_unlock(&us->lock);
+}
+
+size_t uploads_stale(struct uploads *us, int64_t before_ms, size_t max, char **out)
+{
+    struct entry *e, *next;
+    size_t count = 0;
+
+    pthread_mutex_lock(&us->lock);
+    HASH_ITER(hh, us->entries, e, next)
+    if (count < max && e->upload.state == UPLOAD_OPEN && e->inside == 0 &&
+        e->upload.touched_ms < before_ms)
+        out[count++] = mem_strdup(e->video);
+    pthread_mutex_unlock(&us->lock);
+    return count;
+}

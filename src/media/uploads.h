@@ -1,0 +1,83 @@
+/* The uploads that are not finished: who may still send chunks, how many there
+ * will be, and when one has been forgotten. Each has a work record in the store
+ * from its creation until its job has ended well, so that a restart finds it.
+ *
+ *            create                begin                 finish
+ *   (none) ---------> OPEN ---------------------> BUSY ----------> (none)
+ *                      ^  |                         |
+ *                      |  +-- finish (cancel, ttl)  |
+ *                      +---------- reopen ----------+
+ *
+ * Chunks are taken only while OPEN; a chunk is either wholly there or not.
+ * Any thread. */
+#ifndef MEDIA_UPLOADS_H
+#define MEDIA_UPLOADS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "storage/disk.h"
+#include "store/store.h"
+
+enum upload_state { UPLOAD_OPEN, UPLOAD_BUSY };
+
+struct upload {
+    enum upload_state state;
+    uint32_t total_chunks; /* 0: nobody has said yet */
+    int64_t size;          /* declared, bytes; -1: not */
+    int64_t touched_ms;    /* wall clock: last sign of life of the uploader */
+    bool has_source;       /* assembled once already: the chunks are gone, the file is there */
+    char file_name[256];   /* as last told; may be "" */
+};
+
+struct uploads;
+
+struct uploads *uploads_new(struct store *store, struct disk *disk);
+void uploads_free(struct uploads *us);
+
+/* Begins one; its job is in the ledger already. Reserves the declared size on
+ * the disk (FAIL_FULL). `done` as store_put_work's. FAIL_EXISTS. */
+int uploads_create(struct uploads *us, const char *video, const struct upload *begin,
+                   void (*done)(void *context, int err), void *context);
+
+/* From a work record (whatever its step: the pipeline's specs hold an upload's
+ * fields too), at start: OPEN, or BUSY if the pipeline goes on with it. */
+int uploads_restore(struct uploads *us, const struct work *w, bool is_busy);
+
+/* A copy. FAIL_MISSING. */
+int uploads_get(struct uploads *us, const char *video, struct upload *out);
+
+/* A client announced how many chunks there are. The first word counts until all
+ * chunks are gone; FAIL_EXISTS with the earlier count in `*before` if it
+ * differs, FAIL_STATE if not OPEN, FAIL_MISSING. */
+int uploads_plan(struct uploads *us, const char *video, uint32_t total_chunks, uint32_t *before);
+
+/* Around the moment that a received chunk gets its name: FAIL_STATE if the
+ * upload is no longer OPEN, FAIL_MISSING. Each OK is followed by a leave. */
+int uploads_enter(struct uploads *us, const char *video);
+void uploads_leave(struct uploads *us, const char *video, uint64_t bytes);
+
+/* OPEN to BUSY; FAIL_STATE if it is BUSY or a chunk is being named just now.
+ * Gives back what was reserved for chunks to come. */
+int uploads_begin(struct uploads *us, const char *video, const char *file_name,
+                  uint32_t total_chunks);
+
+/* BUSY to OPEN: a stage failed, and the uploader can mend it. In memory only:
+ * the failure is put on record first, then uploads_save. */
+void uploads_reopen(struct uploads *us, const char *video, bool has_source);
+
+/* Queues the work record of an OPEN upload. */
+void uploads_save(struct uploads *us, const char *video);
+
+/* Over: nothing is left of it but its job. Drops the work record. */
+void uploads_finish(struct uploads *us, const char *video);
+
+/* The OPEN ones untouched since `before_ms`, at most `max` names (mem_free). */
+size_t uploads_stale(struct uploads *us, int64_t before_ms, size_t max, char **out);
+
+/* What a work record of step "upload" says, as JSON and back. */
+void upload_write(const struct upload *u, struct buf *out);
+int upload_read(const char *json, struct upload *out);
+
+#endif
