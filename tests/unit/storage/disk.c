@@ -170,6 +170,23 @@ static void scratch_is_made_and_removed_with_all_that_is_in_it(void **state)
     buf_deinit(&path);
 }
 
+static void scratch_is_cleared_of_all_but_one_entry(void **state)
+{
+    struct place *p = *state;
+
+    assert_int_equal(disk_scratch_clear(p->disk, "job-1", "source"), FAIL_MISSING);
+    place_mkdir(p, "work/job-1");
+    place_mkdir(p, "work/job-1/hls");
+    place_write(p, "work/job-1/hls/x", "x");
+    place_write(p, "work/job-1/log", "x");
+    place_write(p, "work/job-1/source", "kept");
+    assert_int_equal(disk_scratch_clear(p->disk, "job-1", "source"), OK);
+    assert_string_equal(place_read(p, "work/job-1/source"), "kept");
+    assert_false(place_has(p, "work/job-1/hls"));
+    assert_false(place_has(p, "work/job-1/log"));
+    assert_int_equal(disk_scratch_clear(p->disk, "../media", "x"), FAIL_SYNTAX);
+}
+
 static void ids_that_could_lead_elsewhere_get_no_scratch(void **state)
 {
     static const char *const bad[] = { "", ".", "..", ".hidden", "a/b", "../x", "a b" };
@@ -250,6 +267,7 @@ int main(void)
         CASE(what_must_stay_free_is_never_promised),
         CASE(promises_from_many_threads_add_up),
         CASE(scratch_is_made_and_removed_with_all_that_is_in_it),
+        CASE(scratch_is_cleared_of_all_but_one_entry),
         CASE(ids_that_could_lead_elsewhere_get_no_scratch),
         CASE(a_scratch_folder_that_became_a_link_is_not_followed),
         CASE(a_full_disk_says_so_and_leaves_nothing_behind),

@@ -131,6 +131,24 @@ static void a_work_record_is_synced_before_its_answer(void **state)
     assert_true(b.syncs > a.syncs);
 }
 
+static void a_barrier_answers_once_all_before_it_is_synced(void **state)
+{
+    struct desk *d = *state;
+    struct answer first = { .desk = d }, second = { .desk = d };
+
+    desk_say(d, "j", JOB_PROCESSING, 0.1);
+    store_sync(d->store, desk_answer, &first);
+    assert_int_equal(desk_wait_answer(&first), OK);
+    assert_int_equal(d->heard_count, 1);
+    /* Also when the update went into an earlier group, which was not synced. */
+    desk_say(d, "j", JOB_PROCESSING, 0.2);
+    desk_wait_heard(d, 2);
+    assert_int_equal(d->heard[1].syncs, first.syncs);
+    store_sync(d->store, desk_answer, &second);
+    assert_int_equal(desk_wait_answer(&second), OK);
+    assert_true(second.syncs > first.syncs);
+}
+
 static void closing_writes_what_is_queued(void **state)
 {
     struct desk *d = *state;
@@ -444,6 +462,7 @@ int main(void)
         CASE(what_is_heard_is_in_the_file_already),
         CASE(a_final_update_is_synced_before_it_is_heard),
         CASE(a_work_record_is_synced_before_its_answer),
+        CASE(a_barrier_answers_once_all_before_it_is_synced),
         CASE(closing_writes_what_is_queued),
         IDLE(a_store_that_was_never_started_still_writes_at_its_end),
         IDLE(starts_are_counted),

@@ -102,6 +102,22 @@ static void work_is_refused_with_the_reason(void **state)
     assert_int_equal(store_find_work(d->store, "j", &w), FAIL_MISSING);
 }
 
+static void a_barrier_promises_nothing_that_is_not_written(void **state)
+{
+    struct desk *d = *state;
+    struct answer refused = { .desk = d }, kept = { .desk = d };
+
+    faults_refuse(SQLITE_FULL);
+    desk_say(d, "j", JOB_PROCESSING, 0.5);
+    store_sync(d->store, desk_answer, &refused);
+    assert_int_equal(desk_wait_answer(&refused), FAIL_FULL);
+    assert_int_equal(desk_stored(d, "j"), -1);
+    faults_refuse(SQLITE_OK);
+    store_sync(d->store, desk_answer, &kept);
+    assert_int_equal(desk_wait_answer(&kept), OK);
+    assert_int_equal(desk_stored(d, "j"), JOB_PROCESSING);
+}
+
 static void the_trouble_passes_though_nobody_writes(void **state)
 {
     struct desk *d = *state;
@@ -204,6 +220,7 @@ int main(void)
         CASE(progress_goes_on_and_is_written_later),
         CASE(a_final_update_waits_until_it_is_written),
         CASE(work_is_refused_with_the_reason),
+        CASE(a_barrier_promises_nothing_that_is_not_written),
         CASE(the_trouble_passes_though_nobody_writes),
         CASE(closing_waits_for_a_disk_that_recovers),
         CASE(closing_ends_although_the_disk_does_not_recover),
