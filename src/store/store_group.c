@@ -38,6 +38,8 @@ static const char *const texts[WRITER_SQLS] = {
                      " ORDER BY updated_ms LIMIT ?)"),
     [WRITE_META] = ("INSERT INTO meta (key, value) VALUES (?, ?)"
                     " ON CONFLICT (key) DO UPDATE SET value = excluded.value"),
+    [WRITE_SYNC] = ("INSERT INTO meta (key, value) VALUES ('barriers', 1)"
+                    " ON CONFLICT (key) DO UPDATE SET value = value + 1"),
     [WRITE_BEGIN] = "BEGIN IMMEDIATE",
     [WRITE_COMMIT] = "COMMIT",
     [WRITE_ROLLBACK] = "ROLLBACK",
@@ -168,9 +170,10 @@ static int write_record(struct store *s, const struct record *r)
         statement = s->writes[WRITE_NO_WORK];
         sql_bind_text(statement, 1, r->job);
         return sql_run(statement);
-    /* An empty transaction syncs nothing, not even what earlier ones left in
-     * the log: so there is something in it. */
-    case RECORD_SYNC: return write_meta(s, "synced_ms", clock_wall_ms());
+    /* A transaction that changes no page syncs nothing, not even what earlier
+     * ones left in the log; and a row written with the value it has changes
+     * none. So this counts: the time is the same for two within a millisecond. */
+    case RECORD_SYNC: return sql_run(s->writes[WRITE_SYNC]);
     case RECORD_SWEEP: return write_sweep(s, r->sweep);
     case RECORD_UPDATE: break;
     }

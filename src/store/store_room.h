@@ -58,6 +58,7 @@ enum writer_sql {
     WRITE_NO_WORK,
     WRITE_SWEEP,
     WRITE_META,
+    WRITE_SYNC,
     WRITE_BEGIN,
     WRITE_COMMIT,
     WRITE_ROLLBACK,
