@@ -18,6 +18,7 @@ static const struct {
     { "Disk quota exceeded", FAIL_FULL, "there is no space left" },
     { "File too large", FAIL_LIMIT, "the result would be too large" },
     { "Cannot allocate memory", FAIL_LIMIT, "converting it needs more memory than is allowed" },
+    { "malloc of size", FAIL_LIMIT, "converting it needs more memory than is allowed" },
     { "exceeds specified max pixel count", FAIL_LIMIT, "the picture has too many pixels" },
     { "Picture size", FAIL_LIMIT, "the picture has too many pixels" },
     { "moov atom not found", FAIL_SYNTAX,
