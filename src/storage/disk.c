@@ -208,6 +208,26 @@ int disk_scratch_remove(struct disk *d, const char *job)
     return dir_remove(d->work_fd, job);
 }
 
+static int remove_but(void *context, int fd, const char *name, const struct stat *st)
+{
+    (void)st;
+    return strcmp(name, context) == 0 ? OK : dir_remove(fd, name);
+}
+
+int disk_scratch_clear(struct disk *d, const char *job, const char *keep)
+{
+    int fd;
+
+    if (!job_id_is_valid(str_of(job)))
+        return FAIL_SYNTAX;
+    int err = dir_open(d->work_fd, job, &fd);
+    if (err)
+        return err;
+    err = dir_each(fd, remove_but, (void *)(uintptr_t)keep);
+    close(fd);
+    return err;
+}
+
 static int clean_upload(void *context, int fd, const char *name, const struct stat *st)
 {
     (void)context;

@@ -95,3 +95,10 @@ int disk_object_open(struct disk *d, const char *key, struct object *out)
     make_etag(&st, out->etag, sizeof out->etag);
     return OK;
 }
+
+void object_close(struct object *o)
+{
+    if (o->fd >= 0)
+        close(o->fd);
+    o->fd = -1;
+}

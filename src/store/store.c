@@ -127,6 +127,16 @@ void store_drop_work(struct store *s, const char *job, void (*done)(void *contex
     queue_put(s, record);
 }
 
+void store_sync(struct store *s, void (*done)(void *context, int err), void *context)
+{
+    struct record *record = mem_new(struct record);
+
+    record->kind = RECORD_SYNC;
+    record->done = done;
+    record->context = context;
+    queue_put(s, record);
+}
+
 int store_sweep(struct store *s, int64_t before_ms, size_t max, size_t *count)
 {
     struct sweep sweep = { .before_ms = before_ms, .max = max };

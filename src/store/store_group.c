@@ -117,7 +117,7 @@ static bool is_durable(const struct record *r)
 {
     if (r->kind == RECORD_UPDATE)
         return job_is_final(r->update->state) && !r->is_confirmed;
-    return r->kind == RECORD_PUT || r->kind == RECORD_DROP;
+    return r->kind == RECORD_PUT || r->kind == RECORD_DROP || r->kind == RECORD_SYNC;
 }
 
 /* In WAL mode FULL syncs the log at each commit, NORMAL only at checkpoints.
@@ -168,6 +168,9 @@ static int write_record(struct store *s, const struct record *r)
         statement = s->writes[WRITE_NO_WORK];
         sql_bind_text(statement, 1, r->job);
         return sql_run(statement);
+    /* An empty transaction syncs nothing, not even what earlier ones left in
+     * the log: so there is something in it. */
+    case RECORD_SYNC: return write_meta(s, "synced_ms", clock_wall_ms());
     case RECORD_SWEEP: return write_sweep(s, r->sweep);
     case RECORD_UPDATE: break;
     }
