@@ -72,6 +72,13 @@ void listen_address_text(const struct listen_address *a, char out[LISTEN_TEXT_MA
     snprintf(out, LISTEN_TEXT_MAX, "%s%s%s:%s", is_v6 ? "[" : "", host, is_v6 ? "]" : "", port);
 }
 
+static int fail_to_listen(int errno_value)
+{
+    if (errno_value == EADDRINUSE)
+        return FAIL_EXISTS;
+    return errno_value == EADDRNOTAVAIL ? FAIL_MISSING : fail_from_errno(errno_value);
+}
+
 static int open_socket(const struct listen_address *a, bool shares_port)
 {
     int on = 1;
@@ -85,7 +92,7 @@ static int open_socket(const struct listen_address *a, bool shares_port)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0 ||
         setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) != 0 ||
         bind(fd, (const struct sockaddr *)&a->address, a->len) != 0) {
-        int code = fail_from_errno(errno);
+        int code = fail_to_listen(errno);
         close(fd);
         return code;
     }
@@ -110,7 +117,7 @@ int listener_bind(struct listen_address *a, int *out)
         return fd;
     a->len = sizeof(a->address);
     if (listen(fd, BACKLOG) != 0 || getsockname(fd, (struct sockaddr *)&a->address, &a->len) != 0) {
-        int code = fail_from_errno(errno);
+        int code = fail_to_listen(errno);
         close(fd);
         return code;
     }

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -99,7 +100,8 @@ static int prepare(struct io_pool *p, const struct io_settings *settings, struct
     for (size_t i = 0; i < settings->address_count; i++) {
         int rc = bind_address(p, settings->addresses[i]);
         if (rc != OK) {
-            buf_printf(why, "cannot listen on %s: %s", settings->addresses[i], fail_text(rc));
+            buf_printf(why, "cannot listen on %s: %s", settings->addresses[i],
+                       rc == FAIL_EXISTS ? "it is in use" : fail_text(rc));
             return rc;
         }
     }
@@ -122,6 +124,7 @@ int io_pool_start(const struct io_settings *settings, struct ledger *ledger,
 {
     struct io_pool *p = pool_new(settings, request, context);
 
+    signal(SIGPIPE, SIG_IGN); /* sendfile(2) knows no MSG_NOSIGNAL */
     int rc = prepare(p, settings, ledger, why);
     while (rc == OK && p->threads_started < p->thread_count) {
         rc = io_thread_start(&p->threads[p->threads_started]);

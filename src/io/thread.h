@@ -36,7 +36,8 @@ struct io_settings {
 /* Binds every address once per thread (port 0: all threads share the one that
  * the kernel chose) and starts the threads. `why` names the address that could
  * not be had. `request` runs on the I/O threads. `ledger` is borrowed; NULL:
- * the threads have no hub (an echo server). */
+ * the threads have no hub (an echo server). The process ignores SIGPIPE from
+ * then on. */
 int io_pool_start(const struct io_settings *settings, struct ledger *ledger,
                   exchange_handler request, void *context, struct io_pool **out, struct buf *why);
 
