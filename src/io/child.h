@@ -1,7 +1,8 @@
 /* A child process on a loop, in a group and a sandbox of its own: started by
  * way of `reelay sandbox`, which gives up everything the program does not need
  * before it executes it. Its lines come out, its end is told exactly once. One
- * loop thread: the one that starts it. */
+ * loop thread: the one that starts it. The kernel ends the child when that
+ * thread ends. */
 #ifndef IO_CHILD_H
 #define IO_CHILD_H
 
@@ -15,12 +16,14 @@
 struct child;
 
 struct child_limits {
-    uint64_t memory_max;  /* RLIMIT_AS, bytes; 0: no limit */
+    uint64_t memory_max;  /* RLIMIT_AS, bytes; 0: no limit, as for all of these */
     uint64_t file_max;    /* RLIMIT_FSIZE, bytes */
     uint32_t cpu_max_s;   /* RLIMIT_CPU */
     uint32_t files_max;   /* RLIMIT_NOFILE */
     const char *read_path;  /* the one input it may read, beside the system's libraries; or NULL */
     const char *write_path; /* the one folder it may write in; or NULL */
+    bool may_connect;       /* it may use the network */
+    bool may_run;           /* it may start programs of the system's folders */
 };
 
 struct child_events {
@@ -28,7 +31,8 @@ struct child_events {
      * 64 KiB comes in pieces. */
     void (*line)(void *context, const char *text, size_t len);
     /* It has ended and its pipes are empty. `status` is its exit status, or
-     * -signal. `complaint` is the last of its standard error (at most 8 KiB).
+     * -signal; 126 and 127 are the sandbox's: it refused, there is no such
+     * program. `complaint` is the last of its standard error (at most 8 KiB).
      * The child is freed behind this call. Never runs within child_start. */
     void (*end)(void *context, int status, const char *complaint);
 };
@@ -37,9 +41,18 @@ struct child_events {
 int child_start(uv_loop_t *loop, const char *const *argv, const struct child_limits *limits,
                 const struct child_events *events, void *context, struct child **out);
 
-/* SIGTERM to the group, SIGKILL after `grace_ms`; `end` comes as always. */
+/* SIGTERM to the group, SIGKILL after `grace_ms` (0: at once); `end` comes as
+ * always. Fine to repeat, with a shorter grace too. */
 void child_stop(struct child *c, uint32_t grace_ms);
 
 int child_pid(const struct child *c);
+
+/* The program whose subcommand `sandbox` is used, instead of our own
+ * executable. Borrowed; before the first start. */
+void child_set_helper(const char *path);
+
+/* What the sandbox can do on this kernel, for the log: "seccomp, Landlock 7",
+ * or "seccomp; no Landlock: ...". Static. */
+const char *child_sandbox_describe(void);
 
 #endif

@@ -29,7 +29,7 @@ bool deflate_negotiate(const struct http_request *request, struct deflate_params
 void deflate_answer(const struct deflate_params *params, struct buf *out);
 
 /* Appends the compressed message (without the final 00 00 ff ff) to `out`;
- * window_bits 9-15. FAIL_LIMIT when `out` is full. */
+ * window_bits 9-15. FAIL_LIMIT when `out` is full: what it holds is then useless. */
 int deflate_message(const void *bytes, size_t len, int window_bits, struct buf *out);
 
 /* One message being inflated, piece by piece. */
@@ -38,7 +38,8 @@ struct inflater *inflater_new(void);
 void inflater_free(struct inflater *i);
 
 /* Appends what `bytes` inflate to; `is_last` ends the message. FAIL_SYNTAX for
- * a broken stream, FAIL_LIMIT when `out` is full (a bomb stops there). */
+ * a broken stream or one that stops in the middle of a block, FAIL_LIMIT when
+ * `out` is full (a bomb stops there). After a failure or `is_last`, free it. */
 int inflater_feed(struct inflater *i, const void *bytes, size_t len, bool is_last, struct buf *out);
 
 #endif

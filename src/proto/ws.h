@@ -1,7 +1,11 @@
 /* WebSocket (RFC 6455) without I/O: the handshake's values, a reader of frames
  * and a writer of them. The reader unmasks in place, hands out a message that
  * arrived whole without copying it, and allocates only while a message is
- * incomplete, so an idle connection costs its struct and nothing else. */
+ * incomplete, so an idle connection costs its struct and nothing else.
+ *
+ * Invariants of the reader: no message is longer than message_max, a text is
+ * valid UTF-8, no event follows the close event or an error, and how the bytes
+ * were cut into feeds does not change the events. */
 #ifndef PROTO_WS_H
 #define PROTO_WS_H
 
@@ -38,6 +42,7 @@ struct ws_settings {
     bool is_client;     /* reads unmasked frames (a server's) instead of masked ones */
 };
 
+/* All four are set. None may call ws_reader_feed or ws_reader_deinit. */
 struct ws_events {
     /* A whole text (valid UTF-8) or binary message; `data` is the reader's,
      * valid during the call. */
@@ -75,23 +80,29 @@ void ws_reader_deinit(struct ws_reader *r);
 uint16_t ws_reader_feed(struct ws_reader *r, const struct ws_settings *settings,
                         const struct ws_events *events, void *context, char *bytes, size_t len);
 
+/* XORs with the mask (section 5.3) from its byte `at` on; undoes itself. */
+void ws_mask(char *bytes, size_t len, const uint8_t mask[4], unsigned at);
+
 /* Writes a frame's head: 2 to 10 bytes, unmasked. */
 enum { WS_HEAD_MAX = 14, WS_CONTROL_MAX = 125 };
 size_t ws_head(uint8_t out[WS_HEAD_MAX], uint8_t first_byte, uint64_t len);
 
 enum { WS_FIN = 0x80, WS_RSV1 = 0x40 };
 
-/* A whole frame, unmasked (a server's). */
+/* A whole frame, unmasked (a server's). These three append all of a frame or,
+ * when it does not fit, nothing but the mark of the failed buffer. */
 void ws_append_frame(struct buf *out, uint8_t first_byte, const void *data, size_t len);
 
 /* A whole frame under a fresh random mask (a client's). */
 void ws_append_masked(struct buf *out, uint8_t first_byte, const void *data, size_t len);
 
-/* A Close frame; the reason is cut to fit 123 bytes at a character's end. */
+/* A Close frame; the reason (may be NULL) is cut to fit 123 bytes at a
+ * character's end. WS_CLOSE_EMPTY: without code and reason. */
 void ws_append_close(struct buf *out, uint16_t code, const char *reason, bool is_client);
 
-/* Section 4.2.1. 0, or the status to answer: 400, 405, or 426 (with
- * Sec-WebSocket-Version: 13). `accept` takes the answer's key, '\0'-terminated. */
+/* Section 4.2.1, and the grammar of Sec-WebSocket-Extensions (9.1). 0, or the
+ * status to answer: 400, 405, or 426 (with Sec-WebSocket-Version: 13). `accept`
+ * takes the answer's key, '\0'-terminated. */
 enum { WS_ACCEPT_SIZE = 29 };
 int ws_handshake(const struct http_request *request, char accept[WS_ACCEPT_SIZE]);
 

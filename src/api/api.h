@@ -1,0 +1,166 @@
+/* The HTTP and WebSocket face: routes, who may come in, and what a handler is
+ * given. A handler runs on an I/O thread, borrows the modules below, and answers
+ * its exchange exactly once, at once or later.
+ *
+ * To add a route: a handler and a row in router.c. */
+#ifndef API_API_H
+#define API_API_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/config.h"
+#include "core/ledger.h"
+#include "core/limits.h"
+#include "io/exchange.h"
+#include "io/mailbox.h"
+#include "media/pipeline.h"
+#include "media/uploads.h"
+#include "proto/jwt.h"
+#include "proto/presign.h"
+#include "storage/disk.h"
+#include "store/store.h"
+
+struct api_settings {
+    bool asks_all;                     /* every door asks for a token, not only `stream` */
+    bool gives_sessions;               /* POST /api/session: nothing configured, loopback only */
+    uint64_t chunk_max;                /* bytes of one chunk */
+    uint64_t upload_max;               /* bytes of a whole upload */
+    uint64_t url_lifetime_ms;          /* of a presigned upload URL */
+    const char *public_url;            /* "" or "https://host", no slash at its end */
+    const struct option_list *origins; /* CORS */
+};
+
+/* Set before the first request, then only read. */
+struct api {
+    const struct api_settings *settings;
+    struct ledger *ledger;
+    struct store *store;
+    struct disk *disk;
+    struct uploads *uploads;
+    struct pipelines *pipelines; /* only on the desk */
+    struct mailbox *desk;
+    const struct jwt_keys *keys;
+    const struct presign_key *presign;
+    uint64_t started_ms; /* monotonic */
+};
+
+enum policy {
+    POLICY_OPEN,  /* anybody */
+    POLICY_DOOR,  /* a token once settings->asks_all */
+    POLICY_TOKEN, /* a token always */
+};
+
+struct route;
+
+enum { CALL_SEGMENTS_MAX = 2 };
+
+/* One request on its way through a handler; freed with its exchange. */
+struct call {
+    struct api *api;
+    struct exchange *x;
+    struct viewer *viewer;                            /* one reference; set unless POLICY_OPEN */
+    char segments[CALL_SEGMENTS_MAX][JOB_ID_MAX + 1]; /* the pattern's {..}, decoded */
+    struct str path;                                  /* decoded and normalised */
+    struct buf path_buf;
+    void *state; /* the handler's own, mem_free'd with the call */
+};
+
+struct route {
+    unsigned methods;    /* HTTP_GET | ...; HEAD goes with GET */
+    const char *pattern; /* "/api/jobs/{}"; one slash at the end may be left out or added;
+                          * "/videos/" + "*" takes everything below */
+    enum policy policy;
+    void (*handle)(struct call *c);
+};
+
+/* exchange_handler: `context` is the struct api. */
+void api_handle(void *context, struct exchange *x);
+
+/* Answers (reply.c) */
+
+/* {"error":{"code","message","field"}}; `field` may be NULL. */
+void reply_error(struct exchange *x, int status, const char *code, const char *field,
+                 const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* Takes the buffer's content; it is left empty. */
+void reply_json(struct exchange *x, int status, struct buf *json);
+
+/* Request bodies (body.c) */
+
+struct json_t;
+
+/* Reads the body as a JSON object, at most HTTP_BODY_MAX; answers 400 or 413
+ * itself, else calls `handle`, which borrows `object`. */
+void body_read(struct call *c, void (*handle)(struct call *c, struct json_t *object));
+
+/* Each takes a member; answers 400 and returns false when it has the wrong type
+ * or is out of bounds. Absent or null: `*out` is untouched, unless required. */
+enum need { OPTIONAL, REQUIRED };
+bool body_text(struct call *c, struct json_t *object, const char *name, enum need need, size_t max,
+               const char **out);
+bool body_integer(struct call *c, struct json_t *object, const char *name, enum need need,
+                  int64_t min, int64_t max, int64_t *out);
+bool body_real(struct call *c, struct json_t *object, const char *name, double *out);
+/* An id: a string or a whole number. */
+bool body_id(struct call *c, struct json_t *object, const char *name, char out[JOB_ID_MAX + 1]);
+/* Any JSON value, as text within the limits of JOB_JSON_*; mem_free. */
+bool body_json(struct call *c, struct json_t *object, const char *name, bool only_object,
+               char **out);
+
+/* Who is asking (auth.c) */
+
+/* The viewer behind the request, by Authorization or ?token=. One reference, or
+ * NULL with `why` set when a token is needed and not there or not good. */
+struct viewer *auth_viewer(const struct api *api, const struct http_request *request,
+                           enum policy policy, const char **why);
+
+/* Jobs (lookup.c) */
+
+/* Finds the job in the ledger or, having been forgotten there, in the store, and
+ * then calls `found` with its last heard state (borrowed) or NULL. May call at
+ * once or later. A job the viewer may not see is NULL. */
+void job_find(struct call *c, const char *id, void (*found)(struct call *c, struct update *u));
+
+/* Errands: from an I/O thread to the desk and back (errand.c) */
+
+struct errand {
+    struct mail mail;
+    struct api *api;
+    struct mailbox *home;           /* of the call's I/O thread */
+    struct call *call;              /* touched only at home */
+    void (*run)(struct errand *e);  /* on the desk; ends with errand_return */
+    void (*back)(struct errand *e); /* at home */
+    int err;
+    char video[JOB_ID_MAX + 1];
+    char file_name[FILE_NAME_MAX + 1];
+    uint32_t total_chunks;
+    char why[1024];
+};
+
+struct errand *errand_new(struct call *c, void (*run)(struct errand *),
+                          void (*back)(struct errand *));
+void errand_go(struct errand *e);
+void errand_return(struct errand *e); /* any thread; `back` frees it with mem_free */
+
+/* Handlers, by file */
+void videos_create(struct call *c);
+void videos_chunk_url(struct call *c);
+void videos_assemble(struct call *c);
+void videos_upload_state(struct call *c);
+void chunks_put(struct call *c);
+void jobs_create(struct call *c);
+void jobs_list(struct call *c);
+void jobs_get(struct call *c);
+void jobs_cancel(struct call *c);
+void jobs_report(struct call *c);
+void jobs_status(struct call *c);
+void files_published(struct call *c);
+void files_page(struct call *c);
+void health_get(struct call *c);
+void session_create(struct call *c);
+void door_stream(struct call *c);
+void door_download(struct call *c);
+void door_jobs(struct call *c);
+void door_broadcast(struct call *c);
+
+#endif

@@ -1,0 +1,192 @@
+/* The WebSocket doors: a handshake, a token, a dialect, a session. */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/api.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "dialect/dialects.h"
+#include "io/thread.h"
+#include "proto/ws.h"
+
+/* A client at a door: lives as long as its link. */
+struct door {
+    struct session session;
+    struct ws_link *link;
+    bool is_refused; /* closed with 4001 as soon as it was open: no session */
+};
+
+static void subscribe(struct door *d, const char *job)
+{
+    if (hub_subscribe(d->session.hub, &d->session, job) != OK)
+        ws_link_close(d->link, WS_CLOSE_POLICY, "too many subscriptions");
+}
+
+static void carry_out(struct door *d, const struct request *request)
+{
+    char job[JOB_ID_MAX + 1];
+
+    if (request->kind == REQUEST_NOTHING || !job_id_is_valid(request->job))
+        return;
+    snprintf(job, sizeof(job), "%.*s", STR_ARG(request->job));
+    if (request->kind == REQUEST_SUBSCRIBE)
+        subscribe(d, job);
+    else
+        hub_unsubscribe(d->session.hub, &d->session, job);
+}
+
+static void on_message(void *context, enum ws_opcode type, struct str message)
+{
+    struct door *d = context;
+    struct request request;
+
+    if (d->is_refused)
+        return;
+    if (type != WS_TEXT) {
+        ws_link_close(d->link, WS_CLOSE_UNSUPPORTED, "this door takes text only");
+        return;
+    }
+    session_receive(&d->session, message, &request);
+    carry_out(d, &request);
+}
+
+static void on_drain(void *context)
+{
+    struct door *d = context;
+
+    if (!d->is_refused)
+        session_drain(&d->session);
+}
+
+static void on_gone(void *context)
+{
+    struct door *d = context;
+
+    if (!d->is_refused)
+        session_close(&d->session);
+    mem_free(d);
+}
+
+static const struct ws_link_events link_events = {
+    .message = on_message,
+    .drain = on_drain,
+    .gone = on_gone,
+};
+
+/* Kept on the call while the job is looked up. */
+struct entrance {
+    const struct dialect *dialect;
+    enum policy policy;
+    char accept[WS_ACCEPT_SIZE];
+    const char *refusal; /* why 4001, or NULL */
+};
+
+static struct door *open_link(struct call *c, const struct entrance *e)
+{
+    struct deflate_params deflate;
+    struct ws_answer answer = { .accept = e->accept };
+    struct door *d = mem_new(struct door);
+
+    if (deflate_negotiate(exchange_request(c->x), &deflate))
+        answer.deflate = &deflate;
+    d->link = ws_link_open(c->x, &answer, &link_events, d);
+    return d;
+}
+
+/* The handshake is completed first: a browser shows a close code only of a
+ * connection that was open. */
+static void refuse(struct call *c, const struct entrance *e)
+{
+    const char *why = e->refusal;
+    struct door *d = open_link(c, e);
+
+    d->is_refused = true;
+    ws_link_close(d->link, WS_CLOSE_UNAUTHORIZED, why);
+}
+
+static void enter(struct call *c, const struct entrance *e)
+{
+    struct hub *hub = io_thread_hub(exchange_thread(c->x));
+    struct viewer *viewer = viewer_ref(c->viewer);
+    const struct dialect *dialect = e->dialect;
+    char job[JOB_ID_MAX + 1];
+
+    /* The call is gone once the link is open. */
+    snprintf(job, sizeof(job), "%s", c->segments[0]);
+    struct door *d = open_link(c, e);
+    session_open(&d->session, hub, dialect, ws_link_sink(d->link), ws_link_framing(d->link),
+                 viewer);
+    viewer_unref(&viewer);
+    session_greet(&d->session, job);
+    if (dialect->hears_all)
+        hub_subscribe_all(hub, &d->session);
+    else
+        subscribe(d, job);
+}
+
+static void found(struct call *c, struct update *u)
+{
+    struct entrance *e = c->state;
+
+    /* `stream` tells a stranger's video apart from an unknown one (settled point
+     * 6); everywhere else it behaves like one that does not exist. */
+    if (u == NULL && e->policy == POLICY_TOKEN) {
+        struct update *known = ledger_snapshot(c->api->ledger, c->segments[0]);
+        if (known != NULL)
+            e->refusal = "not entitled to this video";
+        update_unref(&known);
+    }
+    if (e->refusal != NULL)
+        refuse(c, e);
+    else
+        enter(c, e);
+}
+
+static void door_open(struct call *c, const struct dialect *dialect, enum policy policy)
+{
+    const struct http_request *request = exchange_request(c->x);
+    struct entrance *e = mem_new(struct entrance);
+
+    c->state = e;
+    e->dialect = dialect;
+    e->policy = policy;
+    int status = ws_handshake(request, e->accept);
+    if (status == 426)
+        exchange_header(c->x, "Sec-WebSocket-Version", "13");
+    if (status != 0) {
+        reply_error(c->x, status, "websocket_expected", NULL,
+                    "this path is a WebSocket (RFC 6455, version 13)");
+        return;
+    }
+    if (!dialect->hears_all && !job_id_is_valid(str_of(c->segments[0]))) {
+        reply_error(c->x, 404, "not_found", NULL, "this is not a job's id");
+        return;
+    }
+    c->viewer = auth_viewer(c->api, request, policy, &e->refusal);
+    if (c->viewer == NULL)
+        refuse(c, e);
+    else if (dialect->hears_all)
+        enter(c, e);
+    else
+        job_find(c, c->segments[0], found);
+}
+
+void door_stream(struct call *c)
+{
+    door_open(c, &dialect_stream, POLICY_TOKEN);
+}
+
+void door_download(struct call *c)
+{
+    door_open(c, &dialect_download, POLICY_DOOR);
+}
+
+void door_jobs(struct call *c)
+{
+    door_open(c, &dialect_jobs, POLICY_DOOR);
+}
+
+void door_broadcast(struct call *c)
+{
+    door_open(c, &dialect_broadcast, POLICY_DOOR);
+}

@@ -1,0 +1,132 @@
+/* What is fetched as it lies: published HLS files, and the page. */
+#include <stdio.h>
+
+#include "api/api.h"
+#include "api/embedded.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "io/thread.h"
+#include "proto/content.h"
+
+/* Published files */
+
+struct fetch {
+    struct call *call;
+    struct object object;
+    int err;
+};
+
+static void open_work(void *context)
+{
+    struct fetch *f = context;
+
+    /* The key is the path without its leading slash. */
+    f->err = disk_object_open(f->call->api->disk, f->call->path.at + 1, &f->object);
+}
+
+static void object_headers(struct exchange *x, const struct object *o)
+{
+    char date[CLOCK_HTTP_SIZE];
+
+    clock_http_date(o->modified_s * 1000, date);
+    exchange_header(x, "ETag", o->etag);
+    exchange_header(x, "Last-Modified", date);
+    exchange_header(x, "Accept-Ranges", "bytes");
+    /* A published tree never changes: its name is made for one conversion. Any
+     * page may play it; who knows the name was given it. */
+    exchange_header(x, "Cache-Control", "public, max-age=31536000, immutable");
+    exchange_header(x, "Access-Control-Allow-Origin", "*");
+    exchange_header(x, "X-Content-Type-Options", "nosniff");
+}
+
+static void reply_object(struct call *c, struct object *o)
+{
+    const char *type = content_type_of(c->path);
+    uint64_t first = 0, last = 0;
+    char range[96];
+
+    object_headers(c->x, o);
+    switch (
+        content_evaluate(exchange_request(c->x), o->etag, o->modified_s, o->size, &first, &last)) {
+    case CONTENT_WHOLE: exchange_reply_file(c->x, 200, type, o->fd, 0, o->size); return;
+    case CONTENT_PART:
+        snprintf(range, sizeof(range), "bytes %llu-%llu/%llu", (unsigned long long)first,
+                 (unsigned long long)last, (unsigned long long)o->size);
+        exchange_header(c->x, "Content-Range", range);
+        exchange_reply_file(c->x, 206, type, o->fd, first, last - first + 1);
+        return;
+    case CONTENT_NOT_MODIFIED: exchange_reply(c->x, 304, NULL, NULL); break;
+    case CONTENT_FAILED: exchange_reply(c->x, 412, NULL, NULL); break;
+    case CONTENT_UNSATISFIABLE:
+        snprintf(range, sizeof(range), "bytes */%llu", (unsigned long long)o->size);
+        exchange_header(c->x, "Content-Range", range);
+        exchange_reply(c->x, 416, NULL, NULL);
+        break;
+    }
+    object_close(o);
+}
+
+static void opened(void *context)
+{
+    struct fetch *f = context;
+
+    if (f->err == OK)
+        reply_object(f->call, &f->object);
+    else
+        reply_error(f->call->x, 404, "not_found", NULL, "there is no such file");
+    mem_free(f);
+}
+
+void files_published(struct call *c)
+{
+    struct fetch *f = mem_new(struct fetch);
+
+    f->call = c;
+    io_offload(io_thread_loop(exchange_thread(c->x)), open_work, opened, f);
+}
+
+/* The page, embedded in the binary */
+
+static const struct embedded_file *find_embedded(struct str path)
+{
+    if (str_equal(path, STR("/index.html")))
+        path = STR("/");
+    for (const struct embedded_file *f = embedded_files; f->path; f++)
+        if (str_equal(str_of(f->path), path))
+            return f;
+    return NULL;
+}
+
+void files_page(struct call *c)
+{
+    const struct http_request *request = exchange_request(c->x);
+    const struct embedded_file *f = find_embedded(c->path);
+    uint64_t first, last;
+
+    if (f == NULL) {
+        reply_error(c->x, 404, "not_found", NULL, "there is nothing at this path");
+        return;
+    }
+    bool is_gzip = f->gzip != NULL && http_header_has(request, "Accept-Encoding", "gzip");
+    const char *etag = is_gzip ? f->gzip_etag : f->etag;
+    exchange_header(c->x, "ETag", etag);
+    exchange_header(c->x, "Cache-Control", "no-cache");
+    exchange_header(c->x, "Vary", "Accept-Encoding");
+    exchange_header(c->x, "X-Content-Type-Options", "nosniff");
+    exchange_header(c->x, "Referrer-Policy", "no-referrer");
+    exchange_header(c->x, "Content-Security-Policy",
+                    "default-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; "
+                    "connect-src 'self' ws: wss:; img-src 'self' data:; frame-ancestors 'none'; "
+                    "base-uri 'none'; form-action 'self'");
+    if (content_evaluate(request, etag, 0, f->len, &first, &last) == CONTENT_NOT_MODIFIED) {
+        exchange_reply(c->x, 304, NULL, NULL);
+        return;
+    }
+    if (is_gzip) {
+        exchange_header(c->x, "Content-Encoding", "gzip");
+        exchange_reply(c->x, 200, f->type, msg_new(f->gzip, f->gzip_len));
+        return;
+    }
+    exchange_reply(c->x, 200, f->type, msg_new(f->bytes, f->len));
+}

@@ -1,0 +1,563 @@
+/* Jobs over plain HTTP: create, report, list, read, cancel. */
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/api.h"
+#include "base/clock.h"
+#include "base/emit.h"
+#include "base/encode.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "dialect/dialects.h"
+#include "io/thread.h"
+#include "proto/url.h"
+
+enum { JOB_ANSWER_MAX = 512 * 1024, LIST_DEFAULT = 50, LIST_MAX = 200, LIST_ANSWER_MAX = 64 << 20 };
+
+static void text_if_known(struct buf *out, const char *key, const struct update *u,
+                          enum update_text which)
+{
+    if (u->text[which] != NULL)
+        emit_field_string(out, key, u->text[which]);
+}
+
+static void json_if_known(struct buf *out, const char *key, const struct update *u,
+                          enum update_text which)
+{
+    if (u->text[which] != NULL)
+        emit_field_raw(out, key, u->text[which]);
+}
+
+static void number_if_known(struct buf *out, const char *key, int64_t value)
+{
+    if (value >= 0)
+        emit_field_int(out, key, value);
+}
+
+static void real_or_null(struct buf *out, const char *key, double value)
+{
+    emit_key(out, key);
+    if (value >= 0)
+        emit_real(out, value, 4);
+    else
+        emit_null(out);
+}
+
+static void time_field(struct buf *out, const char *key, int64_t wall_ms)
+{
+    char text[CLOCK_ISO_SIZE];
+
+    clock_iso8601(wall_ms, text);
+    emit_field_string(out, key, text);
+}
+
+static void emit_job(struct buf *out, const struct update *u)
+{
+    emit_open(out, '{');
+    emit_field_string(out, "id", u->text[TEXT_ID]);
+    emit_field_string(out, "kind", job_kind_name(u->kind));
+    emit_field_string(out, "state", job_state_name(u->state));
+    emit_field_int(out, "seq", (int64_t)u->seq);
+    text_if_known(out, "title", u, TEXT_TITLE);
+    text_if_known(out, "stage", u, TEXT_STAGE);
+    real_or_null(out, "progress", u->fraction);
+    real_or_null(out, "stage_progress", u->stage_fraction);
+    text_if_known(out, "message", u, TEXT_MESSAGE);
+    if (job_is_final(u->state) && u->state != JOB_COMPLETED)
+        emit_field_string(out, "error", dialect_error(u));
+    if (u->speed >= 0)
+        emit_field_real(out, "speed", u->speed, 2);
+    if (u->eta_ms >= 0)
+        emit_field_int(out, "eta_seconds", (u->eta_ms + 999) / 1000);
+    number_if_known(out, "downloaded_bytes", u->bytes_done);
+    number_if_known(out, "total_bytes", u->bytes_total);
+    number_if_known(out, "file_size", u->file_size);
+    text_if_known(out, "hls_path", u, TEXT_HLS_PATH);
+    text_if_known(out, "hls_url", u, TEXT_URL);
+    text_if_known(out, "storage", u, TEXT_STORAGE);
+    json_if_known(out, "video_info", u, TEXT_VIDEO_INFO);
+    json_if_known(out, "metadata", u, TEXT_METADATA);
+    json_if_known(out, "result", u, TEXT_RESULT);
+    time_field(out, "created_at", u->created_ms);
+    time_field(out, "updated_at", u->time_ms);
+    emit_close(out, '}');
+}
+
+static void reply_job(struct exchange *x, int status, const struct update *u)
+{
+    struct buf json;
+
+    buf_init(&json, JOB_ANSWER_MAX);
+    emit_job(&json, u);
+    reply_json(x, status, &json);
+}
+
+static bool is_known(struct call *c, struct update *u)
+{
+    if (u != NULL)
+        return true;
+    reply_error(c->x, 404, "not_found", NULL, "there is no job %s", c->segments[0]);
+    return false;
+}
+
+static void find_in_path(struct call *c, void (*found)(struct call *c, struct update *u))
+{
+    if (job_id_is_valid(str_of(c->segments[0])))
+        job_find(c, c->segments[0], found);
+    else
+        is_known(c, NULL);
+}
+
+/* GET /api/jobs/{id} and GET /api/status/{id} */
+
+static void get_found(struct call *c, struct update *u)
+{
+    if (is_known(c, u))
+        reply_job(c->x, 200, u);
+}
+
+void jobs_get(struct call *c)
+{
+    find_in_path(c, get_found);
+}
+
+static void status_found(struct call *c, struct update *u)
+{
+    struct buf json;
+
+    if (!is_known(c, u))
+        return;
+    buf_init(&json, JOB_ANSWER_MAX);
+    download_data(u, &json);
+    reply_json(c->x, 200, &json);
+}
+
+void jobs_status(struct call *c)
+{
+    find_in_path(c, status_found);
+}
+
+/* GET /api/jobs?limit=&state=&before= */
+
+struct listing {
+    struct call *call;
+    struct update *updates[LIST_MAX];
+    size_t max, count;
+    int64_t before_ms;
+    int state, err;
+};
+
+static void list_work(void *context)
+{
+    struct listing *l = context;
+    const struct viewer *v = l->call->viewer;
+
+    l->err = store_list(l->call->api->store, v->sees_all ? NULL : v->subject, l->state,
+                        l->before_ms, l->max, l->updates, &l->count);
+}
+
+static void listed(void *context)
+{
+    struct listing *l = context;
+    struct buf json;
+
+    buf_init(&json, LIST_ANSWER_MAX);
+    emit_open(&json, '{');
+    emit_key(&json, "jobs");
+    emit_open(&json, '[');
+    for (size_t i = 0; i < l->count; i++) {
+        emit_job(&json, l->updates[i]);
+        update_unref(&l->updates[i]);
+    }
+    emit_close(&json, ']');
+    emit_close(&json, '}');
+    if (l->err == OK) {
+        reply_json(l->call->x, 200, &json);
+    } else {
+        buf_deinit(&json);
+        reply_error(l->call->x, 500, "internal", NULL, "the jobs could not be listed: %s",
+                    fail_text(l->err));
+    }
+    mem_free(l);
+}
+
+static int query_number(struct call *c, const char *name, uint64_t max, uint64_t *out)
+{
+    struct buf value;
+
+    buf_init(&value, 64);
+    int err = url_query_get(exchange_request(c->x)->query, name, &value);
+    if (err == OK)
+        err = str_parse_u64(buf_str(&value), max, out);
+    else if (err == FAIL_MISSING)
+        err = OK;
+    buf_deinit(&value);
+    if (err)
+        reply_error(c->x, 400, "invalid_field", name, "%s must be a whole number up to %llu", name,
+                    (unsigned long long)max);
+    return err;
+}
+
+static int query_state(struct call *c, int *out)
+{
+    struct buf value;
+    enum job_state state;
+
+    buf_init(&value, 32);
+    int err = url_query_get(exchange_request(c->x)->query, "state", &value);
+    if (err == OK)
+        err = job_state_parse(buf_str(&value), &state);
+    buf_deinit(&value);
+    if (err == FAIL_MISSING)
+        return OK;
+    if (err)
+        reply_error(c->x, 400, "invalid_field", "state",
+                    "state must be queued, processing, completed, failed or cancelled");
+    else
+        *out = (int)state;
+    return err;
+}
+
+void jobs_list(struct call *c)
+{
+    uint64_t limit = LIST_DEFAULT, before = 0;
+    int state = -1;
+
+    if (query_number(c, "limit", LIST_MAX, &limit) != OK ||
+        query_number(c, "before", INT64_MAX, &before) != OK || query_state(c, &state) != OK)
+        return;
+    struct listing *l = mem_new(struct listing);
+    l->call = c;
+    l->max = limit;
+    l->before_ms = (int64_t)before;
+    l->state = state;
+    io_offload(io_thread_loop(exchange_thread(c->x)), list_work, listed, l);
+}
+
+/* An answer that promises something waits until the store has it on disk. */
+
+struct promise {
+    struct mail mail;
+    struct mailbox *home;
+    struct call *call;
+    struct update *update; /* one reference */
+    int err;
+    void (*kept)(struct call *c, struct update *u);
+};
+
+static void promise_open(struct mail *mail)
+{
+    struct promise *p = (struct promise *)mail;
+
+    if (p->err)
+        reply_error(p->call->x, 507, "not_stored", NULL, "the job could not be put on record: %s",
+                    fail_text(p->err));
+    else
+        p->kept(p->call, p->update);
+    update_unref(&p->update);
+    mem_free(p);
+}
+
+/* On the store's thread. */
+static void promise_synced(void *context, int err)
+{
+    struct promise *p = context;
+
+    p->err = err;
+    mailbox_post(p->home, &p->mail);
+}
+
+/* Takes the reference. */
+static void when_durable(struct call *c, struct update *u,
+                         void (*kept)(struct call *c, struct update *u))
+{
+    struct promise *p = mem_new(struct promise);
+
+    p->mail.open = promise_open;
+    p->home = io_thread_mailbox(exchange_thread(c->x));
+    p->call = c;
+    p->update = u;
+    p->kept = kept;
+    store_sync(c->api->store, promise_synced, p);
+}
+
+/* POST /jobs/create */
+
+static void reply_created(struct call *c, struct update *u)
+{
+    struct buf path, json;
+
+    buf_init(&path, JOB_ID_MAX + 32);
+    buf_printf(&path, "/ws/jobs/%s", u->text[TEXT_ID]);
+    buf_init(&json, JOB_ANSWER_MAX);
+    emit_open(&json, '{');
+    emit_field_string(&json, "job_id", u->text[TEXT_ID]);
+    emit_field_string(&json, "websocket_url", buf_text(&path));
+    emit_field_string(&json, "status", "queued");
+    emit_close(&json, '}');
+    buf_deinit(&path);
+    reply_json(c->x, 200, &json);
+}
+
+static void create_with(struct call *c, json_t *object)
+{
+    struct change change;
+    struct update *u;
+    char id[UUID_SIZE];
+    const char *title = NULL;
+
+    if (!body_text(c, object, "title", OPTIONAL, JOB_TEXT_MAX - 1, &title))
+        return;
+    random_uuid(id);
+    change_init(&change);
+    change.state = JOB_QUEUED;
+    change.kind = JOB_EXTERNAL;
+    change.text[TEXT_OWNER] = c->viewer->subject;
+    change.text[TEXT_TITLE] = title;
+    int err = ledger_create(c->api->ledger, id, &change, &u);
+    if (err)
+        reply_error(c->x, 503, "too_many_jobs", NULL, "too many jobs are unfinished");
+    else
+        when_durable(c, u, reply_created);
+}
+
+void jobs_create(struct call *c)
+{
+    body_read(c, create_with);
+}
+
+/* POST /api/jobs/{id}/progress */
+
+struct report {
+    struct change change;
+    char *stage, *message, *error, *metadata, *result;
+};
+
+static void report_free(struct report *r)
+{
+    mem_free(r->stage);
+    mem_free(r->message);
+    mem_free(r->error);
+    mem_free(r->metadata);
+    mem_free(r->result);
+}
+
+static char *copy_of(const char *text)
+{
+    return text ? mem_strdup(text) : NULL;
+}
+
+static bool read_state(struct call *c, json_t *object, struct report *r)
+{
+    const char *status = NULL;
+    enum job_state state = JOB_PROCESSING;
+
+    if (!body_text(c, object, "status", OPTIONAL, 32, &status))
+        return false;
+    if (status != NULL && job_state_parse(str_of(status), &state) != OK) {
+        reply_error(c->x, 400, "invalid_field", "status",
+                    "status must be processing, completed or failed");
+        return false;
+    }
+    r->change.state = (int)state;
+    return true;
+}
+
+static bool read_numbers(struct call *c, json_t *object, struct report *r)
+{
+    double progress = CHANGE_KEEP_REAL, percent = CHANGE_KEEP_REAL;
+
+    if (!body_real(c, object, "progress", &progress) ||
+        !body_real(c, object, "percent", &percent) ||
+        !body_integer(c, object, "downloaded_bytes", OPTIONAL, 0, INT64_MAX,
+                      &r->change.bytes_done) ||
+        !body_integer(c, object, "total_bytes", OPTIONAL, 0, INT64_MAX, &r->change.bytes_total))
+        return false;
+    if (progress != CHANGE_KEEP_REAL)
+        r->change.fraction = progress < 0 ? 0 : progress;
+    else if (percent != CHANGE_KEEP_REAL)
+        r->change.fraction = percent < 0 ? 0 : percent / 100;
+    return true;
+}
+
+static bool read_report(struct call *c, json_t *object, struct report *r)
+{
+    const char *stage = NULL, *message = NULL, *error = NULL;
+
+    change_init(&r->change);
+    if (!read_state(c, object, r) || !read_numbers(c, object, r) ||
+        !body_text(c, object, "stage", OPTIONAL, JOB_TEXT_MAX, &stage) ||
+        !body_text(c, object, "message", OPTIONAL, JOB_TEXT_MAX, &message) ||
+        !body_text(c, object, "error", OPTIONAL, JOB_TEXT_MAX, &error) ||
+        !body_json(c, object, "metadata", true, &r->metadata) ||
+        !body_json(c, object, "result", false, &r->result))
+        return false;
+    r->stage = copy_of(stage);
+    r->message = copy_of(message);
+    r->error = copy_of(error);
+    r->change.kind = JOB_EXTERNAL;
+    r->change.text[TEXT_STAGE] = r->stage;
+    r->change.text[TEXT_MESSAGE] = r->message;
+    r->change.text[TEXT_ERROR] = r->error;
+    r->change.text[TEXT_METADATA] = r->metadata ? r->metadata : "";
+    r->change.text[TEXT_RESULT] = r->result;
+    return true;
+}
+
+/* The documents' reporter says "Job completed" and "Error: ..." by default. */
+static void word_ending(struct report *r)
+{
+    struct buf message;
+
+    if (r->message != NULL || !job_is_final((enum job_state)r->change.state))
+        return;
+    buf_init(&message, JOB_TEXT_MAX + 16);
+    if (r->change.state == JOB_COMPLETED)
+        buf_puts(&message, "Job completed");
+    else
+        buf_printf(&message, "Error: %s", r->error ? r->error : "Processing failed");
+    r->message = buf_take(&message);
+    r->change.text[TEXT_MESSAGE] = r->message;
+}
+
+static void reply_accepted(struct call *c, struct update *u)
+{
+    struct buf json;
+
+    buf_init(&json, JOB_ANSWER_MAX);
+    emit_open(&json, '{');
+    emit_field_string(&json, "id", u->text[TEXT_ID]);
+    emit_field_string(&json, "state", job_state_name(u->state));
+    emit_field_int(&json, "seq", (int64_t)u->seq);
+    emit_close(&json, '}');
+    reply_json(c->x, 200, &json);
+}
+
+static void apply_report(struct call *c, struct report *r)
+{
+    const char *id = c->segments[0];
+    struct update *u;
+    int err = ledger_apply(c->api->ledger, id, &r->change, true, &u);
+
+    if (err == FAIL_STATE) {
+        reply_error(c->x, 409, "already_finished", NULL, "job %s has ended: it takes no reports",
+                    id);
+    } else if (err) {
+        reply_error(c->x, 503, "too_many_jobs", NULL, "too many jobs are unfinished");
+    } else if (job_is_final(u->state)) {
+        when_durable(c, u, reply_accepted);
+    } else {
+        reply_accepted(c, u);
+        update_unref(&u);
+    }
+}
+
+/* What exists is the owner's to report on, and nobody's own kind is changed:
+ * an upload's progress comes from its pipeline alone. */
+static void report_found(struct call *c, struct update *u)
+{
+    struct report *r = c->state;
+    struct update *hidden = u ? NULL : ledger_head(c->api->ledger, c->segments[0]);
+
+    if (hidden != NULL && !viewer_may_see(c->viewer, hidden))
+        is_known(c, NULL);
+    else if (u != NULL && u->kind != JOB_EXTERNAL)
+        reply_error(c->x, 409, "not_external", NULL,
+                    "job %s is worked on here: it takes no reports", c->segments[0]);
+    else {
+        if (u == NULL)
+            r->change.text[TEXT_OWNER] = c->viewer->subject;
+        apply_report(c, r);
+    }
+    update_unref(&hidden);
+    report_free(r);
+}
+
+static void report_with(struct call *c, json_t *object)
+{
+    struct report *r = mem_new(struct report);
+
+    c->state = r;
+    if (!read_report(c, object, r)) {
+        report_free(r);
+        return;
+    }
+    word_ending(r);
+    job_find(c, c->segments[0], report_found);
+}
+
+void jobs_report(struct call *c)
+{
+    if (!job_id_is_valid(str_of(c->segments[0])))
+        reply_error(c->x, 400, "invalid_id", NULL,
+                    "an id has 1 to %d letters, digits and -_.:~@+=,!$", JOB_ID_MAX);
+    else
+        body_read(c, report_with);
+}
+
+/* DELETE /api/jobs/{id} */
+
+static void cancel_run(struct errand *e)
+{
+    e->err = pipelines_cancel(e->api->pipelines, e->video);
+    errand_return(e);
+}
+
+static void reply_cancelling(struct call *c, const char *id)
+{
+    struct buf json;
+
+    buf_init(&json, JOB_ANSWER_MAX);
+    emit_open(&json, '{');
+    emit_field_string(&json, "id", id);
+    emit_field_string(&json, "status", "cancelling");
+    emit_close(&json, '}');
+    reply_json(c->x, 202, &json);
+}
+
+static void reply_ended(struct call *c)
+{
+    reply_error(c->x, 409, "already_finished", NULL, "job %s has ended already", c->segments[0]);
+}
+
+static void cancel_back(struct errand *e)
+{
+    if (e->err == OK)
+        reply_cancelling(e->call, e->video);
+    else
+        reply_ended(e->call);
+    mem_free(e);
+}
+
+static void cancel_external(struct call *c)
+{
+    struct change change;
+
+    change_init(&change);
+    change.state = JOB_CANCELLED;
+    change.text[TEXT_ERROR] = "Cancelled";
+    change.text[TEXT_MESSAGE] = "Cancelled";
+    if (ledger_apply(c->api->ledger, c->segments[0], &change, false, NULL) == OK)
+        reply_cancelling(c, c->segments[0]);
+    else
+        reply_ended(c);
+}
+
+static void cancel_found(struct call *c, struct update *u)
+{
+    if (!is_known(c, u))
+        return;
+    if (u->kind == JOB_EXTERNAL) {
+        cancel_external(c);
+        return;
+    }
+    struct errand *e = errand_new(c, cancel_run, cancel_back);
+    snprintf(e->video, sizeof(e->video), "%s", c->segments[0]);
+    errand_go(e);
+}
+
+void jobs_cancel(struct call *c)
+{
+    find_in_path(c, cancel_found);
+}

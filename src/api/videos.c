@@ -1,0 +1,431 @@
+/* The upload's calls of document 000. */
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/api.h"
+#include "base/clock.h"
+#include "base/emit.h"
+#include "base/encode.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "io/thread.h"
+
+enum { ANSWER_MAX = 1024 * 1024 };
+
+/* Where clients reach us: as configured, else as this one did. */
+static void public_base(struct call *c, struct buf *out)
+{
+    const char *configured = c->api->settings->public_url;
+
+    if (*configured)
+        buf_puts(out, configured);
+    else
+        buf_printf(out, "http://%.*s", STR_ARG(exchange_request(c->x)->host));
+}
+
+static void emit_id(struct buf *out, const char *id)
+{
+    if (job_id_is_number(id))
+        emit_field_raw(out, "id", id);
+    else
+        emit_field_string(out, "id", id);
+}
+
+/* Settled point 4: a number, because the document's clients expect one. 41 bits
+ * of milliseconds since 2024 and 12 random ones: below 2^53, sortable, and made
+ * without asking anybody. */
+static void make_id(char out[JOB_ID_MAX + 1])
+{
+    const int64_t epoch_ms = INT64_C(1704067200000);
+    uint64_t since = (uint64_t)(clock_wall_ms() - epoch_ms) & ((UINT64_C(1) << 41) - 1);
+
+    snprintf(out, JOB_ID_MAX + 1, "%llu",
+             (unsigned long long)(since << 12 | (random_u64() & 0xfff)));
+}
+
+/* create-video */
+
+struct creation {
+    struct mail mail;
+    struct mailbox *home;
+    struct call *call;
+    int err;
+    char id[JOB_ID_MAX + 1];
+    char title[JOB_TEXT_MAX];
+};
+
+static void created_open(struct mail *mail)
+{
+    struct creation *n = (struct creation *)mail;
+    struct buf json;
+
+    if (n->err) {
+        reply_error(n->call->x, 507, "not_stored", NULL, "the video could not be put on record");
+    } else {
+        buf_init(&json, ANSWER_MAX);
+        emit_open(&json, '{');
+        emit_id(&json, n->id);
+        emit_field_string(&json, "title", n->title);
+        emit_field_string(&json, "status", "queued");
+        emit_close(&json, '}');
+        reply_json(n->call->x, 201, &json);
+    }
+    mem_free(n);
+}
+
+/* On the store's thread. */
+static void created(void *context, int err)
+{
+    struct creation *n = context;
+
+    n->err = err;
+    mailbox_post(n->home, &n->mail);
+}
+
+static int create_job(struct call *c, struct creation *n)
+{
+    struct change change;
+    int err = FAIL_EXISTS;
+
+    change_init(&change);
+    change.state = JOB_QUEUED;
+    change.kind = JOB_UPLOAD;
+    change.text[TEXT_OWNER] = c->viewer->subject;
+    change.text[TEXT_TITLE] = n->title;
+    for (int tries = 0; tries < 8 && err == FAIL_EXISTS; tries++) {
+        make_id(n->id);
+        err = ledger_create(c->api->ledger, n->id, &change, NULL);
+    }
+    return err;
+}
+
+static void discard_job(struct call *c, const char *id, const char *why)
+{
+    struct change change;
+
+    change_init(&change);
+    change.state = JOB_FAILED;
+    change.text[TEXT_ERROR] = why;
+    ledger_apply(c->api->ledger, id, &change, false, NULL);
+}
+
+static void create_upload(struct call *c, struct creation *n, const struct upload *u)
+{
+    int err = create_job(c, n);
+
+    if (err) {
+        reply_error(c->x, 503, "too_many_jobs", NULL, "too many jobs are unfinished");
+        mem_free(n);
+        return;
+    }
+    n->mail.open = created_open;
+    n->home = io_thread_mailbox(exchange_thread(c->x));
+    n->call = c;
+    err = uploads_create(c->api->uploads, n->id, u, created, n);
+    if (err == OK)
+        return;
+    discard_job(c, n->id, "no space left");
+    reply_error(c->x, 507, "no_space", "fileSize", "there is no room for %lld bytes",
+                (long long)u->size);
+    mem_free(n);
+}
+
+static void create_with(struct call *c, json_t *object)
+{
+    struct upload u = { .size = -1, .touched_ms = clock_wall_ms() };
+    const char *title = NULL, *file_name = NULL;
+    uint64_t max = c->api->settings->upload_max;
+
+    if (!body_text(c, object, "title", OPTIONAL, JOB_TEXT_MAX - 1, &title) ||
+        !body_text(c, object, "fileName", OPTIONAL, FILE_NAME_MAX, &file_name) ||
+        !body_integer(c, object, "fileSize", OPTIONAL, 0, INT64_MAX, &u.size))
+        return;
+    if (u.size == 0) {
+        reply_error(c->x, 400, "invalid_field", "fileSize", "the file is empty");
+        return;
+    }
+    if (u.size > 0 && (uint64_t)u.size > max) {
+        reply_error(c->x, 413, "too_large", "fileSize", "fileSize is %lld, the limit is %llu bytes",
+                    (long long)u.size, (unsigned long long)max);
+        return;
+    }
+    struct creation *n = mem_new(struct creation);
+    snprintf(u.file_name, sizeof(u.file_name), "%s", file_name ? file_name : "");
+    snprintf(n->title, sizeof(n->title), "%s", title ? title : file_name ? file_name : "");
+    create_upload(c, n, &u);
+}
+
+void videos_create(struct call *c)
+{
+    body_read(c, create_with);
+}
+
+/* The others begin by looking whose video it is. */
+
+struct asked {
+    char video[JOB_ID_MAX + 1];
+    char file_name[FILE_NAME_MAX + 1];
+    int64_t index, total;
+};
+
+static bool is_there(struct call *c, const char *video, struct update *u)
+{
+    if (u != NULL)
+        return true;
+    reply_error(c->x, 404, "not_found", "videoId", "there is no video %s", video);
+    return false;
+}
+
+static void reply_closed(struct call *c, const char *video)
+{
+    reply_error(c->x, 409, "upload_closed", "videoId",
+                "video %s takes no chunks: it is being processed, or finished", video);
+}
+
+/* get-chunk-upload-url */
+
+static void answer_url(struct call *c, const struct asked *a)
+{
+    const struct api_settings *settings = c->api->settings;
+    int64_t expires_s = (clock_wall_ms() + (int64_t)settings->url_lifetime_ms) / 1000;
+    struct buf path, url, json;
+
+    buf_init(&path, JOB_ID_MAX + 64);
+    buf_init(&url, 4 * 1024);
+    buf_init(&json, ANSWER_MAX);
+    buf_printf(&path, "/uploads/%s/%lld", a->video, (long long)a->index);
+    public_base(c, &url);
+    buf_printf(&url, "%s?", buf_text(&path));
+    int err =
+        presign_query(c->api->presign, "PUT", buf_str(&path), settings->chunk_max, expires_s, &url);
+    emit_open(&json, '{');
+    emit_field_string(&json, "upload_url", buf_text(&url));
+    emit_field_string(&json, "method", "PUT");
+    emit_field_int(&json, "max_bytes", (int64_t)settings->chunk_max);
+    emit_field_int(&json, "expires_in", (int64_t)settings->url_lifetime_ms / 1000);
+    emit_close(&json, '}');
+    buf_deinit(&path);
+    buf_deinit(&url);
+    if (err == OK) {
+        reply_json(c->x, 200, &json);
+        return;
+    }
+    buf_deinit(&json);
+    reply_error(c->x, 500, "internal", NULL, "the URL could not be signed");
+}
+
+static void url_found(struct call *c, struct update *u)
+{
+    struct asked *a = c->state;
+    uint32_t before = 0;
+
+    if (!is_there(c, a->video, u))
+        return;
+    switch (uploads_plan(c->api->uploads, a->video, (uint32_t)a->total, &before)) {
+    case OK: answer_url(c, a); break;
+    case FAIL_EXISTS:
+        reply_error(c->x, 409, "wrong_count", "totalChunks",
+                    "totalChunks is %lld here but was %u before", (long long)a->total, before);
+        break;
+    default: reply_closed(c, a->video); break;
+    }
+}
+
+static void url_with(struct call *c, json_t *object)
+{
+    struct asked *a = mem_new(struct asked);
+
+    c->state = a;
+    if (!body_id(c, object, "videoId", a->video) ||
+        !body_integer(c, object, "totalChunks", REQUIRED, 1, CHUNKS_MAX, &a->total) ||
+        !body_integer(c, object, "chunkIndex", REQUIRED, 0, a->total - 1, &a->index))
+        return;
+    job_find(c, a->video, url_found);
+}
+
+void videos_chunk_url(struct call *c)
+{
+    body_read(c, url_with);
+}
+
+/* assemble-chunks */
+
+static void assembled(void *context, int err, const char *why)
+{
+    struct errand *e = context;
+
+    e->err = err;
+    snprintf(e->why, sizeof(e->why), "%s", why ? why : "");
+    errand_return(e);
+}
+
+static void assemble_run(struct errand *e)
+{
+    pipelines_assemble(e->api->pipelines, e->video, e->file_name, e->total_chunks, assembled, e);
+}
+
+static void assemble_back(struct errand *e)
+{
+    struct call *c = e->call;
+    struct buf json;
+
+    switch (e->err) {
+    case OK:
+        buf_init(&json, ANSWER_MAX);
+        emit_open(&json, '{');
+        emit_id(&json, e->video);
+        emit_field_string(&json, "status", "processing");
+        emit_close(&json, '}');
+        reply_json(c->x, 202, &json);
+        break;
+    case FAIL_MISSING: reply_error(c->x, 409, "chunks_missing", NULL, "%s", e->why); break;
+    case FAIL_STATE: reply_error(c->x, 409, "already_processing", NULL, "%s", e->why); break;
+    case FAIL_SYNTAX: reply_error(c->x, 400, "upload_incomplete", NULL, "%s", e->why); break;
+    case FAIL_FULL: reply_error(c->x, 507, "no_space", NULL, "%s", e->why); break;
+    case FAIL_CLOSED: reply_error(c->x, 503, "shutting_down", NULL, "%s", e->why); break;
+    default: reply_error(c->x, 500, "internal", NULL, "%s", e->why); break;
+    }
+    mem_free(e);
+}
+
+static void assemble_found(struct call *c, struct update *u)
+{
+    struct asked *a = c->state;
+
+    if (!is_there(c, a->video, u))
+        return;
+    if (u->state == JOB_COMPLETED || u->state == JOB_CANCELLED) {
+        reply_error(c->x, 409, "already_finished", "videoId", "video %s is %s already", a->video,
+                    job_state_name(u->state));
+        return;
+    }
+    struct errand *e = errand_new(c, assemble_run, assemble_back);
+    snprintf(e->video, sizeof(e->video), "%s", a->video);
+    snprintf(e->file_name, sizeof(e->file_name), "%s", a->file_name);
+    e->total_chunks = (uint32_t)a->total;
+    errand_go(e);
+}
+
+static void assemble_with(struct call *c, json_t *object)
+{
+    struct asked *a = mem_new(struct asked);
+    const char *file_name = "";
+
+    c->state = a;
+    if (!body_id(c, object, "videoId", a->video) ||
+        !body_text(c, object, "fileName", OPTIONAL, FILE_NAME_MAX, &file_name) ||
+        !body_integer(c, object, "totalChunks", OPTIONAL, 1, CHUNKS_MAX, &a->total))
+        return;
+    snprintf(a->file_name, sizeof(a->file_name), "%s", file_name);
+    job_find(c, a->video, assemble_found);
+}
+
+void videos_assemble(struct call *c)
+{
+    body_read(c, assemble_with);
+}
+
+/* uploads/{id}: what a client that was cut off needs to go on */
+
+struct listing {
+    struct call *call;
+    struct upload upload;
+    int64_t *sizes;
+    uint32_t beyond;
+    int err;
+};
+
+static void list_work(void *context)
+{
+    struct listing *l = context;
+    uint32_t count = l->upload.total_chunks;
+
+    l->err = disk_chunks(l->call->api->disk, l->call->segments[0], l->sizes, count, &l->beyond);
+    if (l->err != FAIL_MISSING)
+        return;
+    l->err = OK;
+    for (uint32_t i = 0; i < count; i++)
+        l->sizes[i] = -1;
+}
+
+static void emit_chunks(const struct listing *l, struct buf *json)
+{
+    emit_key(json, "chunks");
+    emit_open(json, '[');
+    for (uint32_t i = 0; i < l->upload.total_chunks; i++) {
+        if (l->sizes[i] < 0)
+            continue;
+        emit_open(json, '{');
+        emit_field_int(json, "index", i);
+        emit_field_int(json, "size", l->sizes[i]);
+        emit_close(json, '}');
+    }
+    emit_close(json, ']');
+}
+
+static void listed(void *context)
+{
+    struct listing *l = context;
+    struct buf json;
+
+    buf_init(&json, ANSWER_MAX);
+    emit_open(&json, '{');
+    emit_id(&json, l->call->segments[0]);
+    emit_field_string(&json, "state", l->upload.state == UPLOAD_OPEN ? "open" : "assembling");
+    emit_key(&json, "total_chunks");
+    if (l->upload.total_chunks > 0)
+        emit_int(&json, l->upload.total_chunks);
+    else
+        emit_null(&json);
+    emit_chunks(l, &json);
+    emit_close(&json, '}');
+    if (l->err == OK) {
+        reply_json(l->call->x, 200, &json);
+    } else {
+        buf_deinit(&json);
+        reply_error(l->call->x, 500, "internal", NULL, "the chunks could not be listed");
+    }
+    mem_free(l->sizes);
+    mem_free(l);
+}
+
+static void state_done(struct call *c)
+{
+    struct buf json;
+
+    buf_init(&json, ANSWER_MAX);
+    emit_open(&json, '{');
+    emit_id(&json, c->segments[0]);
+    emit_field_string(&json, "state", "done");
+    emit_key(&json, "chunks");
+    emit_open(&json, '[');
+    emit_close(&json, ']');
+    emit_close(&json, '}');
+    reply_json(c->x, 200, &json);
+}
+
+static void state_found(struct call *c, struct update *u)
+{
+    struct upload upload;
+
+    if (!is_there(c, c->segments[0], u))
+        return;
+    if (uploads_get(c->api->uploads, c->segments[0], &upload) != OK) {
+        state_done(c);
+        return;
+    }
+    struct listing *l = mem_new(struct listing);
+    l->call = c;
+    l->upload = upload;
+    l->sizes = mem_alloc(((size_t)upload.total_chunks + 1) * sizeof(*l->sizes));
+    io_offload(io_thread_loop(exchange_thread(c->x)), list_work, listed, l);
+}
+
+void videos_upload_state(struct call *c)
+{
+    if (!job_id_is_valid(str_of(c->segments[0])))
+        reply_error(c->x, 404, "not_found", NULL, "there is no such video");
+    else
+        job_find(c, c->segments[0], state_found);
+}

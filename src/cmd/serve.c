@@ -1,0 +1,392 @@
+/* `reelay serve`: puts the house together, floor by floor, and takes it down in
+ * the opposite order.
+ *
+ *   disk -> store -> ledger -> desk (loop, mailbox) -> pipelines -> I/O threads
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "api/api.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cmd/cmd.h"
+#include "cmd/serve_options.h"
+#include "io/child.h"
+#include "io/thread.h"
+
+enum { SWEEP_MS = 60 * 1000, SWEEP_JOBS = 1000, DESCRIPTORS_KEPT = 256, WHY_MAX = 1024 };
+
+struct server {
+    struct serve_options options;
+    struct buf why;
+    uv_loop_t loop;
+    uv_signal_t sigterm, sigint;
+    uv_timer_t sweep;
+    struct mailbox *mailbox;
+    struct disk *disk;
+    struct store *store;
+    struct ledger *ledger;
+    struct uploads *uploads;
+    struct pipelines *pipelines;
+    struct io_pool *pool;
+    struct jwt_keys *keys;
+    struct presign_key presign;
+    struct pipeline_settings pipeline_settings;
+    struct api_settings api_settings;
+    struct api api;
+    bool is_loop_open, is_draining, is_sweeping;
+};
+
+/* Where it listens, and whom it asks */
+
+static bool is_loopback(const char *address)
+{
+    struct str a = str_of(address);
+
+    return str_starts(a, STR("127.")) || str_starts(a, STR("[::1]:")) ||
+           str_starts(a, STR("localhost:"));
+}
+
+static bool is_all_loopback(const struct option_list *addresses)
+{
+    for (size_t i = 0; i < addresses->count; i++)
+        if (!is_loopback(addresses->items[i]))
+            return false;
+    return true;
+}
+
+static int check_security(struct server *s)
+{
+    const struct serve_options *o = &s->options;
+    bool is_local = is_all_loopback(&o->listen);
+    bool has_key = keys_are_configured(&o->keys);
+
+    if (!is_local && !has_key && !o->is_insecure) {
+        buf_puts(&s->why, "listening beyond this machine needs a key: give --jwt-secret, "
+                          "--jwt-key-file or --jwt-jwks-file (or --insecure)");
+        return FAIL_DENIED;
+    }
+    if (o->auth == AUTH_OFF && !o->is_insecure) {
+        buf_puts(&s->why, "--auth off needs --insecure");
+        return FAIL_DENIED;
+    }
+    s->api_settings.asks_all =
+        o->auth == AUTH_ALL || (o->auth == AUTH_AUTO && (has_key || !is_local));
+    s->api_settings.gives_sessions = o->auth != AUTH_ALL && !has_key && is_local;
+    return OK;
+}
+
+/* Floor by floor */
+
+static void copy_settings(struct server *s)
+{
+    const struct serve_options *o = &s->options;
+
+    s->pipeline_settings = (struct pipeline_settings){
+        .media = {
+            .ffmpeg = o->ffmpeg,
+            .ffprobe = o->ffprobe,
+            .preset = o->preset,
+            .crf = (unsigned)o->crf,
+            .stall_ms = (uint32_t)o->stall_ms,
+            .memory_max = o->memory_max,
+            .pixels_max = o->pixels_max,
+            .duration_max_ms = o->duration_max_ms,
+        },
+        .conversions_max = (unsigned)o->conversions,
+        .public_url = o->public_url,
+    };
+    s->api_settings.chunk_max = o->chunk_max;
+    s->api_settings.upload_max = o->upload_max;
+    s->api_settings.url_lifetime_ms = o->url_ttl_ms;
+    s->api_settings.public_url = o->public_url;
+    s->api_settings.origins = &o->origins;
+}
+
+static bool restore_job(void *context, struct update *u)
+{
+    ledger_restore(context, u);
+    return true;
+}
+
+static int open_records(struct server *s)
+{
+    const char *dir = s->options.data_dir;
+    struct buf path;
+    uint64_t start = 0;
+
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
+        buf_printf(&s->why, "%s: %s", dir, strerror(errno));
+        return fail_from_errno(errno);
+    }
+    int err = disk_open(dir, s->options.min_free, &s->disk, &s->why);
+    if (err)
+        return err;
+    disk_clean(s->disk);
+    err = keys_load(&s->options.keys, dir, true, &s->keys, &s->presign, &s->why);
+    if (err)
+        return err;
+    buf_init(&path, 4096);
+    buf_printf(&path, "%s/reelay.db", dir);
+    err = store_open(buf_text(&path), &s->store, &s->why);
+    buf_deinit(&path);
+    if (err == OK)
+        err = store_count_start(s->store, &start);
+    if (err)
+        return err;
+    s->ledger = ledger_new(store_journal(s->store), start << STORE_SEQ_BITS);
+    err = store_each_unfinished(s->store, restore_job, s->ledger);
+    if (err == OK)
+        err = store_start(s->store, s->ledger);
+    return err;
+}
+
+static void sweep_reports(struct server *s, int64_t now_ms)
+{
+    char *silent[SWEEP_JOBS];
+    size_t count =
+        ledger_silent(s->ledger, now_ms - (int64_t)s->options.report_ttl_ms, SWEEP_JOBS, silent);
+    struct change c;
+
+    change_init(&c);
+    c.state = JOB_FAILED;
+    c.text[TEXT_ERROR] = "Nothing was reported for too long";
+    for (size_t i = 0; i < count; i++) {
+        ledger_apply(s->ledger, silent[i], &c, false, NULL);
+        mem_free(silent[i]);
+    }
+}
+
+static void sweep_records(void *context)
+{
+    struct server *s = context;
+    size_t count;
+
+    /* What cannot be removed now is tried again at the next sweep. */
+    store_sweep(s->store, clock_wall_ms() - (int64_t)s->options.job_ttl_ms, SWEEP_JOBS, &count);
+}
+
+static void sweep_ended(void *context)
+{
+    ((struct server *)context)->is_sweeping = false;
+}
+
+static void sweep(uv_timer_t *timer)
+{
+    struct server *s = timer->data;
+    int64_t now_ms = clock_wall_ms();
+
+    pipelines_sweep(s->pipelines, now_ms - (int64_t)s->options.upload_ttl_ms);
+    sweep_reports(s, now_ms);
+    if (s->is_sweeping)
+        return;
+    s->is_sweeping = true;
+    io_offload(&s->loop, sweep_records, sweep_ended, s);
+}
+
+static int open_desk(struct server *s)
+{
+    if (uv_loop_init(&s->loop) != 0 || mailbox_open(&s->loop, &s->mailbox) != OK)
+        return FAIL_IO;
+    s->is_loop_open = true;
+    uv_signal_init(&s->loop, &s->sigterm);
+    uv_signal_init(&s->loop, &s->sigint);
+    uv_timer_init(&s->loop, &s->sweep);
+    s->sigterm.data = s->sigint.data = s->sweep.data = s;
+    uint64_t shortest = s->options.upload_ttl_ms < s->options.report_ttl_ms
+                            ? s->options.upload_ttl_ms
+                            : s->options.report_ttl_ms;
+    uint64_t every = shortest < SWEEP_MS ? 1000 : SWEEP_MS;
+    uv_timer_start(&s->sweep, sweep, every, every);
+
+    s->uploads = uploads_new(s->store, s->disk);
+    s->pipelines = pipelines_new(&(struct pipeline_parts){
+        .loop = &s->loop,
+        .mailbox = s->mailbox,
+        .ledger = s->ledger,
+        .store = s->store,
+        .disk = s->disk,
+        .uploads = s->uploads,
+        .settings = &s->pipeline_settings,
+    });
+    pipelines_resume(s->pipelines);
+    return OK;
+}
+
+static unsigned thread_count(const struct server *s)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (s->options.threads > 0)
+        return (unsigned)s->options.threads;
+    return cores < 1 ? 1 : cores > LEDGER_LISTENERS_MAX ? LEDGER_LISTENERS_MAX : (unsigned)cores;
+}
+
+static uint32_t connection_limit(const struct server *s)
+{
+    struct rlimit files = { 1024, 1024 };
+
+    if (s->options.connections_max > 0)
+        return (uint32_t)s->options.connections_max;
+    getrlimit(RLIMIT_NOFILE, &files);
+    uint64_t most = files.rlim_cur > 10000000 ? 10000000 : files.rlim_cur;
+    return (uint32_t)(most > 2 * DESCRIPTORS_KEPT ? most - DESCRIPTORS_KEPT : most / 2);
+}
+
+static int open_doors(struct server *s)
+{
+    struct io_settings io = {
+        .threads = thread_count(s),
+        .connections_max = connection_limit(s),
+        .ws = { .message_max = WS_MESSAGE_MAX },
+        .addresses = s->options.listen.items,
+        .address_count = s->options.listen.count,
+    };
+
+    s->api = (struct api){
+        .settings = &s->api_settings,
+        .ledger = s->ledger,
+        .store = s->store,
+        .disk = s->disk,
+        .uploads = s->uploads,
+        .pipelines = s->pipelines,
+        .desk = s->mailbox,
+        .keys = s->keys,
+        .presign = &s->presign,
+        .started_ms = clock_mono_ms(),
+    };
+    int err = io_pool_start(&io, s->ledger, api_handle, &s->api, &s->pool, &s->why);
+    if (err)
+        return err;
+    for (size_t i = 0; i < io.address_count; i++)
+        log_info("listening", LOG_S("address", io_pool_address(s->pool, i)),
+                 LOG_I("threads", io.threads),
+                 LOG_S("auth", s->api_settings.asks_all ? "all doors" : "uploads only"));
+    return OK;
+}
+
+/* The end */
+
+static void close_handle(uv_handle_t *handle, void *context)
+{
+    (void)context;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+static void pipelines_ended(void *context)
+{
+    struct server *s = context;
+
+    uv_stop(&s->loop);
+}
+
+static void on_signal(uv_signal_t *handle, int signal_number)
+{
+    struct server *s = handle->data;
+
+    if (s->is_draining) {
+        log_warn("hurried", LOG_I("signal", signal_number));
+        s->options.drain_ms = 0;
+        pipelines_drain(s->pipelines, 0, pipelines_ended, s);
+        return;
+    }
+    s->is_draining = true;
+    log_info("draining", LOG_I("signal", signal_number),
+             LOG_I("jobs", pipelines_running(s->pipelines)));
+    io_pool_drain(s->pool);
+    pipelines_drain(s->pipelines, (uint32_t)s->options.drain_ms, pipelines_ended, s);
+}
+
+static void close_all(struct server *s)
+{
+    if (s->pool != NULL)
+        io_pool_stop(s->pool, 2000);
+    if (s->store != NULL)
+        store_close(s->store);
+    if (s->is_loop_open) {
+        mailbox_close(s->mailbox);
+        uv_walk(&s->loop, close_handle, NULL);
+        uv_run(&s->loop, UV_RUN_DEFAULT);
+        uv_loop_close(&s->loop);
+    }
+    if (s->pipelines != NULL)
+        pipelines_free(s->pipelines);
+    uploads_free(s->uploads);
+    ledger_free(s->ledger);
+    jwt_keys_free(s->keys);
+    if (s->disk != NULL)
+        disk_close(s->disk);
+}
+
+static int start(struct server *s)
+{
+    int err = check_security(s);
+
+    copy_settings(s);
+    if (err == OK)
+        err = open_records(s);
+    if (err == OK)
+        err = open_desk(s);
+    if (err == OK)
+        err = open_doors(s);
+    return err;
+}
+
+static void raise_descriptors(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+static int serve(struct server *s)
+{
+    log_setup((enum log_level)s->options.log_level, (enum log_format)s->options.log_format);
+    signal(SIGPIPE, SIG_IGN);
+    raise_descriptors();
+    buf_init(&s->why, WHY_MAX);
+    int err = start(s);
+    if (err) {
+        fprintf(stderr, "reelay serve: %s\n", s->why.len ? buf_text(&s->why) : fail_text(err));
+    } else {
+        uv_signal_start(&s->sigterm, on_signal, SIGTERM);
+        uv_signal_start(&s->sigint, on_signal, SIGINT);
+        log_info("sandbox", LOG_S("walls", child_sandbox_describe()));
+        uv_run(&s->loop, UV_RUN_DEFAULT);
+        log_info("stopped");
+    }
+    close_all(s);
+    buf_deinit(&s->why);
+    return err ? 1 : 0;
+}
+
+static const struct command_help help = {
+    .usage = "reelay serve [--listen ADDR:PORT]... [--data-dir DIR] [options]",
+    .about = "Takes videos in, turns them into HLS, and tells everyone who watches how far it is.",
+    .options = serve_option_table,
+};
+
+int cmd_serve(int argc, char **argv)
+{
+    struct server *s = mem_new(struct server);
+    struct config config = { .into = &s->options };
+    int status = command_begin(&help, &config, argc, argv, 0, 0);
+
+    if (status < 0)
+        status = serve(s);
+    config_release(&config, serve_option_table);
+    mem_free(s);
+    return status;
+}

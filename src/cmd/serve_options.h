@@ -1,0 +1,37 @@
+/* What `reelay serve` can be told. */
+#ifndef CMD_SERVE_OPTIONS_H
+#define CMD_SERVE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/config.h"
+#include "cmd/keys.h"
+
+enum auth_mode { AUTH_AUTO, AUTH_ALL, AUTH_OFF };
+
+struct serve_options {
+    struct option_list listen;
+    const char *data_dir;
+    uint64_t threads;
+    uint64_t connections_max;
+    bool is_insecure;
+    int auth; /* enum auth_mode */
+    struct key_options keys;
+    const char *public_url;
+    struct option_list origins;
+
+    uint64_t chunk_max, upload_max, min_free;
+    uint64_t upload_ttl_ms, url_ttl_ms, report_ttl_ms, job_ttl_ms;
+
+    const char *ffmpeg, *ffprobe, *preset;
+    uint64_t crf, conversions, memory_max, pixels_max;
+    uint64_t stall_ms, duration_max_ms;
+
+    uint64_t drain_ms;
+    int log_level, log_format;
+};
+
+extern const struct option serve_option_table[];
+
+#endif
