@@ -123,11 +123,15 @@ export class Card {
         const isFinal = ['completed', 'failed', 'cancelled'].includes(task.state);
         const isPlayable = task.state === 'completed' && task.hlsUrl !== null;
         const shown = {
-            cancel: task.canCancel, retry: task.canRetry, play: isPlayable, copy: isPlayable,
+            cancel: !isFinal, retry: task.canRetry, play: isPlayable, copy: isPlayable,
             dismiss: isFinal,
         };
+        const focused = document.activeElement;
         for (const [name, isShown] of Object.entries(shown))
             this.#find(`[data-action="${name}"]`).hidden = !isShown;
+        // Who pressed a button that is gone should not land at the top of the page.
+        if (focused?.hidden && this.element.contains(focused))
+            this.#find('button:not([hidden])')?.focus();
     }
 }
 

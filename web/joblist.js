@@ -38,6 +38,7 @@ class Row {
         this.element.dataset.state = job.state;
         this.element.dataset.id = job.id;
         this.find('.job-title').textContent = job.title;
+        this.find('.job-title').title = job.title;
         this.find('.job-kind').textContent = KINDS[job.kind] ?? job.kind;
         this.find('.badge').textContent = STATES[job.state] ?? job.state;
         this.#showProgress(job);

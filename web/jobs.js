@@ -61,7 +61,12 @@ export class Jobs {
 
     async cancel(id) {
         await this.#api.delete(`/api/jobs/${encodeURIComponent(id)}`);
-        this.#want(id);
+        this.look(id);
+    }
+
+    // Something happened to this job that the connection does not tell.
+    look(id) {
+        this.#want(String(id));
     }
 
     #connection(state, waitMs) {

@@ -88,6 +88,7 @@ const copy = ({ hlsUrl }) => copyLink(hlsUrl);
 
 const cards = new Map(); // Task -> Card
 const states = new Map(); // Task -> the state that was last told
+const shownIds = new Set(); // of tasks, asked into the list of jobs
 const queue = [];
 let isUploading = false;
 
@@ -131,10 +132,17 @@ function dismiss(task) {
 function taskChanged(task) {
     cards.get(task)?.changed();
     showTitle();
+    if (task.id !== null && !shownIds.has(task.id)) {
+        shownIds.add(task.id);
+        jobs.look(task.id); // a job that waits makes no news of its own
+        showLeftovers();
+    }
     if (states.get(task) === task.state)
         return;
     states.set(task, task.state);
     showLeftovers();
+    if (task.state === 'cancelled' && task.id !== null)
+        jobs.look(task.id);
     if (task.state === 'completed')
         finished(task);
     else if (task.state === 'failed')
@@ -143,7 +151,7 @@ function taskChanged(task) {
 
 function finished(task) {
     tell(`${task.name} is ready to play`);
-    if (task.hlsUrl && !player.isBusy)
+    if (task.hlsUrl && !player.isOpen)
         player.open(task.hlsUrl, task.name, { play: false });
 }
 
@@ -237,7 +245,7 @@ const list = new JobList({
     list: $('jobs-list'), empty: $('jobs-empty'), template: $('job-template'),
     on: {
         play, copy,
-        cancel: job => jobs.cancel(job.id).catch(error => tell(error.message)),
+        cancel: cancelJob,
     },
 });
 
@@ -249,6 +257,14 @@ const jobs = new Jobs({
         error: showListError,
     },
 });
+
+// Of a job that has a card here, the card knows what else there is to stop.
+function cancelJob(job) {
+    const task = [...cards.keys()].find(({ id }) => id !== null && String(id) === job.id);
+    if (task?.canCancel)
+        return task.cancel();
+    return jobs.cancel(job.id).catch(error => tell(error.message));
+}
 
 // What the connection itself says already need not be said twice.
 function showListError(error) {
@@ -290,6 +306,11 @@ function countDown(until) {
 }
 
 $('lost-retry').addEventListener('click', () => jobs.retryNow());
+
+document.addEventListener('visibilitychange', () => {
+    if (!document.hidden)
+        jobs.refresh(); // a page in the background may have slept
+});
 
 jobs.start();
 restoreTasks();

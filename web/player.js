@@ -30,8 +30,8 @@ export class Player {
         });
     }
 
-    get isBusy() {
-        return this.url !== null && !this.#video.paused && !this.#video.ended;
+    get isOpen() {
+        return this.url !== null;
     }
 
     // `play`: somebody asked for it, so it starts and gets the focus.

@@ -119,8 +119,9 @@ export class LiveSocket {
         socket.onmessage = guarded(event => this.#read(event.data));
         socket.onclose = guarded(event => {
             if (REFUSED.includes(event.code))
-                this.#api.refuseToken(token, event.reason || 'The server did not accept the token.');
-            this.#lost();
+                this.#refused(token, event.reason || 'The server did not accept the token.');
+            else
+                this.#lost();
         });
     }
 
@@ -146,10 +147,22 @@ export class LiveSocket {
     }
 
     #lost() {
+        const delay = this.#connectLater();
+        this.#move('waiting', delay);
+        this.#on.miss?.();
+    }
+
+    // The server is there: nothing is lost, another token is needed.
+    #refused(token, reason) {
+        this.#api.refuseToken(token, reason);
+        this.#connectLater();
+        this.#move('connecting');
+    }
+
+    #connectLater() {
         this.#drop();
         const delay = backoff(this.#attempt++);
         this.#later(delay, () => this.#connect());
-        this.#move('waiting', delay);
-        this.#on.miss?.();
+        return delay;
     }
 }

@@ -139,6 +139,7 @@ export class Task {
             progress: bytes => this.#progress(bytes),
             trouble: (message, retryMs) => {
                 this.#meter.reset();
+                Object.assign(this.phases.uploading, { speed: null, eta: null });
                 this.#set({
                     message: message ?? 'Uploading',
                     retryAt: message ? Date.now() + retryMs : null,

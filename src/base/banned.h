@@ -9,6 +9,14 @@
 #include <string.h>
 #include <time.h>
 
+/* Some are macros where the C library checks bounds; clang warns of those. */
+#undef sprintf
+#undef vsprintf
+#undef strncpy
+#undef strncat
+#undef strcpy
+#undef strcat
+
 #pragma GCC poison strcpy strcat sprintf vsprintf gets strtok strncpy strncat
 #pragma GCC poison atoi atol atoll atof localtime gmtime ctime asctime tmpnam mktemp
 

@@ -86,12 +86,14 @@ static bool limit(__rlimit_resource_t resource, uint64_t value)
         return false;
     if (now.rlim_max != RLIM_INFINITY && value > now.rlim_max)
         value = now.rlim_max;
-    return setrlimit(resource, &(struct rlimit){ value, value }) == 0;
+    /* At the soft limit of CPU comes a signal that says why, at the hard one
+     * SIGKILL, which does not. */
+    uint64_t soft = resource == RLIMIT_CPU && value > 10 ? value - 10 : value;
+    return setrlimit(resource, &(struct rlimit){ soft, value }) == 0;
 }
 
 static bool limit_all(const struct sandbox_options *o)
 {
-    /* The kernel signals at the soft limit of CPU and kills at the hard one. */
     return setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }) == 0 && limit(RLIMIT_FSIZE, o->file) &&
            limit(RLIMIT_CPU, o->cpu) && limit(RLIMIT_NOFILE, o->files) &&
            limit(RLIMIT_AS, o->memory);

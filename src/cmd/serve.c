@@ -42,7 +42,7 @@ struct server {
     struct pipeline_settings pipeline_settings;
     struct api_settings api_settings;
     struct api api;
-    bool is_loop_open, is_draining;
+    bool is_loop_open, is_draining, is_sweeping;
 };
 
 /* Where it listens, and whom it asks */
@@ -149,11 +149,47 @@ static int open_records(struct server *s)
     return err;
 }
 
+static void sweep_reports(struct server *s, int64_t now_ms)
+{
+    char *silent[SWEEP_JOBS];
+    size_t count =
+        ledger_silent(s->ledger, now_ms - (int64_t)s->options.report_ttl_ms, SWEEP_JOBS, silent);
+    struct change c;
+
+    change_init(&c);
+    c.state = JOB_FAILED;
+    c.text[TEXT_ERROR] = "Nothing was reported for too long";
+    for (size_t i = 0; i < count; i++) {
+        ledger_apply(s->ledger, silent[i], &c, false, NULL);
+        mem_free(silent[i]);
+    }
+}
+
+static void sweep_records(void *context)
+{
+    struct server *s = context;
+    size_t count;
+
+    /* What cannot be removed now is tried again at the next sweep. */
+    store_sweep(s->store, clock_wall_ms() - (int64_t)s->options.job_ttl_ms, SWEEP_JOBS, &count);
+}
+
+static void sweep_ended(void *context)
+{
+    ((struct server *)context)->is_sweeping = false;
+}
+
 static void sweep(uv_timer_t *timer)
 {
     struct server *s = timer->data;
+    int64_t now_ms = clock_wall_ms();
 
-    pipelines_sweep(s->pipelines, clock_wall_ms() - (int64_t)s->options.upload_ttl_ms);
+    pipelines_sweep(s->pipelines, now_ms - (int64_t)s->options.upload_ttl_ms);
+    sweep_reports(s, now_ms);
+    if (s->is_sweeping)
+        return;
+    s->is_sweeping = true;
+    io_offload(&s->loop, sweep_records, sweep_ended, s);
 }
 
 static int open_desk(struct server *s)
@@ -165,7 +201,10 @@ static int open_desk(struct server *s)
     uv_signal_init(&s->loop, &s->sigint);
     uv_timer_init(&s->loop, &s->sweep);
     s->sigterm.data = s->sigint.data = s->sweep.data = s;
-    uint64_t every = s->options.upload_ttl_ms < SWEEP_MS ? 1000 : SWEEP_MS;
+    uint64_t shortest = s->options.upload_ttl_ms < s->options.report_ttl_ms
+                            ? s->options.upload_ttl_ms
+                            : s->options.report_ttl_ms;
+    uint64_t every = shortest < SWEEP_MS ? 1000 : SWEEP_MS;
     uv_timer_start(&s->sweep, sweep, every, every);
 
     s->uploads = uploads_new(s->store, s->disk);

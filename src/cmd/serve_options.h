@@ -22,7 +22,7 @@ struct serve_options {
     struct option_list origins;
 
     uint64_t chunk_max, upload_max, min_free;
-    uint64_t upload_ttl_ms, url_ttl_ms, job_ttl_ms;
+    uint64_t upload_ttl_ms, url_ttl_ms, report_ttl_ms, job_ttl_ms;
 
     const char *ffmpeg, *ffprobe, *preset;
     uint64_t crf, conversions, memory_max, pixels_max;

@@ -308,6 +308,25 @@ void ledger_unwatch_all(struct ledger *l, unsigned index)
     pthread_mutex_unlock(&l->lock);
 }
 
+static bool is_silent(const struct update *u, int64_t before_ms)
+{
+    return u != NULL && u->kind == JOB_EXTERNAL && !job_is_final(u->state) &&
+           u->time_ms < before_ms;
+}
+
+size_t ledger_silent(struct ledger *l, int64_t before_ms, size_t max, char **out)
+{
+    struct entry *e, *next;
+    size_t count = 0;
+
+    pthread_mutex_lock(&l->lock);
+    HASH_ITER(hh, l->entries, e, next)
+    if (count < max && is_silent(e->head, before_ms))
+        out[count++] = mem_strdup(e->id);
+    pthread_mutex_unlock(&l->lock);
+    return count;
+}
+
 void ledger_count(struct ledger *l, struct ledger_count *out)
 {
     struct entry *e, *next;

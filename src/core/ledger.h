@@ -81,6 +81,10 @@ void ledger_watch_all(struct ledger *l, unsigned index,
                       void (*each)(void *context, struct update *u), void *context);
 void ledger_unwatch_all(struct ledger *l, unsigned index);
 
+/* Ids (mem_free) of at most `max` unfinished external jobs of which nothing has
+ * been heard since `before_ms`. */
+size_t ledger_silent(struct ledger *l, int64_t before_ms, size_t max, char **out);
+
 struct ledger_count {
     size_t jobs, unfinished, watched;
 };

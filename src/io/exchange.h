@@ -47,7 +47,9 @@ struct body_events {
     void (*gone)(struct exchange *x); /* the client left before the end; answer anyway, to release */
 };
 void exchange_stream(struct exchange *x, const struct body_events *events);
-void exchange_pause(struct exchange *x);  /* no data event until resumed */
+/* No event at all until resumed, `gone` included: whoever hands bytes to a
+ * worker is not interrupted while it has them. */
+void exchange_pause(struct exchange *x);
 void exchange_resume(struct exchange *x);
 
 /* Adds a field to the answer; name and value are copied. A value with CR, LF or
@@ -91,8 +93,8 @@ struct sink *ws_link_sink(struct ws_link *l);
 enum framing ws_link_framing(const struct ws_link *l);
 
 /* Sends raw frames that are not a session's (an echo server's). Copies what
- * the socket does not take; false, and the link is closed with 1008, when more
- * than `max` bytes are waiting. */
+ * the socket does not take. False when nothing more can be written: the link
+ * has ended, or more than `max` bytes were waiting and it is closed with 1008. */
 bool ws_link_write(struct ws_link *l, const void *bytes, size_t len, size_t max);
 
 /* Sends Close and waits WS_CLOSE_TIMEOUT_MS for the peer's; then `gone`. */

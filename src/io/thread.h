@@ -17,17 +17,27 @@
 struct io_thread;
 struct io_pool;
 
+/* All in milliseconds; the wheel's tick bounds how late they come. */
+struct io_timeouts {
+    uint32_t head, body, idle, write;
+    uint32_t ws_ping, ws_dead, ws_close;
+    uint32_t tick;
+};
+
 struct io_settings {
     unsigned threads;         /* 1 to LEDGER_LISTENERS_MAX */
     uint32_t connections_max; /* over all threads; a further one is answered 503 */
     struct ws_settings ws;
     const char *const *addresses; /* "127.0.0.1:3001", "[::1]:0", "0.0.0.0:80" */
     size_t address_count;
+    const struct io_timeouts *timeouts; /* NULL: those of core/limits.h */
 };
 
 /* Binds every address once per thread (port 0: all threads share the one that
  * the kernel chose) and starts the threads. `why` names the address that could
- * not be had. `request` runs on the I/O threads. */
+ * not be had. `request` runs on the I/O threads. `ledger` is borrowed; NULL:
+ * the threads have no hub (an echo server). The process ignores SIGPIPE from
+ * then on. */
 int io_pool_start(const struct io_settings *settings, struct ledger *ledger,
                   exchange_handler request, void *context, struct io_pool **out, struct buf *why);
 

@@ -18,6 +18,7 @@ static const struct {
     { "Disk quota exceeded", FAIL_FULL, "there is no space left" },
     { "File too large", FAIL_LIMIT, "the result would be too large" },
     { "Cannot allocate memory", FAIL_LIMIT, "converting it needs more memory than is allowed" },
+    { "malloc of size", FAIL_LIMIT, "converting it needs more memory than is allowed" },
     { "exceeds specified max pixel count", FAIL_LIMIT, "the picture has too many pixels" },
     { "Picture size", FAIL_LIMIT, "the picture has too many pixels" },
     { "moov atom not found", FAIL_SYNTAX,
@@ -71,9 +72,9 @@ static bool is_path(struct str word)
     return memchr(word.at, '/', word.len) != NULL || str_starts(word, STR("file:"));
 }
 
-static void append_printable(struct buf *out, struct str word)
+static void append_printable(struct buf *out, struct str word, size_t len_max)
 {
-    for (size_t i = 0; i < word.len;) {
+    for (size_t i = 0; i < word.len && out->len < len_max;) {
         size_t len = utf8_length(word.at + i, word.len - i);
         bool is_control = len == 1 && ((unsigned char)word.at[i] < 0x20 || word.at[i] == 0x7f);
         if (len > 0 && !is_control)
@@ -89,6 +90,8 @@ static void append_safely(struct buf *out, struct str line)
     struct str rest = line, word;
     size_t from = 0, start = out->len;
 
+    if (line.len == 0)
+        return;
     while (rest.at != NULL) {
         word = str_cut(&rest, ' ');
         if (is_path(word))
@@ -101,7 +104,7 @@ static void append_safely(struct buf *out, struct str line)
             continue;
         if (out->len > start)
             buf_putc(out, ' ');
-        append_printable(out, word);
+        append_printable(out, word, start + COMPLAINT_TOLD_MAX);
     }
 }
 

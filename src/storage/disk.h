@@ -49,16 +49,18 @@ int disk_chunk_commit(struct disk *d, struct chunk_write *w);
 void disk_chunk_abort(struct disk *d, struct chunk_write *w);
 
 /* What is there. `sizes[i]` is chunk i's size or -1, for i below `count`;
- * `beyond` how many have a higher index. FAIL_MISSING: no chunk ever came. */
+ * `beyond` how many have a higher index. FAIL_MISSING: no chunk is there. On
+ * failure what is in `sizes` means nothing. */
 int disk_chunks(struct disk *d, const char *video, int64_t *sizes, uint32_t count,
                 uint32_t *beyond);
 /* Opens one for reading; *size its bytes. FAIL_MISSING. */
 int disk_chunk_open(struct disk *d, const char *video, uint32_t index, int *fd, uint64_t *size);
 /* Removes all chunks and the folder; fine when there are none. */
 int disk_chunks_remove(struct disk *d, const char *video);
-/* Newest activity (chunk arrival) in wall ms, or FAIL_MISSING. */
+/* Newest activity (a chunk arrived, or more of one) in wall ms, or FAIL_MISSING. */
 int disk_chunks_touched(struct disk *d, const char *video, int64_t *when_ms);
-/* Removes what a crash left: .tmp files in uploads. */
+/* Removes what a crash left: .tmp files in uploads, half removed trees. At the
+ * start, before anything is being received. */
 int disk_clean(struct disk *d);
 
 /* The pipeline's scratch folder of a job, made if need be; its path onto `out`. */
@@ -70,9 +72,12 @@ int disk_scratch_clear(struct disk *d, const char *job, const char *keep);
 /* Moves a finished tree to `key` ("videos/hls/..."): everything synced, then
  * every file renamed, and `last` (a name directly in the tree) as the very last
  * one. Files that a broken off earlier call moved already are fine: the call
- * can be repeated until it succeeds. `bytes` gets the tree's size. */
+ * can be repeated until it succeeds. A whole tree replaces what was published
+ * under the key before. Links and other odd files in it: FAIL_UNSUPPORTED, and
+ * nothing has moved. `bytes` (may be NULL) gets the size of what is published. */
 int disk_publish(struct disk *d, const char *tree, const char *key, const char *last,
                  uint64_t *bytes);
+/* Gone in one step; fine when there is nothing. */
 int disk_unpublish(struct disk *d, const char *key);
 
 /* A published object for reading. The path is a key, normalised already; it

@@ -36,7 +36,8 @@ int store_start(struct store *s, struct ledger *ledger);
 /* Give it to ledger_new. Its append queues and never blocks. */
 struct journal *store_journal(struct store *s);
 
-/* Writes what is queued, syncs, stops the writer, closes. */
+/* Writes what is queued, syncs, stops the writer, closes. A disk that refuses
+ * is given five seconds; what it does not take by then was never heard. */
 void store_close(struct store *s);
 
 /* A job's work: which stage it is at and what the stages need to know. The spec
@@ -61,7 +62,8 @@ void store_drop_work(struct store *s, const char *job, void (*done)(void *contex
  * durable: for an answer that promises it. */
 void store_sync(struct store *s, void (*done)(void *context, int err), void *context);
 
-/* All blocking. `each` borrows what it is given; returning false stops. */
+/* All blocking. `each` borrows what it is given; returning false stops. It must
+ * not call the reading functions; queueing writes is fine. */
 int store_each_unfinished(struct store *s, bool (*each)(void *context, struct update *u),
                           void *context);
 int store_each_work(struct store *s, bool (*each)(void *context, const struct work *w),

@@ -89,6 +89,7 @@ test('a_refused_token_is_not_used_again', async t => {
     mock.timers.tick(1000);
     await turn();
     assert.deepEqual(seen.refused, ['t0']);
+    assert.equal(seen.states.includes('waiting'), false);
     assert.match(last().url, /token=t1$/);
 });
 

@@ -1,6 +1,7 @@
 #include "clips.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -144,4 +145,67 @@ int clips_probe(const struct media_settings *settings, const char *path, struct 
     assert_int_equal(uv_loop_close(&loop), 0);
     assert_int_equal(asked.times, 1);
     return asked.err;
+}
+
+struct converting {
+    struct clips_converted *c;
+    struct media_task *task;
+    enum clips_act act;
+};
+
+static void freeze_child(void)
+{
+    int pid = 0;
+    FILE *f = fopen("/proc/thread-self/children", "r");
+
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%d", &pid), 1);
+    fclose(f);
+    kill(pid, SIGSTOP);
+}
+
+static void on_progress(void *context, const struct convert_progress *p)
+{
+    struct converting *now = context;
+    struct clips_converted *c = now->c;
+
+    c->steps++;
+    c->fell = c->fell || p->fraction < c->last;
+    c->was_out_of_range = c->was_out_of_range || p->fraction < 0 || p->fraction > 0.99;
+    c->last = p->fraction;
+    if (c->steps == 1 && now->act == CLIPS_CANCEL)
+        media_task_cancel(now->task);
+    if (c->steps == 1 && now->act == CLIPS_FREEZE)
+        freeze_child();
+}
+
+static void on_converted(void *context, int err, const char *why)
+{
+    struct clips_converted *c = ((struct converting *)context)->c;
+
+    c->err = err;
+    c->times++;
+    snprintf(c->why, sizeof(c->why), "%s", why);
+}
+
+void clips_convert(const struct media_settings *settings, const char *path, const char *out,
+                   enum clips_act act, struct clips_converted *c)
+{
+    static const struct convert_events events = { .progress = on_progress, .done = on_converted };
+    struct converting now = { .c = c, .act = act };
+    uv_loop_t loop;
+
+    *c = (struct clips_converted){ .out = clips_path(out) };
+    if (clips_probe(settings, path, &c->info, c->why) != OK)
+        fail_msg("%s: %s", path, c->why);
+    assert_int_equal(mkdir(c->out, 0700), 0);
+    uv_loop_init(&loop);
+    assert_int_equal(convert_start(&loop, settings, path, &c->info, c->out, &events, &now,
+                                   &now.task),
+                     OK);
+    assert_int_equal(c->times, 0);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    assert_int_equal(c->times, 1);
+    assert_false(c->fell);
 }

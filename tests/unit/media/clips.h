@@ -3,6 +3,7 @@
 #ifndef TESTS_MEDIA_CLIPS_H
 #define TESTS_MEDIA_CLIPS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,5 +33,23 @@ extern const struct media_settings clips_settings;
 /* Probes on a loop of its own, which must close clean. `why` keeps 256 bytes. */
 int clips_probe(const struct media_settings *settings, const char *path, struct media_info *info,
                 char *why);
+
+struct clips_converted {
+    int err;
+    unsigned times, steps;       /* calls of done and of progress */
+    bool fell, was_out_of_range; /* what progress must never do */
+    double last;
+    char why[256];
+    const char *out; /* the folder */
+    struct media_info info;
+};
+
+/* What happens at the first progress: nothing, it is cancelled, or ffmpeg is
+ * stopped in its tracks. */
+enum clips_act { CLIPS_LET, CLIPS_CANCEL, CLIPS_FREEZE };
+
+/* Probes and then converts into a fresh folder OUT. */
+void clips_convert(const struct media_settings *settings, const char *path, const char *out,
+                   enum clips_act act, struct clips_converted *c);
 
 #endif

@@ -1,0 +1,444 @@
+#include "io/conversation.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "core/limits.h"
+#include "proto/http.h"
+
+static const struct http_limits limits = {
+    .head_max = HTTP_HEAD_MAX,
+    .header_max = HTTP_HEADERS_MAX,
+    .target_max = HTTP_TARGET_MAX,
+};
+
+/* What the parser tells is only noted; conversation_run acts on it when the
+ * parser is off the stack. */
+static int on_head(void *context, const struct http_request *request)
+{
+    struct exchange *x = context;
+
+    x->request = request;
+    return 0;
+}
+
+static int on_body(void *context, const char *bytes, size_t len)
+{
+    struct exchange *x = context;
+    bool is_ours = bytes >= x->input.at && bytes < x->input.at + x->input.len;
+
+    if (x->piece.len == 0 && x->held.len == 0 && is_ours) {
+        x->piece = (struct str){ bytes, len };
+        return 0;
+    }
+    /* A second piece (chunked): they become one. */
+    buf_append(&x->held, x->piece.at, x->piece.len);
+    x->piece = (struct str){ 0 };
+    buf_append(&x->held, bytes, len);
+    return 0;
+}
+
+static void on_complete(void *context)
+{
+    struct exchange *x = context;
+
+    x->is_complete = true;
+}
+
+static const struct http_events parser_events = { on_head, on_body, on_complete };
+
+static bool wants_body(const struct exchange *x)
+{
+    return x->is_owed && x->mode != BODY_UNASKED && !x->is_paused;
+}
+
+/* Whether the parser may have more of the input. */
+static bool may_parse(const struct exchange *x)
+{
+    if (x->is_closed || x->is_answered || x->is_complete || x->link != NULL)
+        return false;
+    return x->request == NULL || wants_body(x);
+}
+
+static void parse(struct exchange *x)
+{
+    size_t used = 0;
+    int status = http_parser_feed(x->parser, x->input.at, x->input.len, &used);
+
+    assert(used <= x->input.len);
+    x->input.at += used;
+    x->input.len -= used;
+    x->has_progress = true;
+    if (status != 0)
+        conversation_refuse(x, status);
+}
+
+static void give_body(struct exchange *x, struct str bytes)
+{
+    if (x->mode == BODY_STREAM)
+        x->body_events->data(x, bytes.at, bytes.len);
+    else if (!buf_append(&x->body, bytes.at, bytes.len))
+        conversation_refuse(x, 413);
+}
+
+/* One step of the body towards the handler; false when there is none. */
+static bool move_body(struct exchange *x)
+{
+    if (!wants_body(x) || x->is_body_over || x->is_closed || x->is_refused)
+        return false;
+    if (x->held.len > 0) {
+        struct buf held = x->held;
+        buf_init(&x->held, held.max);
+        give_body(x, buf_str(&held));
+        buf_deinit(&held);
+        return true;
+    }
+    if (x->piece.len > 0) {
+        struct str piece = x->piece;
+        x->piece = (struct str){ 0 };
+        give_body(x, piece);
+        return true;
+    }
+    if (!x->is_complete)
+        return false;
+    x->is_body_over = true;
+    if (x->mode == BODY_STREAM)
+        x->body_events->end(x);
+    else
+        x->read_done(x, buf_str(&x->body));
+    return true;
+}
+
+/* The rest of the body will not come: the client left, or was refused. */
+static bool lose_body(struct exchange *x)
+{
+    if (!wants_body(x) || x->is_body_over || !exchange_is_gone(x))
+        return false;
+    x->is_body_over = true;
+    if (x->mode == BODY_STREAM)
+        x->body_events->gone(x);
+    else
+        x->is_owed = false; /* read_done, which would answer, never runs */
+    return true;
+}
+
+static void forget_request(struct exchange *x)
+{
+    if (x->release != NULL)
+        x->release(x->state);
+    x->state = NULL;
+    x->release = NULL;
+    x->request = NULL;
+    x->piece = (struct str){ 0 };
+    buf_deinit(&x->held);
+    buf_init(&x->held, IO_BUFFER_SIZE);
+    buf_deinit(&x->body);
+    answer_reset(x);
+    x->mode = BODY_UNASKED;
+    x->is_complete = x->is_asked = x->is_answered = x->is_refused = false;
+    x->is_paused = x->is_body_over = false;
+    http_parser_release(x->parser);
+    x->has_served = true;
+}
+
+/* The answer is written: on to the next request, or to the end. */
+static void finish_answer(struct exchange *x)
+{
+    bool is_last = x->must_close || x->thread->is_draining;
+
+    forget_request(x);
+    x->phase = PHASE_WAIT; /* whatever comes next has a deadline of its own */
+    if (is_last) {
+        x->must_close = true;
+        connection_linger(x->connection);
+    }
+}
+
+static bool move_answer(struct exchange *x)
+{
+    if (!x->is_answered || x->is_closed || x->connection->is_lingering ||
+        (x->is_owed && !x->is_refused))
+        return false;
+    if (!answer_write(x))
+        return false;
+    if (x->is_owed)
+        /* Refused while the handler still has the request: it ends, but the
+         * request stays until the handler lets go. */
+        connection_linger(x->connection);
+    else
+        finish_answer(x);
+    return true;
+}
+
+static void ask_handler(struct exchange *x)
+{
+    struct io_pool *p = x->thread->pool;
+
+    x->is_asked = true;
+    x->is_owed = true;
+    p->request(p->context, x);
+}
+
+static bool step(struct exchange *x)
+{
+    if (x->request != NULL && !x->is_asked && !x->is_refused && !x->is_closed) {
+        ask_handler(x);
+        return true;
+    }
+    if (move_body(x) || lose_body(x) || move_answer(x))
+        return true;
+    if (x->input.len > 0 && may_parse(x) && !x->must_close) {
+        parse(x);
+        return true;
+    }
+    return false;
+}
+
+/* What the steps left over outlives the read event in memory of its own. */
+static void keep_input(struct exchange *x)
+{
+    if (x->piece.len > 0) {
+        buf_append(&x->held, x->piece.at, x->piece.len);
+        x->piece = (struct str){ 0 };
+    }
+    if (x->input.len == 0) {
+        buf_deinit(&x->stash);
+        buf_init(&x->stash, IO_BUFFER_SIZE);
+    } else if (x->input.at < x->stash.data || x->input.at > x->stash.data + x->stash.len) {
+        buf_reset(&x->stash);
+        buf_append(&x->stash, x->input.at, x->input.len);
+    } else {
+        buf_consume(&x->stash, (size_t)(x->input.at - x->stash.data));
+    }
+    x->input = buf_str(&x->stash);
+}
+
+static enum phase phase_of(const struct exchange *x)
+{
+    if (x->is_answered)
+        return PHASE_ANSWER;
+    if (x->request == NULL)
+        return http_parser_is_idle(x->parser) ? PHASE_IDLE : PHASE_HEAD;
+    return !x->is_complete && wants_body(x) ? PHASE_BODY : PHASE_WAIT;
+}
+
+static uint32_t timeout_of(const struct exchange *x)
+{
+    const struct io_timeouts *timeouts = &x->thread->pool->timeouts;
+
+    switch (x->phase) {
+    case PHASE_IDLE: return x->has_served ? timeouts->idle : timeouts->head;
+    case PHASE_HEAD: return timeouts->head;
+    case PHASE_BODY: return timeouts->body;
+    case PHASE_WAIT: return UINT32_MAX;
+    case PHASE_ANSWER: return timeouts->write;
+    }
+    return UINT32_MAX;
+}
+
+/* A head has one deadline however slowly it drips in; body and answer have a
+ * new one with every byte that moves. */
+static void set_deadline(struct exchange *x)
+{
+    enum phase phase = phase_of(x);
+    bool renews = x->has_progress && (phase == PHASE_BODY || phase == PHASE_ANSWER);
+
+    x->has_progress = false;
+    if (phase == x->phase && !renews)
+        return;
+    x->phase = phase;
+    connection_due_in(x->connection, timeout_of(x));
+}
+
+static void set_interest(struct exchange *x)
+{
+    int events = 0;
+
+    if (x->is_answered && !file_answer_is_busy(x))
+        events |= UV_WRITABLE;
+    /* One buffer ahead, also when nothing can be parsed: that is how a client
+     * that leaves is noticed, and what is wanted seldom changes. */
+    if (x->input.len == 0 && !x->is_at_end)
+        events |= UV_READABLE;
+    connection_want(x->connection, events);
+}
+
+/* With nothing more to come and nothing to be said, it is over. */
+static void notice_end(struct exchange *x)
+{
+    bool is_waiting = x->request == NULL || (!x->is_complete && wants_body(x));
+
+    if (x->is_at_end && x->input.len == 0 && !x->is_answered && is_waiting)
+        connection_close(x->connection);
+}
+
+/* Hands the socket, and what came behind the handshake, to the WebSocket. */
+static void pass_on(struct exchange *x)
+{
+    struct connection *c = x->connection;
+    struct ws_link *link = x->link;
+    char *bytes = NULL;
+    size_t len = x->input.len;
+
+    if (len > 0) {
+        bytes = mem_alloc(len);
+        memcpy(bytes, x->input.at, len);
+    }
+    x->connection = NULL;
+    x->link = NULL;
+    x->is_closed = true;
+    ws_link_start(link, bytes, len);
+    mem_free(bytes);
+    connection_release(c);
+}
+
+static void conversation_free(struct exchange *x)
+{
+    forget_request(x);
+    if (x->prev != NULL)
+        x->prev->next = x->next;
+    else
+        x->thread->exchanges = x->next;
+    if (x->next != NULL)
+        x->next->prev = x->prev;
+    http_parser_free(x->parser);
+    buf_deinit(&x->stash);
+    buf_deinit(&x->held);
+    mem_free(x);
+}
+
+void conversation_run(struct exchange *x)
+{
+    if (x->is_running)
+        return;
+    x->is_running = true;
+    while (step(x))
+        ;
+    x->is_running = false;
+    if (x->link != NULL)
+        pass_on(x);
+    if (x->is_closed && !x->is_owed && !file_answer_is_busy(x)) {
+        if (!x->chore.is_queued)
+            conversation_free(x);
+        return;
+    }
+    keep_input(x);
+    if (x->is_closed || x->connection->is_closing || x->connection->is_lingering)
+        return;
+    notice_end(x);
+    set_interest(x);
+    set_deadline(x);
+}
+
+static void run_chore(struct chore *chore)
+{
+    conversation_run((struct exchange *)(void *)((char *)chore - offsetof(struct exchange, chore)));
+}
+
+void conversation_wake(struct exchange *x)
+{
+    if (!x->is_running)
+        io_thread_later(x->thread, &x->chore);
+}
+
+static void on_input(struct connection *c, char *bytes, size_t len)
+{
+    struct exchange *x = c->owner;
+
+    if (len == 0)
+        x->is_at_end = true;
+    assert(x->input.len == 0); /* else it would not have been read */
+    if (len > 0)
+        x->input = (struct str){ bytes, len };
+    conversation_run(x);
+}
+
+static void on_writable(struct connection *c)
+{
+    struct exchange *x = c->owner;
+
+    file_answer_unblock(x);
+    conversation_run(x);
+}
+
+static void on_due(struct connection *c)
+{
+    struct exchange *x = c->owner;
+    bool has_begun = x->phase == PHASE_HEAD || x->phase == PHASE_BODY;
+
+    if (!has_begun) {
+        connection_close(c);
+        return;
+    }
+    conversation_refuse(x, 408);
+    conversation_run(x);
+}
+
+static void on_drain(struct connection *c)
+{
+    struct exchange *x = c->owner;
+
+    if (x->phase == PHASE_IDLE && x->input.len == 0)
+        connection_close(c);
+}
+
+static void on_closed(struct connection *c)
+{
+    struct exchange *x = c->owner;
+
+    x->connection = NULL;
+    x->is_closed = true;
+    conversation_run(x);
+}
+
+static const struct connection_ops http_ops = {
+    .input = on_input,
+    .writable = on_writable,
+    .due = on_due,
+    .drain = on_drain,
+    .closed = on_closed,
+};
+
+void conversation_begin(struct connection *c, const struct sockaddr_storage *peer)
+{
+    struct exchange *x = mem_new(struct exchange);
+    struct io_thread *t = c->thread;
+
+    x->connection = c;
+    x->thread = t;
+    x->parser = http_parser_new(&limits, &parser_events, x);
+    x->chore.run = run_chore;
+    x->peer = *peer;
+    x->phase = PHASE_WAIT; /* so that the first deadline is set */
+    buf_init(&x->stash, IO_BUFFER_SIZE);
+    buf_init(&x->held, IO_BUFFER_SIZE);
+    x->next = t->exchanges;
+    if (x->next != NULL)
+        x->next->prev = x;
+    t->exchanges = x;
+    c->ops = &http_ops;
+    c->owner = x;
+    conversation_run(x);
+}
+
+void conversation_refuse(struct exchange *x, int status)
+{
+    struct msg *content = answer_error(status);
+
+    if (x->is_answered || x->is_closed) {
+        msg_unref(&content);
+        return;
+    }
+    x->is_refused = true;
+    x->must_close = true;
+    answer_begin(x, status, "application/json", content->len);
+    x->content = content;
+    x->is_answered = true;
+}
+
+void conversations_abandon(struct io_thread *t)
+{
+    while (t->exchanges != NULL)
+        conversation_free(t->exchanges);
+}

@@ -1,0 +1,115 @@
+/* The HTTP side of a connection: one request after the other, each answered
+ * before the next is parsed. Private to io/'s HTTP files.
+ *
+ *             first byte        head            body complete
+ *     IDLE ---------------> HEAD ----> BODY ---------------------> WAIT
+ *      ^                                 \      (or no body)        |
+ *      |                                  \ answered                | answered
+ *      |        written, keeps alive       v                        v
+ *      +------------------------------- ANSWER <--------------------+
+ *                                          | written, must close
+ *                                          v
+ *                                  connection_linger
+ *
+ * Two parties end it: the connection (closed) and the handler (no longer
+ * owed). What is left of it is freed when both have, by conversation_run,
+ * which is the one place that moves it on. The handler's calls only note what
+ * is to be done, so nothing is freed under its feet. */
+#ifndef IO_CONVERSATION_H
+#define IO_CONVERSATION_H
+
+#include <sys/socket.h>
+
+#include "io/connection.h"
+#include "io/exchange.h"
+#include "io/thread_internal.h"
+
+enum phase { PHASE_IDLE, PHASE_HEAD, PHASE_BODY, PHASE_WAIT, PHASE_ANSWER };
+
+enum body_mode { BODY_UNASKED, BODY_READ, BODY_STREAM };
+
+struct file_answer; /* sendfile.c's */
+
+struct exchange {
+    struct connection *connection; /* NULL once it is closed or a WebSocket's */
+    struct io_thread *thread;
+    struct http_parser *parser;
+    struct exchange *prev, *next; /* the thread's */
+    struct chore chore;
+    struct sockaddr_storage peer;
+
+    /* Input that is not parsed yet: in the thread's buffer during a read
+     * event, else in `stash`. */
+    struct str input;
+    struct buf stash;
+
+    /* The request. */
+    const struct http_request *request; /* NULL between requests */
+    struct str piece;                   /* body bytes out of the last feed, in `input`'s memory */
+    struct buf held;                    /* the same, copied, waiting for the handler */
+    struct buf body;                    /* BODY_READ: so far */
+    enum body_mode mode;
+    const struct body_events *body_events;
+    void (*read_done)(struct exchange *x, struct str body);
+    void *state;
+    void (*release)(void *state);
+
+    /* The answer. */
+    struct buf fields;
+    struct buf head;
+    struct msg *content;      /* or NULL */
+    struct file_answer *file; /* or NULL */
+    size_t sent;              /* of head and content together */
+
+    struct ws_link *link; /* upgraded: it waits for what is left of the input */
+
+    enum phase phase;
+    bool is_running;  /* conversation_run is on the stack */
+    bool is_complete; /* the request's last byte has been parsed */
+    bool is_asked;    /* the handler has been called */
+    bool is_owed;     /* ... and has not answered */
+    bool is_answered; /* there is an answer to be written */
+    bool is_refused;  /* ... by us, over the handler's head */
+    bool is_paused;
+    bool is_body_over; /* the handler was told the body's end, or its loss */
+    bool must_close;   /* behind this answer */
+    bool is_at_end;    /* the client's side of the connection has ended */
+    bool has_served;   /* at least one request */
+    bool has_progress; /* since the deadline was set */
+    bool is_closed;    /* the connection is */
+};
+
+/* Takes over a fresh connection. */
+void conversation_begin(struct connection *c, const struct sockaddr_storage *peer);
+
+/* Does what can be done now; may free it. */
+void conversation_run(struct exchange *x);
+
+/* Has conversation_run called, at the end of the tick if not already. */
+void conversation_wake(struct exchange *x);
+
+/* The loop has ended: frees those whose handlers never answered. */
+void conversations_abandon(struct io_thread *t);
+
+/* An error answer of ours, instead of the handler's; closes behind it. */
+void conversation_refuse(struct exchange *x, int status);
+
+/* answer.c. Puts the head together; from here on the exchange is answered. */
+void answer_begin(struct exchange *x, int status, const char *content_type, uint64_t length);
+/* Writes what the socket takes; true when all is written. */
+bool answer_write(struct exchange *x);
+void answer_reset(struct exchange *x);
+/* {"error":{"code":"NOT_FOUND","message":"Not Found"}} */
+struct msg *answer_error(int status);
+
+/* sendfile.c. */
+void file_answer_start(struct exchange *x, int fd, uint64_t first, uint64_t length);
+bool file_answer_is_busy(const struct exchange *x); /* a worker is at it */
+bool file_answer_write(struct exchange *x);         /* true when all is written */
+void file_answer_unblock(struct exchange *x);       /* the socket takes bytes again */
+void file_answer_free(struct exchange *x);
+
+/* ws_link.c: the handshake is over; this came behind it. */
+void ws_link_start(struct ws_link *l, char *bytes, size_t len);
+
+#endif

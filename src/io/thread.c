@@ -1,0 +1,243 @@
+#include "io/thread.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "core/update.h"
+#include "io/connection.h"
+#include "io/conversation.h"
+#include "io/listener.h"
+#include "io/thread_internal.h"
+
+enum { HUB_TICK_MS = 1000 };
+
+struct mailbox *io_thread_mailbox(struct io_thread *t)
+{
+    return t->mailbox;
+}
+
+uv_loop_t *io_thread_loop(struct io_thread *t)
+{
+    return &t->loop;
+}
+
+struct hub *io_thread_hub(struct io_thread *t)
+{
+    return t->hub;
+}
+
+void io_thread_count(struct io_thread *t, int change, bool is_counted)
+{
+    struct io_pool *p = t->pool;
+
+    t->connection_count += (size_t)change;
+    if (is_counted)
+        atomic_fetch_add_explicit(&p->connections, (size_t)change, memory_order_relaxed);
+    else
+        t->refused_count += (size_t)change;
+    if (atomic_fetch_add(&p->sockets, (size_t)change) + (size_t)change > 0)
+        return;
+    pthread_mutex_lock(&p->mutex);
+    pthread_cond_signal(&p->all_ended);
+    pthread_mutex_unlock(&p->mutex);
+}
+
+static void on_awake(uv_idle_t *idle)
+{
+    (void)idle; /* that it is active is all: the loop then polls without waiting */
+}
+
+void io_thread_later(struct io_thread *t, struct chore *chore)
+{
+    if (chore->is_queued)
+        return;
+    chore->is_queued = true;
+    chore->next = NULL;
+    *t->chores_end = chore;
+    t->chores_end = &chore->next;
+    uv_idle_start(&t->awake, on_awake);
+}
+
+/* Only those that wait now: one that queues another must not keep the loop
+ * from its sockets. */
+static void run_chores(struct io_thread *t)
+{
+    struct chore *chore = t->chores;
+
+    t->chores = NULL;
+    t->chores_end = &t->chores;
+    while (chore != NULL) {
+        struct chore *next = chore->next;
+        chore->is_queued = false;
+        chore->run(chore);
+        chore = next;
+    }
+    if (t->chores == NULL)
+        uv_idle_stop(&t->awake);
+}
+
+struct update_mail {
+    struct mail mail; /* first: mail is cast back */
+    struct io_thread *thread;
+    struct update *update;
+};
+
+static void open_update(struct mail *mail)
+{
+    struct update_mail *m = (struct update_mail *)mail;
+
+    if (m->thread->hub != NULL)
+        hub_publish(m->thread->hub, m->update);
+    update_unref(&m->update);
+    mem_free(m);
+}
+
+/* On any thread, with the ledger's lock held. */
+static void post_update(struct listener *listener, struct update *u)
+{
+    struct io_thread *t =
+        (struct io_thread *)(void *)((char *)listener - offsetof(struct io_thread, listener));
+    struct update_mail *m = mem_new(struct update_mail);
+
+    m->mail.open = open_update;
+    m->thread = t;
+    m->update = update_ref(u);
+    mailbox_post(t->mailbox, &m->mail);
+}
+
+/* Everything that ended the thread's last connection is off the stack here. */
+static void finish(struct io_thread *t)
+{
+    t->is_ended = true;
+    if (t->hub != NULL)
+        hub_free(t->hub);
+    t->hub = NULL;
+    mailbox_close(t->mailbox);
+    uv_close((uv_handle_t *)&t->prepare, NULL);
+    uv_close((uv_handle_t *)&t->awake, NULL);
+    uv_close((uv_handle_t *)&t->timer, NULL);
+}
+
+static void on_tick_end(uv_prepare_t *prepare)
+{
+    struct io_thread *t = prepare->data;
+
+    run_chores(t);
+    if (t->hub != NULL)
+        hub_flush(t->hub);
+    if (t->is_ending && !t->is_ended && t->connection_count == 0)
+        finish(t);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct io_thread *t = timer->data;
+    uint64_t now_ms = uv_now(&t->loop);
+
+    clock_http_date(clock_wall_ms(), t->date);
+    wheel_advance(&t->wheel, now_ms, connection_fire);
+    acceptors_resume(t);
+    if (t->hub != NULL && now_ms - t->hub_ticked_ms >= HUB_TICK_MS) {
+        t->hub_ticked_ms = now_ms;
+        hub_tick(t->hub, clock_mono_ms());
+    }
+}
+
+static void open_drain(struct mail *mail)
+{
+    struct io_thread *t =
+        (struct io_thread *)(void *)((char *)mail - offsetof(struct io_thread, drain_mail));
+
+    t->is_draining = true;
+    acceptors_close(t);
+    wheel_each(&t->wheel, connection_drain);
+}
+
+static void open_end(struct mail *mail)
+{
+    struct io_thread *t =
+        (struct io_thread *)(void *)((char *)mail - offsetof(struct io_thread, end_mail));
+
+    t->is_draining = t->is_ending = true;
+    acceptors_close(t);
+    wheel_each(&t->wheel, connection_cut);
+}
+
+void io_thread_end(struct io_thread *t)
+{
+    mailbox_post(t->mailbox, &t->end_mail);
+}
+
+static int init_handles(struct io_thread *t)
+{
+    if (uv_loop_init(&t->loop) != 0)
+        return FAIL_IO;
+    if (mailbox_open(&t->loop, &t->mailbox) != OK) {
+        uv_loop_close(&t->loop);
+        return FAIL_IO;
+    }
+    /* These three cannot fail. */
+    uv_prepare_init(&t->loop, &t->prepare);
+    uv_idle_init(&t->loop, &t->awake);
+    uv_timer_init(&t->loop, &t->timer);
+    t->prepare.data = t->timer.data = t;
+    uv_prepare_start(&t->prepare, on_tick_end);
+    return OK;
+}
+
+int io_thread_init(struct io_thread *t, struct io_pool *p, unsigned index, struct ledger *ledger)
+{
+    uint32_t tick_ms = p->timeouts.tick;
+
+    t->pool = p;
+    t->index = index;
+    t->chores_end = &t->chores;
+    t->drain_mail.open = open_drain;
+    t->end_mail.open = open_end;
+    t->listener.post = post_update;
+    if (init_handles(t) != OK)
+        return FAIL_IO;
+    clock_http_date(clock_wall_ms(), t->date);
+    wheel_init(&t->wheel, tick_ms, uv_now(&t->loop));
+    uv_timer_start(&t->timer, on_timer, tick_ms, tick_ms);
+    t->buffer = mem_alloc(IO_BUFFER_SIZE);
+    if (ledger == NULL)
+        return OK;
+    unsigned ear;
+    int rc = ledger_listen(ledger, &t->listener, &ear);
+    if (rc == OK)
+        t->hub = hub_new(ledger, ear);
+    else
+        io_thread_deinit(t);
+    return rc;
+}
+
+static void run_loop(struct io_thread *t)
+{
+    uv_run(&t->loop, UV_RUN_DEFAULT);
+    conversations_abandon(t);
+    if (uv_loop_close(&t->loop) != 0)
+        log_error("loop_not_empty", LOG_I("thread", t->index));
+    mem_free(t->buffer);
+}
+
+void io_thread_deinit(struct io_thread *t)
+{
+    io_thread_end(t);
+    run_loop(t);
+}
+
+static void *thread_main(void *argument)
+{
+    run_loop(argument);
+    return NULL;
+}
+
+int io_thread_start(struct io_thread *t)
+{
+    if (pthread_create(&t->id, NULL, thread_main, t) != 0)
+        return FAIL_IO;
+    return OK;
+}

@@ -1,0 +1,170 @@
+/* What conformance suites are run against: the server's own codecs and I/O
+ * with nothing behind them but echoes.
+ *
+ *     conformance [ADDR:PORT]      (default 127.0.0.1:9001)
+ *
+ *     /ws         WebSocket echo, permessage-deflate on
+ *     POST /      echoes the body
+ *     POST /json  200 if the body is JSON by RFC 8259, else 400
+ */
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "io/thread.h"
+
+enum {
+    BODY_MAX = 16 * 1024 * 1024,
+    BACKLOG_MAX = 64 * 1024 * 1024,
+    STOP_MS = 5000,
+};
+
+struct echo {
+    struct ws_link *link;
+    uint8_t deflate_bits; /* 0: not compressed */
+};
+
+static void echo_message(void *context, enum ws_opcode type, struct str message)
+{
+    struct echo *e = context;
+    struct buf packed, frame;
+    uint8_t first = (uint8_t)(WS_FIN | type);
+
+    buf_init(&packed, BODY_MAX + BODY_MAX / 8);
+    buf_init(&frame, BODY_MAX + BODY_MAX / 8);
+    if (e->deflate_bits != 0 &&
+        deflate_message(message.at, message.len, e->deflate_bits, &packed) == OK) {
+        message = buf_str(&packed);
+        first |= WS_RSV1;
+    }
+    ws_append_frame(&frame, first, message.at, message.len);
+    ws_link_write(e->link, frame.data, frame.len, BACKLOG_MAX);
+    buf_deinit(&frame);
+    buf_deinit(&packed);
+}
+
+static void echo_drain(void *context)
+{
+    (void)context;
+}
+
+static void echo_gone(void *context)
+{
+    mem_free(context);
+}
+
+static const struct ws_link_events echo_events = { echo_message, echo_drain, echo_gone };
+
+static void reply_text(struct exchange *x, int status, const char *text)
+{
+    exchange_reply(x, status, "text/plain; charset=utf-8", msg_new(text, strlen(text)));
+}
+
+static void open_echo(struct exchange *x)
+{
+    char accept[WS_ACCEPT_SIZE];
+    struct deflate_params deflate;
+    int status = ws_handshake(exchange_request(x), accept);
+
+    if (status == 426)
+        exchange_header(x, "Sec-WebSocket-Version", "13");
+    if (status != 0) {
+        reply_text(x, status, "this is a WebSocket\n");
+        return;
+    }
+    struct echo *e = mem_new(struct echo);
+    struct ws_answer answer = { .accept = accept };
+    if (deflate_negotiate(exchange_request(x), &deflate)) {
+        answer.deflate = &deflate;
+        e->deflate_bits = deflate.server_bits;
+    }
+    e->link = ws_link_open(x, &answer, &echo_events, e);
+}
+
+static void echo_body(struct exchange *x, struct str body)
+{
+    struct str type = http_header(exchange_request(x), "Content-Type");
+    char text[256];
+
+    snprintf(text, sizeof(text), "%.*s", STR_ARG(type));
+    exchange_reply(x, 200, type.at != NULL ? text : "application/octet-stream",
+                   msg_new(body.at, body.len));
+}
+
+/* jansson refuses a NUL in a key, which RFC 8259 does not: another character
+ * stands in for it. A backslash outside a string is malformed either way. */
+static void replace_nul_escapes(char *text, size_t len)
+{
+    for (size_t i = 0; i + 1 < len; i++) {
+        if (text[i] != '\\')
+            continue;
+        if (len - i >= 6 && memcmp(text + i, "\\u0000", 6) == 0)
+            text[i + 5] = '1';
+        i++;
+    }
+}
+
+static void judge_json(struct exchange *x, struct str body)
+{
+    char *text = mem_strndup(body.at, body.len);
+
+    replace_nul_escapes(text, body.len);
+    json_t *value = json_loadb(text, body.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    mem_free(text);
+    reply_text(x, value != NULL ? 200 : 400, value != NULL ? "JSON\n" : "not JSON\n");
+    json_decref(value);
+}
+
+static void handle(void *context, struct exchange *x)
+{
+    const struct http_request *request = exchange_request(x);
+    bool is_post = request->method == HTTP_POST;
+
+    (void)context;
+    if (str_equal(request->path, STR("/ws")))
+        open_echo(x);
+    else if (str_equal(request->path, STR("/json")) && is_post)
+        exchange_read(x, BODY_MAX, judge_json);
+    else if (!str_equal(request->path, STR("/")))
+        reply_text(x, 404, "nothing here\n");
+    else if (is_post)
+        exchange_read(x, BODY_MAX, echo_body);
+    else
+        reply_text(x, 200, "conformance\n");
+}
+
+int main(int argc, char **argv)
+{
+    const char *address = argc > 1 ? argv[1] : "127.0.0.1:9001";
+    struct io_settings settings = {
+        .threads = 1,
+        .connections_max = 10000,
+        .ws.message_max = BODY_MAX,
+        .addresses = &address,
+        .address_count = 1,
+    };
+    struct io_pool *pool;
+    struct buf why;
+    sigset_t ends;
+    int signal_number;
+
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &ends, NULL);
+    buf_init(&why, 1024);
+    if (io_pool_start(&settings, NULL, handle, NULL, &pool, &why) != OK) {
+        fprintf(stderr, "conformance: %s\n", buf_text(&why));
+        buf_deinit(&why);
+        return 1;
+    }
+    printf("listening on %s\n", io_pool_address(pool, 0));
+    fflush(stdout);
+    sigwait(&ends, &signal_number);
+    io_pool_stop(pool, STOP_MS);
+    return 0;
+}
