@@ -36,8 +36,8 @@ static const char *const texts[WRITER_SQLS] = {
                     " WHERE updated_ms < ? AND state NOT IN ('queued', 'processing')"
                     " AND NOT EXISTS (SELECT 1 FROM works WHERE works.job = jobs.id)"
                     " ORDER BY updated_ms LIMIT ?)",
-    [WRITE_META] = "INSERT INTO meta (key, value) VALUES (?, ?)"
-                   " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    [WRITE_META] = ("INSERT INTO meta (key, value) VALUES (?, ?)"
+                    " ON CONFLICT (key) DO UPDATE SET value = excluded.value"),
     [WRITE_BEGIN] = "BEGIN IMMEDIATE",
     [WRITE_COMMIT] = "COMMIT",
     [WRITE_ROLLBACK] = "ROLLBACK",
