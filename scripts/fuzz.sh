@@ -21,8 +21,8 @@ build_all() {
 }
 
 targets() {
-    for source in tests/fuzz/*.c; do
-        [ -f "$source" ] && basename "$source" .c
+    for source in tests/fuzz/fuzz_*.c; do
+        [ -f "$source" ] && basename "$source" .c | sed 's/^fuzz_//'
     done
 }
 
@@ -46,8 +46,11 @@ run() {
     for target in ${*:-$(targets)}; do
         echo "fuzz: $target: ${SECONDS_EACH:-60} s"
         mkdir -p "$build/corpus/$target"
+        dict=
+        [ ! -f "tests/fuzz/$target.dict" ] || dict="-dict=tests/fuzz/$target.dict"
+        # shellcheck disable=SC2086 # no word, or one
         $build/tests/fuzz/fuzz-"$target" -max_total_time="${SECONDS_EACH:-60}" -timeout=20 -max_len=65536 \
-            -print_final_stats=1 -artifact_prefix="$build/crashes/$target-" \
+            $dict -print_final_stats=1 -artifact_prefix="$build/crashes/$target-" \
             "$build/corpus/$target" tests/fuzz/corpus/"$target" >"$build/$target.log" 2>&1 || {
             echo "fuzz: $target: FAILED"
             tail -n 60 "$build/$target.log"
