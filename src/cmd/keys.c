@@ -84,9 +84,9 @@ static int own_secret(const char *data_dir, bool may_make, struct buf *out, stru
                        buf_text(&path));
     }
     if (err == OK)
-        err = read_file(buf_text(&path), SECRET_TEXT, out, why);
+        err = read_file(buf_text(&path), KEY_FILE_MAX, out, why);
     else
-        buf_init(out, SECRET_TEXT);
+        buf_init(out, KEY_FILE_MAX);
     buf_deinit(&path);
     if (err == OK && out->len < SECRET_TEXT - 1) {
         buf_printf(why, "%s/secret is cut short", data_dir);

@@ -146,10 +146,8 @@ void pipeline_say(struct pipeline *p, const char *stage, double fraction, const 
         video_info(p, &info);
         c.text[TEXT_VIDEO_INFO] = buf_text(&info);
     }
-    if (more != NULL) {
-        c.speed = more->speed;
-        c.eta_ms = more->eta_ms;
-    }
+    c.speed = more ? more->speed : -1;
+    c.eta_ms = more ? more->eta_ms : -1;
     /* Refused only when the job was ended from elsewhere: nothing to tell. */
     ledger_apply(p->owner->parts.ledger, p->video, &c, false, NULL);
     buf_deinit(&info);

@@ -136,7 +136,7 @@ static void rest(void *context)
     harness_breathe();
 }
 
-static struct exchange *kept;
+static _Atomic(struct exchange *) kept;
 
 static void handle(void *context, struct exchange *x)
 {
@@ -148,7 +148,7 @@ static void handle(void *context, struct exchange *x)
     else if (str_equal(path, STR("/late")))
         io_offload(io_thread_loop(exchange_thread(x)), rest, upgrade, x);
     else
-        kept = x;
+        atomic_store(&kept, x);
 }
 
 static int start_with(struct io_settings settings)
@@ -158,7 +158,7 @@ static int start_with(struct io_settings settings)
     atomic_store(&drains, 0);
     atomic_store(&blocked, 0);
     atomic_store(&marks, 0);
-    kept = NULL;
+    atomic_store(&kept, NULL);
     server_start(&server, settings, NULL, handle);
     return 0;
 }
@@ -463,7 +463,7 @@ static void an_upgrade_for_a_client_that_left_is_gone_at_once(void **state)
     client_say(fd, "GET /kept HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
                    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
                    "\r\n");
-    WAIT_FOR(*(struct exchange *volatile *)&kept != NULL);
+    WAIT_FOR(atomic_load(&kept) != NULL);
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
     close(fd);
     WAIT_FOR(io_pool_connections(server.pool) == 0);

@@ -1,0 +1,103 @@
+// A client that stops reading under a flood: it costs the server next to
+// nothing, and when it reads again it gets the present and the end.
+import assert from 'node:assert/strict';
+import http from 'node:http';
+import { test } from 'node:test';
+
+import { Server } from '../support/server.mjs';
+import { waitFor } from '../support/wait.mjs';
+
+const FLOOD_MS = 8000;
+const PER_SECOND = 1000;
+const SLOW = 50;
+
+// Reports over a handful of kept connections, `PER_SECOND` times a second in all.
+async function flood(server, id, ms) {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 8 });
+  const filler = 'x'.repeat(300);
+  let sent = 0;
+  let failed = 0;
+  const report = (body) =>
+    new Promise((resolve) => {
+      const payload = JSON.stringify(body);
+      const request = http.request(
+        new URL(`/api/jobs/${id}/progress`, server.origin),
+        { method: 'POST', agent, headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) } },
+        (answer) => {
+          if (answer.statusCode >= 300) failed++;
+          answer.resume().on('end', resolve);
+        },
+      );
+      request.on('error', () => resolve(failed++));
+      request.end(payload);
+    });
+  const began = Date.now();
+  const worker = async () => {
+    for (;;) {
+      const elapsed = Date.now() - began;
+      if (elapsed > ms) return;
+      if (sent / PER_SECOND > elapsed / 1000) {
+        await new Promise((resolve) => setTimeout(resolve, 2));
+        continue;
+      }
+      const number = ++sent;
+      await report({ stage: 'rendering', progress: Math.min(0.99, elapsed / ms), message: `${number} ${filler}` });
+    }
+  };
+  await Promise.all([...Array(8)].map(worker));
+  agent.destroy();
+  assert.equal(failed, 0, `${failed} of ${sent} reports failed`);
+  return sent;
+}
+
+test('a slow reader gets the present and the end, and costs little', { timeout: 180_000 }, async (t) => {
+  const server = await Server.during(t);
+  const fast = await server.watchJob('flooded');
+  const slow = await Promise.all([...Array(SLOW)].map((_, at) =>
+    at % 2 ? server.watchJob('flooded') : server.watchAll()));
+  // A little first, so that what the server needs once is there.
+  await flood(server, 'flooded-before', 1000);
+  await server.report('flooded', { stage: 'rendering', progress: 0, message: 'begin' });
+  for (const watcher of slow) await watcher.settle();
+  const before = server.memory();
+  for (const watcher of slow) watcher.socket.pause();
+
+  let highest = 0;
+  const gauge = setInterval(() => (highest = Math.max(highest, server.memory())), 100);
+  t.after(() => clearInterval(gauge));
+  const sent = await flood(server, 'flooded', FLOOD_MS);
+  await server.report('flooded', { stage: 'rendering', progress: 0.995, message: 'latest' });
+  await fast.until((message) => message.message === 'latest');
+  clearInterval(gauge);
+  const grown = Math.max(highest, server.memory()) - before;
+  t.diagnostic(`${sent} reports, memory grew by ${(grown / 1e6).toFixed(1)} MB`);
+  assert.ok(sent > PER_SECOND, `only ${sent} reports could be made`);
+  // All of it to all of them would be sent * SLOW * 500 bytes, hundreds of MB;
+  // AddressSanitizer keeps what was freed for a while.
+  assert.ok(grown < 400e6, `${grown}`);
+
+  for (const watcher of slow) watcher.socket.resume();
+  const isLatest = (message) =>
+    message.message === 'latest' || (message.video_id === 'flooded' && message.percent === 99.5);
+  for (const watcher of slow) await watcher.until(isLatest, 'the latest state');
+  for (const watcher of slow) {
+    // What the two kernels hold between them, and no backlog of the server's.
+    const kept = watcher.messages.reduce((bytes, message) => bytes + JSON.stringify(message).length, 0);
+    assert.ok(kept < 1_500_000, `${watcher.messages.length} of ${sent}, ${kept} bytes, were kept for it`);
+  }
+
+  // And the end, also when it comes while nobody reads.
+  for (const watcher of slow) watcher.socket.pause();
+  await flood(server, 'flooded-2', 2000);
+  await server.report('flooded', { status: 'completed', result: { frames: 1 } });
+  for (const watcher of slow) watcher.socket.resume();
+  for (const watcher of slow) {
+    await watcher.until(
+      (message) => message.status === 'completed' || (message.video_id === 'flooded' && message.status === 'complete'),
+      'the end',
+    );
+    watcher.drop();
+  }
+  await waitFor(() => fast.last.status === 'completed', 'the fast reader to hear the end');
+  fast.drop();
+});
