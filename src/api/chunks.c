@@ -56,6 +56,7 @@ static void answer(struct put *p)
 {
     struct exchange *x = p->call->x;
     const char *video = p->call->segments[0];
+    char etag[40];
     struct buf json;
 
     switch (p->status) {
@@ -72,6 +73,9 @@ static void answer(struct put *p)
     case 507: reply_error(x, 507, "no_space", NULL, "there is no room for this chunk"); return;
     default: reply_error(x, p->status, "not_stored", NULL, "the chunk could not be stored"); return;
     }
+    /* As object stores answer a PUT; clients compare it, nothing is kept. */
+    snprintf(etag, sizeof(etag), "\"%08x-%" PRIx64 "\"", p->file.crc, p->received);
+    exchange_header(x, "ETag", etag);
     buf_init(&json, 1024);
     emit_open(&json, '{');
     emit_field_int(&json, "index", p->file.index);

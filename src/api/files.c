@@ -33,10 +33,8 @@ static void object_headers(struct exchange *x, const struct object *o)
     exchange_header(x, "ETag", o->etag);
     exchange_header(x, "Last-Modified", date);
     exchange_header(x, "Accept-Ranges", "bytes");
-    /* A published tree never changes: its name is made for one conversion. Any
-     * page may play it; who knows the name was given it. */
+    /* A published tree never changes: its name is made for one conversion. */
     exchange_header(x, "Cache-Control", "public, max-age=31536000, immutable");
-    exchange_header(x, "Access-Control-Allow-Origin", "*");
     exchange_header(x, "X-Content-Type-Options", "nosniff");
 }
 
@@ -47,6 +45,10 @@ static void reply_object(struct call *c, struct object *o)
     char range[96];
 
     object_headers(c->x, o);
+    /* Who knows the name was given it: any page may play it, unless there is a
+     * list of those that may. */
+    if (c->api->settings->origins->count == 0)
+        exchange_header(c->x, "Access-Control-Allow-Origin", "*");
     switch (
         content_evaluate(exchange_request(c->x), o->etag, o->modified_s, o->size, &first, &last)) {
     case CONTENT_WHOLE: exchange_reply_file(c->x, 200, type, o->fd, 0, o->size); return;

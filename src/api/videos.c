@@ -141,10 +141,6 @@ static void create_with(struct call *c, json_t *object)
         !body_text(c, object, "fileName", OPTIONAL, FILE_NAME_MAX, &file_name) ||
         !body_integer(c, object, "fileSize", OPTIONAL, 0, INT64_MAX, &u.size))
         return;
-    if (u.size == 0) {
-        reply_error(c->x, 400, "invalid_field", "fileSize", "the file is empty");
-        return;
-    }
     if (u.size > 0 && (uint64_t)u.size > max) {
         reply_error(c->x, 413, "too_large", "fileSize", "fileSize is %lld, the limit is %llu bytes",
                     (long long)u.size, (unsigned long long)max);

@@ -1,7 +1,6 @@
 #include "base/clock.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <time.h>
 
 uint64_t clock_mono_ns(void)
@@ -50,22 +49,4 @@ void clock_http_date(int64_t wall_ms, char out[CLOCK_HTTP_SIZE])
              days + 3 * utc.tm_wday, (unsigned)utc.tm_mday % 100, months + 3 * utc.tm_mon,
              ((unsigned)utc.tm_year + 1900) % 10000, (unsigned)utc.tm_hour % 100,
              (unsigned)utc.tm_min % 100, (unsigned)utc.tm_sec % 100);
-}
-
-int64_t clock_parse_http_date(const char *text)
-{
-    struct tm utc = { 0 };
-    char day[4], month[4];
-    int end = 0;
-
-    if (sscanf(text, "%3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n", day, &utc.tm_mday, month,
-               &utc.tm_year, &utc.tm_hour, &utc.tm_min, &utc.tm_sec, &end) != 7 ||
-        end == 0 || text[end] != '\0' || strlen(month) != 3)
-        return -1;
-    const char *found = strstr(months, month);
-    if (found == NULL || (found - months) % 3 != 0)
-        return -1;
-    utc.tm_mon = (int)((found - months) / 3);
-    utc.tm_year -= 1900;
-    return (int64_t)timegm(&utc);
 }

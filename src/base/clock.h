@@ -19,7 +19,4 @@ void clock_iso8601(int64_t wall_ms, char out[CLOCK_ISO_SIZE]);
 /* "Mon, 01 Jan 2024 00:00:00 GMT" (RFC 9110, 5.6.7). */
 void clock_http_date(int64_t wall_ms, char out[CLOCK_HTTP_SIZE]);
 
-/* Seconds since 1970 of an RFC 9110 IMF-fixdate, or -1. */
-int64_t clock_parse_http_date(const char *text);
-
 #endif

@@ -5,6 +5,7 @@
 #include <linux/landlock.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -195,7 +196,7 @@ void child_stop(struct child *c, uint32_t grace_ms)
 }
 
 /* The helper's arguments, then the program's; and the environment. */
-struct arguments {
+struct command {
     const char *list[CHILD_OPTIONS_MAX + CHILD_ARGUMENTS_MAX];
     size_t count;
     char numbers[5][24];
@@ -204,7 +205,7 @@ struct arguments {
     char *env[5];
 };
 
-static void add_number(struct arguments *a, const char *option, uint64_t value)
+static void add_number(struct command *a, const char *option, uint64_t value)
 {
     char *text = a->numbers[a->number_count];
 
@@ -216,7 +217,7 @@ static void add_number(struct arguments *a, const char *option, uint64_t value)
     a->list[a->count++] = text;
 }
 
-static void add_text(struct arguments *a, const char *option, const char *value)
+static void add_text(struct command *a, const char *option, const char *value)
 {
     if (value == NULL)
         return;
@@ -224,7 +225,7 @@ static void add_text(struct arguments *a, const char *option, const char *value)
     a->list[a->count++] = value;
 }
 
-static int add_program(struct arguments *a, const char *const *argv)
+static int add_program(struct command *a, const char *const *argv)
 {
     a->list[a->count++] = "--";
     for (size_t i = 0; argv[i]; i++) {
@@ -236,7 +237,7 @@ static int add_program(struct arguments *a, const char *const *argv)
     return OK;
 }
 
-static int build_environment(struct arguments *a, const char *folder)
+static int build_environment(struct command *a, const char *folder)
 {
     const char *inherited = getenv("PATH");
 
@@ -251,10 +252,10 @@ static int build_environment(struct arguments *a, const char *folder)
     return a->path.failed || a->scratch.failed ? FAIL_LIMIT : OK;
 }
 
-static int arguments_init(struct arguments *a, const char *const *argv,
-                          const struct child_limits *limits)
+static int command_init(struct command *a, const char *const *argv,
+                        const struct child_limits *limits)
 {
-    *a = (struct arguments){ .list = { "reelay", "sandbox" }, .count = 2 };
+    *a = (struct command){ .list = { "reelay", "sandbox" }, .count = 2 };
     add_number(a, "--parent", (uint64_t)getpid());
     add_number(a, "--memory", limits->memory_max);
     add_number(a, "--file", limits->file_max);
@@ -270,7 +271,7 @@ static int arguments_init(struct arguments *a, const char *const *argv,
     return err ? err : build_environment(a, limits->write_path);
 }
 
-static void arguments_deinit(struct arguments *a)
+static void command_deinit(struct command *a)
 {
     buf_deinit(&a->path);
     buf_deinit(&a->scratch);
@@ -292,7 +293,7 @@ static struct child *child_new(uv_loop_t *loop, const struct child_events *event
     return c;
 }
 
-static int spawn(uv_loop_t *loop, struct child *c, struct arguments *a)
+static int spawn(uv_loop_t *loop, struct child *c, struct command *a)
 {
     uv_stdio_container_t stdio[3] = {
         { .flags = UV_IGNORE },
@@ -313,16 +314,16 @@ static int spawn(uv_loop_t *loop, struct child *c, struct arguments *a)
 int child_start(uv_loop_t *loop, const char *const *argv, const struct child_limits *limits,
                 const struct child_events *events, void *context, struct child **out)
 {
-    struct arguments arguments;
+    struct command command;
     struct child *c = NULL;
-    int err = arguments_init(&arguments, argv, limits);
+    int err = command_init(&command, argv, limits);
 
     assert(argv[0] != NULL);
     if (err == OK) {
         c = child_new(loop, events, context);
-        err = spawn(loop, c, &arguments);
+        err = spawn(loop, c, &command);
     }
-    arguments_deinit(&arguments);
+    command_deinit(&command);
     if (err) {
         if (c != NULL)
             close_all(c);

@@ -35,7 +35,7 @@ struct connection_ops {
     void (*closed)(struct connection *c);
 };
 
-enum { CONNECTION_ROOM = 128 };
+enum { CONNECTION_ROOM = 104 };
 
 struct connection {
     uv_poll_t poll; /* first: handles are cast back */

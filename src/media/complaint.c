@@ -72,9 +72,9 @@ static bool is_path(struct str word)
     return memchr(word.at, '/', word.len) != NULL || str_starts(word, STR("file:"));
 }
 
-static void append_printable(struct buf *out, struct str word)
+static void append_printable(struct buf *out, struct str word, size_t len_max)
 {
-    for (size_t i = 0; i < word.len;) {
+    for (size_t i = 0; i < word.len && out->len < len_max;) {
         size_t len = utf8_length(word.at + i, word.len - i);
         bool is_control = len == 1 && ((unsigned char)word.at[i] < 0x20 || word.at[i] == 0x7f);
         if (len > 0 && !is_control)
@@ -90,6 +90,8 @@ static void append_safely(struct buf *out, struct str line)
     struct str rest = line, word;
     size_t from = 0, start = out->len;
 
+    if (line.len == 0)
+        return;
     while (rest.at != NULL) {
         word = str_cut(&rest, ' ');
         if (is_path(word))
@@ -102,7 +104,7 @@ static void append_safely(struct buf *out, struct str line)
             continue;
         if (out->len > start)
             buf_putc(out, ' ');
-        append_printable(out, word);
+        append_printable(out, word, start + COMPLAINT_TOLD_MAX);
     }
 }
 

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 
+/* Outlive the tasks that are given them, as do event tables. */
 struct media_settings {
     const char *ffmpeg; /* program names or paths */
     const char *ffprobe;
@@ -56,8 +57,9 @@ void media_task_cancel(struct media_task *t);
 /* Sniffs the file's first bytes (never trusting its name), then asks ffprobe
  * with that demuxer forced. `done` comes exactly once, not within the call:
  * OK with the info; FAIL_UNSUPPORTED when it is no video or sound we read,
- * FAIL_LIMIT (too many pixels, too long), FAIL_TIMEOUT, FAIL_IO; `why` is a
- * sentence for the user. */
+ * FAIL_SYNTAX when it is damaged, FAIL_LIMIT (too many pixels, too long),
+ * FAIL_TIMEOUT, FAIL_MISSING, FAIL_IO; `why` is a clause for the user that
+ * names no path. */
 int probe_start(uv_loop_t *loop, const struct media_settings *settings, const char *path,
                 void (*done)(void *context, int err, const char *why,
                              const struct media_info *info),
@@ -72,7 +74,9 @@ struct convert_progress {
 struct convert_events {
     void (*progress)(void *context, const struct convert_progress *p);
     /* OK: `out_dir` holds a complete tree with master.m3u8. Otherwise `why` says
-     * what ffmpeg said, cut to one sentence. Exactly once. */
+     * what ffmpeg said, cut to one sentence, and `err` whose fault it is:
+     * FAIL_SYNTAX, FAIL_UNSUPPORTED, FAIL_LIMIT the input's, FAIL_FULL the
+     * disk's, FAIL_TIMEOUT, FAIL_IO, FAIL_DENIED ours. Exactly once. */
     void (*done)(void *context, int err, const char *why);
 };
 

@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "media/fragment.h"
 #include "media/playlist.h"
 #include "media/recipe.h"
 
@@ -90,17 +92,33 @@ static int write_file(int dir, const char *name, const struct buf *b)
     return err;
 }
 
-static int measure_segments(struct rendition *r)
+/* The size of a whole piece of the rendition. */
+static int measure(const struct rendition *r, const char *name, const char *needed, uint64_t *size)
 {
     struct stat st;
+    int fd = openat(r->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
-    for (size_t i = 0; i < r->list.count; i++) {
+    if (fd < 0)
+        return fail_from_errno(errno);
+    int err = fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) ? FAIL_IO : OK;
+    if (err == OK && !fragment_is_whole(fd, (uint64_t)st.st_size, needed))
+        err = FAIL_IO;
+    close(fd);
+    if (err == OK)
+        *size = (uint64_t)st.st_size;
+    return err;
+}
+
+static int measure_all(struct rendition *r)
+{
+    uint64_t unused;
+    int err = measure(r, r->list.map, "moov", &unused);
+
+    for (size_t i = 0; i < r->list.count && err == OK; i++) {
         struct segment *s = &r->list.segments[i];
-        if (fstatat(r->dir, s->name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
-            return FAIL_IO;
-        s->size = (uint64_t)st.st_size;
+        err = measure(r, s->name, "mdat", &s->size);
     }
-    return OK;
+    return err;
 }
 
 /* ISO/IEC 14496-15, 5.3.3.1: version, profile, compatibility, level. */
@@ -132,27 +150,57 @@ static void drop_tail(struct rendition *r)
     r->list.count--;
 }
 
-static int read_rendition(struct package *p, struct rendition *r, bool is_picture)
+static int read_index(struct rendition *r)
 {
     struct buf text;
-
-    r->dir = openat(p->dir, r->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (r->dir < 0)
-        return fail_from_errno(errno);
     int err = read_file(r->dir, "index.m3u8", PACKAGE_INDEX_MAX, &text);
+
     if (err)
         return err;
     err = playlist_read(buf_str(&text), &r->list);
     buf_deinit(&text);
-    if (err == OK && (!r->list.is_ended || r->list.count == 0))
-        err = FAIL_SYNTAX;
+    return err == OK && (!r->list.is_ended || r->list.count == 0) ? FAIL_SYNTAX : err;
+}
+
+static int read_rendition(struct package *p, struct rendition *r, bool is_picture)
+{
+    r->dir = openat(p->dir, r->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (r->dir < 0)
+        return fail_from_errno(errno);
+    int err = read_index(r);
+    if (err == OK && !is_picture)
+        drop_tail(r);
+    if (err == OK)
+        err = measure_all(r);
     if (err == OK && is_picture)
         err = read_codec(r);
     else if (err == OK)
         snprintf(r->codec, sizeof(r->codec), "mp4a.40.2");
-    if (err == OK && !is_picture)
-        drop_tail(r);
-    return err ? err : measure_segments(r);
+    return err;
+}
+
+static bool is_full(const struct package *p)
+{
+    enum { NEARLY_NOTHING = 1 << 20 };
+    struct statvfs vfs;
+
+    return fstatvfs(p->dir, &vfs) == 0 && vfs.f_bavail * vfs.f_frsize < NEARLY_NOTHING;
+}
+
+/* A rendition without a segment is the input's fault, one that is not whole
+ * is the disk's. */
+static int explain(const struct package *p, int err, const char *what)
+{
+    if (is_full(p)) {
+        buf_puts(p->why, "there is no space left");
+        return FAIL_FULL;
+    }
+    if (err == FAIL_SYNTAX || err == FAIL_MISSING) {
+        buf_printf(p->why, "nothing could be made of its %s", what);
+        return FAIL_SYNTAX;
+    }
+    buf_printf(p->why, "what was made of its %s is not whole", what);
+    return err;
 }
 
 static int read_all(struct package *p)
@@ -164,11 +212,8 @@ static int read_all(struct package *p)
         else
             recipe_audio_name(i - p->rung_count, r->name);
         int err = read_rendition(p, r, i < p->rung_count);
-        if (err) {
-            buf_printf(p->why, "nothing could be made of its %s",
-                       i < p->rung_count ? "picture" : "sound");
-            return err == FAIL_MISSING ? FAIL_SYNTAX : err;
-        }
+        if (err)
+            return explain(p, err, i < p->rung_count ? "picture" : "sound");
     }
     return OK;
 }

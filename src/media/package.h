@@ -8,7 +8,8 @@
 #include "media/ladder.h"
 
 /* FAIL_SYNTAX with a sentence when the output is shorter than the input or a
- * rendition is missing; FAIL_IO, FAIL_FULL. */
+ * rendition is missing; FAIL_IO when a file is not whole; FAIL_FULL. Can be
+ * repeated on its own result. */
 int package_finish(const char *out_dir, const struct media_info *info, const struct rung *rungs,
                    unsigned rung_count, struct buf *why);
 

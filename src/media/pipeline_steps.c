@@ -230,7 +230,7 @@ static void run_publish(struct pipeline *p)
 
 const struct step pipeline_steps[] = {
     { "assemble", run_assemble, "Chunk assembly failed" },
-    { "probe", run_probe, "Chunk assembly failed" },
+    { "probe", run_probe, "HLS conversion failed" },
     { "clean", run_clean, "Chunk assembly failed" },
     { "convert", run_convert, "HLS conversion failed" },
     { "publish", run_publish, "HLS conversion failed" },

@@ -133,7 +133,9 @@ static const char *sniff_frame(struct str s, size_t i)
     if ((b1 & 0xf6) == 0xf0)
         return ((b2 >> 2) & 15) < 13 ? "aac" : NULL;
     bool has_sync = (b1 & 0xe0) == 0xe0, has_version = ((b1 >> 3) & 3) != 1;
-    bool has_layer = ((b1 >> 1) & 3) != 0, has_rate = (b2 >> 4) != 15 && (b2 >> 4) != 0;
+    /* Layer I is left out: nobody has it, and UTF-16 text looks like it. */
+    bool has_layer = ((b1 >> 1) & 3) == 1 || ((b1 >> 1) & 3) == 2,
+         has_rate = (b2 >> 4) != 15 && (b2 >> 4) != 0;
     return has_sync && has_version && has_layer && has_rate && ((b2 >> 2) & 3) != 3 ? "mp3" : NULL;
 }
 

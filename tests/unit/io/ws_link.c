@@ -136,7 +136,7 @@ static void rest(void *context)
     harness_breathe();
 }
 
-static struct exchange *kept;
+static _Atomic(struct exchange *) kept;
 
 static void handle(void *context, struct exchange *x)
 {
@@ -148,7 +148,7 @@ static void handle(void *context, struct exchange *x)
     else if (str_equal(path, STR("/late")))
         io_offload(io_thread_loop(exchange_thread(x)), rest, upgrade, x);
     else
-        kept = x;
+        atomic_store(&kept, x);
 }
 
 static int start_with(struct io_settings settings)
@@ -158,7 +158,7 @@ static int start_with(struct io_settings settings)
     atomic_store(&drains, 0);
     atomic_store(&blocked, 0);
     atomic_store(&marks, 0);
-    kept = NULL;
+    atomic_store(&kept, NULL);
     server_start(&server, settings, NULL, handle);
     return 0;
 }
@@ -173,6 +173,17 @@ static int start_quick(void **state)
 {
     (void)state;
     return start_with((struct io_settings){ .timeouts = &quick_timeouts });
+}
+
+static int start_pinging(void **state)
+{
+    static struct io_timeouts timeouts;
+
+    (void)state;
+    timeouts = quick_timeouts;
+    timeouts.ws_ping = 50;
+    timeouts.ws_dead = 1000;
+    return start_with((struct io_settings){ .timeouts = &timeouts });
 }
 
 /* However a connection ended, its host heard of it exactly once. */
@@ -311,7 +322,7 @@ static void a_silent_peer_is_pinged_and_lives_as_long_as_it_answers(void **state
 
     (void)state;
     open_peer(&p);
-    for (unsigned i = 1; i <= 5; i++) { /* well past the time of death */
+    for (unsigned i = 1; i <= 30; i++) { /* well past the time of death */
         while (p.pings < i)
             assert_true(ws_peer_receive(&p));
         ws_peer_say(&p, WS_FIN | WS_PONG, "", 0);
@@ -463,7 +474,7 @@ static void an_upgrade_for_a_client_that_left_is_gone_at_once(void **state)
     client_say(fd, "GET /kept HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
                    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
                    "\r\n");
-    WAIT_FOR(*(struct exchange *volatile *)&kept != NULL);
+    WAIT_FOR(atomic_load(&kept) != NULL);
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
     close(fd);
     WAIT_FOR(io_pool_connections(server.pool) == 0);
@@ -535,7 +546,8 @@ int main(void)
         USUAL(a_close_of_ours_waits_for_the_peers),
         QUICK(a_peer_that_ignores_our_close_is_cut),
         USUAL(a_broken_frame_is_closed_with_its_code),
-        QUICK(a_silent_peer_is_pinged_and_lives_as_long_as_it_answers),
+        cmocka_unit_test_setup_teardown(a_silent_peer_is_pinged_and_lives_as_long_as_it_answers,
+                                        start_pinging, stop),
         USUAL(a_flood_to_a_slow_reader_arrives_whole_and_in_order),
         USUAL(pings_while_blocked_get_the_latest_pong),
         USUAL(a_close_comes_behind_what_was_taken),

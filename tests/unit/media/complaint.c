@@ -61,6 +61,11 @@ static void a_long_line_is_cut(void **state)
     assert_int_equal(complaint_read(text, &b), FAIL_SYNTAX);
     assert_false(b.failed);
     assert_true(b.len < 300);
+    buf_reset(&b);
+    memset(text, 'a', sizeof(text) - 1);
+    assert_int_equal(complaint_read(text, &b), FAIL_SYNTAX);
+    assert_false(b.failed);
+    assert_true(b.len < 300);
     buf_deinit(&b);
 }
 

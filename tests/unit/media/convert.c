@@ -14,6 +14,8 @@
 #include "base/err.h"
 #include "clips.h"
 #include "cmd/sandbox.h"
+#include "media/ladder.h"
+#include "media/package.h"
 
 #define PICTURE(size, rate, seconds) "-f lavfi -i testsrc2=s=" size ":r=" rate ":d=" seconds " "
 #define SOUND(seconds)               "-f lavfi -i sine=r=48000:d=" seconds " "
@@ -224,6 +226,27 @@ static void an_input_that_breaks_off_is_not_a_success(void **state)
     assert_false(exists("master.m3u8"));
 }
 
+/* Which a full disk does, of which ffmpeg says nothing. */
+static void a_segment_that_was_cut_off_is_noticed(void **state)
+{
+    struct rung rungs[LADDER_MAX];
+    struct buf why;
+    char path[512];
+    (void)state;
+
+    convert(clips_make("full.mp4", PICTURE("320x240", "25", "2") SOUND("2") X264), "full");
+    unsigned count = ladder_build(&c.info, rungs);
+    buf_init(&why, 256);
+    assert_int_equal(package_finish(c.out, &c.info, rungs, count, &why), OK);
+    snprintf(path, sizeof(path), "%s/a0/s00000.m4s", c.out);
+    assert_int_equal(truncate(path, (off_t)clips_size(path) - 1), 0);
+    assert_int_equal(package_finish(c.out, &c.info, rungs, count, &why), FAIL_IO);
+    assert_string_equal(buf_text(&why), "what was made of its sound is not whole");
+    assert_int_equal(truncate(path, 0), 0);
+    assert_int_equal(package_finish(c.out, &c.info, rungs, count, &why), FAIL_IO);
+    buf_deinit(&why);
+}
+
 static void cancelling_leaves_no_master(void **state)
 {
     struct media_settings settings = clips_settings;
@@ -317,6 +340,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_tail_of_one_frame_of_sound_is_dropped),
         cmocka_unit_test(a_change_of_size_in_mid_stream_is_survived),
         cmocka_unit_test(an_input_that_breaks_off_is_not_a_success),
+        cmocka_unit_test(a_segment_that_was_cut_off_is_noticed),
         cmocka_unit_test(cancelling_leaves_no_master),
         cmocka_unit_test(no_progress_for_too_long_is_a_timeout),
         cmocka_unit_test(a_converter_that_cannot_be_started_is_not_the_files_fault),

@@ -96,6 +96,8 @@ static void other_things_are_called_by_their_name(void **state)
     assert_refused(STR("RIFF\1\2\3\4WEBPVP8 "), "this is a picture, not a video");
     assert_refused(STR("PK\x03\x04"), "this is an archive, not a video");
     assert_refused(STR("\0\0\0\0\0\0\0\0"), "there is nothing but zeros at the start of this file");
+    assert_refused(STR("\xff\xfeh\0e\0l\0l\0o\0"),
+                   "this is no video or sound format that can be read here");
     assert_refused(STR("Dear diary,\n"), "this is text, not a video");
     assert_refused(STR("<!DOCTYPE html><title>Not found</title>"),
                    "this is a web page, not a video");
