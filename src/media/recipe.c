@@ -8,6 +8,7 @@ enum {
     KEYFRAME_S = 2,
     THREADS_MAX = 8,
     RECIPE_TEXT_MAX = 8 * 1024,
+    MUXED_BELOW_MS = 500,
 };
 
 struct recipe {
@@ -15,6 +16,7 @@ struct recipe {
     const struct media_info *info;
     const struct rung *rungs;
     unsigned rung_count, audio_count;
+    bool is_muxed;
     struct arguments *a;
 };
 
@@ -23,8 +25,16 @@ void recipe_audio_name(unsigned track, char out[RECIPE_AUDIO_NAME])
     snprintf(out, RECIPE_AUDIO_NAME, "a%u", track % 100);
 }
 
+bool recipe_is_muxed(const struct media_info *info)
+{
+    return info->has_video && info->audio_count > 0 && info->duration_ms >= 0 &&
+           info->duration_ms < MUXED_BELOW_MS;
+}
+
 unsigned recipe_audio_count(const struct media_info *info)
 {
+    if (recipe_is_muxed(info))
+        return 0;
     return !info->has_video && info->audio_count > 1 ? 1 : info->audio_count;
 }
 
@@ -87,6 +97,19 @@ static void split_picture(const struct recipe *r, struct buf *out)
                    r->rungs[i].width, r->rungs[i].height, i);
 }
 
+static void prepare_sound(const struct recipe *r, struct buf *out)
+{
+    static const char even[] = "aresample=48000:async=1:first_pts=0";
+
+    for (unsigned i = 0; i < r->audio_count; i++)
+        buf_printf(out, "%s[0:a:%d]%s[a%u]", out->len ? ";" : "", r->info->audio[i].index, even, i);
+    if (!r->is_muxed)
+        return;
+    buf_printf(out, ";[0:a:%d]%s,asplit=%u", r->info->audio[0].index, even, r->rung_count);
+    for (unsigned i = 0; i < r->rung_count; i++)
+        buf_printf(out, "[a%u]", i);
+}
+
 static void add_filters(struct recipe *r)
 {
     struct buf graph;
@@ -94,9 +117,7 @@ static void add_filters(struct recipe *r)
     buf_init(&graph, RECIPE_TEXT_MAX);
     if (r->info->has_video)
         split_picture(r, &graph);
-    for (unsigned i = 0; i < r->audio_count; i++)
-        buf_printf(&graph, "%s[0:a:%d]aresample=48000:async=1:first_pts=0[a%u]",
-                   graph.len ? ";" : "", r->info->audio[i].index, i);
+    prepare_sound(r, &graph);
     arguments_add(r->a, "-filter_complex");
     arguments_add(r->a, buf_text(&graph));
     buf_deinit(&graph);
@@ -108,7 +129,7 @@ static void add_maps(struct recipe *r)
         arguments_add(r->a, "-map");
         arguments_addf(r->a, "[v%u]", i);
     }
-    for (unsigned i = 0; i < r->audio_count; i++) {
+    for (unsigned i = 0; i < (r->is_muxed ? r->rung_count : r->audio_count); i++) {
         arguments_add(r->a, "-map");
         arguments_addf(r->a, "[a%u]", i);
     }
@@ -148,24 +169,32 @@ static void add_encoders(struct recipe *r)
         if (info->is_hdr)
             arguments_add_all(r->a, bt709);
     }
-    if (r->audio_count > 0)
+    if (r->audio_count > 0 || r->is_muxed)
         arguments_add_all(r->a, sound);
+}
+
+static void map_rungs(const struct recipe *r, const char *group, struct buf *map)
+{
+    for (unsigned i = 0; i < r->rung_count; i++) {
+        buf_printf(map, "%sv:%u,", i ? " " : "", i);
+        if (r->is_muxed)
+            buf_printf(map, "a:%u,", i);
+        buf_printf(map, "%sname:%s", group, r->rungs[i].name);
+    }
 }
 
 static void add_variants(struct recipe *r)
 {
     bool has_group = r->rung_count > 0 && r->audio_count > 0;
+    const char *group = has_group ? "agroup:aud," : "";
     struct buf map;
 
     buf_init(&map, RECIPE_TEXT_MAX);
-    for (unsigned i = 0; i < r->rung_count; i++)
-        buf_printf(&map, "%sv:%u,%sname:%s", i ? " " : "", i, has_group ? "agroup:aud," : "",
-                   r->rungs[i].name);
+    map_rungs(r, group, &map);
     for (unsigned i = 0; i < r->audio_count; i++) {
         char name[RECIPE_AUDIO_NAME];
         recipe_audio_name(i, name);
-        buf_printf(&map, "%sa:%u,%sname:%s", map.len ? " " : "", i, has_group ? "agroup:aud," : "",
-                   name);
+        buf_printf(&map, "%sa:%u,%sname:%s", map.len ? " " : "", i, group, name);
         if (has_group)
             buf_printf(&map, "%s,language:%s", i == 0 ? ",default:yes" : "",
                        r->info->audio[i].language);
@@ -222,6 +251,7 @@ struct arguments *recipe_build(const struct media_settings *settings, const stru
                         .rungs = rungs,
                         .rung_count = rung_count,
                         .audio_count = recipe_audio_count(info),
+                        .is_muxed = recipe_is_muxed(info),
                         .a = arguments_new() };
 
     add_input(&r, path);

@@ -189,7 +189,13 @@ static void the_shortest_clips_convert(void **state)
     convert(clips_make("frame.mp4", PICTURE("320x240", "25", "1") "-frames:v 1 " X264), "frame");
     assert_plays("240p", "h264", 0.04, 0.01);
     convert(clips_make("tenth.mp4", PICTURE("320x240", "30", "0.1") SOUND("0.1") X264), "tenth");
-    assert_plays("240p", "h264", 0.1, 0.05);
+    assert_plays("240p", "aac\nh264", 0.1, 0.05);
+    assert_false(exists("a0"));
+    assert_non_null(strstr(line_of("master.m3u8", "STREAM-INF"), ",mp4a.40.2\""));
+    assert_string_equal(line_of("master.m3u8", "AUDIO="), "");
+    convert(clips_make("tall.mp4", PICTURE("1280x720", "30", "0.1") SOUND("0.1") X264), "tall");
+    assert_plays("720p", "aac\nh264", 0.1, 0.05);
+    assert_plays("360p", "aac\nh264", 0.1, 0.05);
 }
 
 static void a_tail_of_one_frame_of_sound_is_dropped(void **state)
