@@ -9,6 +9,7 @@ enum {
     THREADS_MAX = 8,
     RECIPE_TEXT_MAX = 8 * 1024,
     MUXED_BELOW_MS = 500,
+    TRACK_MIN_MS = 1000,
 };
 
 struct recipe {
@@ -66,6 +67,24 @@ static void add_input(struct recipe *r, const char *path)
     arguments_addf(r->a, "file:%s", path);
 }
 
+/* A track of a few frames beside a long one stops players at its end: silence,
+ * or the last picture, makes it last a second. No longer, so that an input that
+ * breaks off is still seen to. */
+static double least_seconds(const struct media_info *info)
+{
+    int64_t ms = info->duration_ms < TRACK_MIN_MS ? info->duration_ms : TRACK_MIN_MS;
+
+    return ms > 0 ? (double)ms / 1000 : 0;
+}
+
+static void pad_picture(const struct media_info *info, struct buf *out)
+{
+    double missing = least_seconds(info) - (double)info->video_ms / 1000;
+
+    if (info->audio_count > 0 && info->video_ms >= 0 && missing > 0)
+        buf_printf(out, ",tpad=stop_mode=clone:stop_duration=%.3f", missing);
+}
+
 /* What every rendition shares, done once: deinterlacing, an even frame rate
  * from zero on, and the light of HDR brought to what ordinary screens show. The
  * colours of PQ and HLG are those of BT.2020 also where the file omits it. */
@@ -76,6 +95,7 @@ static void prepare_picture(const struct recipe *r, struct buf *out)
     if (info->is_interlaced)
         buf_puts(out, "bwdif=mode=send_frame:deint=interlaced,");
     buf_printf(out, "fps=%d/%d:start_time=0", info->fps_num, info->fps_den);
+    pad_picture(info, out);
     if (!info->is_hdr)
         return;
     buf_printf(out, ",setparams=color_primaries=bt2020:color_trc=%s:colorspace=bt2020nc",
@@ -97,15 +117,26 @@ static void split_picture(const struct recipe *r, struct buf *out)
                    r->rungs[i].width, r->rungs[i].height, i);
 }
 
+static void prepare_track(const struct recipe *r, unsigned track, struct buf *out)
+{
+    double least = least_seconds(r->info);
+
+    buf_printf(out, "%s[0:a:%d]aresample=48000:async=1:first_pts=0", out->len ? ";" : "",
+               r->info->audio[track].index);
+    if (r->info->has_video && least > 0)
+        buf_printf(out, ",apad=whole_dur=%.3f", least);
+}
+
 static void prepare_sound(const struct recipe *r, struct buf *out)
 {
-    static const char even[] = "aresample=48000:async=1:first_pts=0";
-
-    for (unsigned i = 0; i < r->audio_count; i++)
-        buf_printf(out, "%s[0:a:%d]%s[a%u]", out->len ? ";" : "", r->info->audio[i].index, even, i);
+    for (unsigned i = 0; i < r->audio_count; i++) {
+        prepare_track(r, i, out);
+        buf_printf(out, "[a%u]", i);
+    }
     if (!r->is_muxed)
         return;
-    buf_printf(out, ";[0:a:%d]%s,asplit=%u", r->info->audio[0].index, even, r->rung_count);
+    prepare_track(r, 0, out);
+    buf_printf(out, ",asplit=%u", r->rung_count);
     for (unsigned i = 0; i < r->rung_count; i++)
         buf_printf(out, "[a%u]", i);
 }

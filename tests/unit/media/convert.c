@@ -198,6 +198,17 @@ static void the_shortest_clips_convert(void **state)
     assert_plays("360p", "aac\nh264", 0.1, 0.05);
 }
 
+static void a_track_of_a_few_frames_is_made_to_last_a_second(void **state)
+{
+    (void)state;
+    convert(clips_make("click.mp4", PICTURE("320x240", "25", "3") SOUND("0.1") X264), "click");
+    assert_plays("240p", "h264", 3, 0.1);
+    assert_plays("a0", "aac", 1, 0.1);
+    convert(clips_make("flash.mp4", PICTURE("320x240", "25", "0.08") SOUND("3") X264), "flash");
+    assert_plays("240p", "h264", 1, 0.1);
+    assert_plays("a0", "aac", 3, 0.1);
+}
+
 static void a_tail_of_one_frame_of_sound_is_dropped(void **state)
 {
     (void)state;
@@ -343,6 +354,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_variable_rate_becomes_constant),
         cmocka_unit_test(hdr_comes_out_in_the_colours_of_ordinary_screens),
         cmocka_unit_test(the_shortest_clips_convert),
+        cmocka_unit_test(a_track_of_a_few_frames_is_made_to_last_a_second),
         cmocka_unit_test(a_tail_of_one_frame_of_sound_is_dropped),
         cmocka_unit_test(a_change_of_size_in_mid_stream_is_survived),
         cmocka_unit_test(an_input_that_breaks_off_is_not_a_success),
