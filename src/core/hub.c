@@ -155,13 +155,13 @@ int hub_subscribe(struct hub *h, struct session *s, const char *job)
     }
     sub->seq = 0;
     /* The ledger gives its last heard state together with the promise to post
-     * what follows. It stays this subscriber's: were it made the topic's, the
-     * copy that may still be in the mailbox would be news to nobody. */
-    if (!sub->topic->is_watched || sub->topic->latest == NULL) {
-        update_unref(&sub->present);
-        sub->present = ledger_watch(h->ledger, job, h->index);
-        sub->topic->is_watched = true;
-    }
+     * what follows. It is asked every time, since the topic may be behind it: on
+     * another thread this client may have heard what lies in our mailbox still.
+     * The answer stays this subscriber's: were it made the topic's, the copy in
+     * the mailbox would be news to nobody. */
+    update_unref(&sub->present);
+    sub->present = ledger_watch(h->ledger, job, h->index);
+    sub->topic->is_watched = true;
     s->is_behind = true;
     hub_mark_dirty(h, s);
     return OK;
