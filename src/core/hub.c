@@ -188,11 +188,19 @@ void hub_unsubscribe(struct hub *h, struct session *s, const char *job)
         hub_drop_subscription(h, sub);
 }
 
+/* The copy in the mailbox, if it is still there, will be news to nobody: so
+ * whoever follows this job is owed its present. */
 static void learn(void *context, struct update *u)
 {
     struct hub *h = context;
+    struct topic *t = topic_of(h, u->text[TEXT_ID]);
 
-    topic_advance(h, topic_of(h, u->text[TEXT_ID]), u);
+    if (!topic_advance(h, t, u))
+        return;
+    for (struct subscription *sub = t->subscriptions; sub; sub = sub->next) {
+        sub->session->is_behind = true;
+        hub_mark_dirty(h, sub->session);
+    }
 }
 
 void hub_subscribe_all(struct hub *h, struct session *s)
