@@ -260,6 +260,9 @@ static void clear_log(struct hub *h)
     {
         t->first_entry = t->last_entry = -1;
         t->next_dirty = NULL;
+        /* Its last subscriber may have left while it was in the log. */
+        if (h->all_sessions == NULL && is_idle(h, t))
+            topic_free(h, t);
     }
     h->dirty_topics = NULL;
     for (int i = 0; i < h->log_count; i++)
