@@ -42,6 +42,7 @@ char *buf_reserve(struct buf *b, size_t len)
             cap = b->max + 1;
         b->data = mem_resize(b->data, cap);
         b->cap = cap;
+        b->data[b->len] = '\0'; /* text also if the caller writes nothing */
     }
     return b->data + b->len;
 }

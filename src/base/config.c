@@ -173,6 +173,15 @@ static const char *environment(const struct option *option)
     return value;
 }
 
+static const char *value_name(const struct option *option)
+{
+    if (option->type == OPTION_FLAG)
+        return "";
+    if (option->type == OPTION_CHOICE)
+        return option->choices;
+    return option->value ? option->value : "VALUE";
+}
+
 enum { FROM_COMMAND_LINE_MAX = 128 };
 
 static int read_arguments(struct config *config, const struct option *table, int argc, char **argv,
@@ -209,7 +218,7 @@ static int read_arguments(struct config *config, const struct option *table, int
         if (value == NULL && i + 1 < argc)
             value = argv[++i];
         if (value == NULL) {
-            buf_printf(why, "--%s: a value is missing (%s)", option->name, option->value);
+            buf_printf(why, "--%s: a value is missing (%s)", option->name, value_name(option));
             return FAIL_SYNTAX;
         }
         given[option - table] = true;
@@ -255,15 +264,6 @@ void config_release(struct config *config, const struct option *table)
     }
     mem_free(config->rest);
     config->rest = NULL;
-}
-
-static const char *value_name(const struct option *option)
-{
-    if (option->type == OPTION_FLAG)
-        return "";
-    if (option->type == OPTION_CHOICE)
-        return option->choices;
-    return option->value ? option->value : "VALUE";
 }
 
 void config_help(const struct option *table, struct buf *out)

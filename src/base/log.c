@@ -39,13 +39,28 @@ static void logfmt_field(struct buf *line, const struct log_field *field)
     else if (is_bare(field->text))
         buf_puts(line, field->text);
     else {
-        /* json_string would see a value before it and put a comma. */
+        /* emit_string would see a value before it and put a comma. */
         struct buf value;
         buf_init(&value, LOG_LINE_MAX);
         emit_string(&value, field->text);
+        line->failed = line->failed || value.failed;
         buf_puts(line, buf_text(&value));
         buf_deinit(&value);
     }
+}
+
+/* What does not fit is left out whole, so that the line stays readable. */
+static void put_field(struct buf *line, const struct log_field *field,
+                      void (*put)(struct buf *, const struct log_field *))
+{
+    size_t before = line->len;
+
+    put(line, field);
+    if (!line->failed)
+        return;
+    line->len = before;
+    line->data[before] = '\0';
+    line->failed = false;
 }
 
 static void json_field(struct buf *line, const struct log_field *field)
@@ -64,21 +79,22 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     if (level < least_level)
         return;
     clock_iso8601(clock_wall_ms(), now);
-    buf_init(&line, LOG_LINE_MAX);
+    buf_init(&line, LOG_LINE_MAX - 2); /* room for the end */
     if (line_format == LOG_JSON) {
         emit_open(&line, '{');
         emit_field_string(&line, "time", now);
         emit_field_string(&line, "level", level_names[level]);
         emit_field_string(&line, "event", event);
         for (; fields->key; fields++)
-            json_field(&line, fields);
+            put_field(&line, fields, json_field);
+        line.max = LOG_LINE_MAX;
         emit_close(&line, '}');
     } else {
         buf_printf(&line, "time=%s level=%s event=%s", now, level_names[level], event);
         for (; fields->key; fields++)
-            logfmt_field(&line, fields);
+            put_field(&line, fields, logfmt_field);
+        line.max = LOG_LINE_MAX;
     }
-    line.failed = false;
     buf_putc(&line, '\n');
     /* A log that cannot be written has nowhere to complain. */
     ssize_t ignored = write(STDERR_FILENO, line.data, line.len);

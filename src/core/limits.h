@@ -33,6 +33,9 @@ enum {
     SESSION_REPLIES_MAX = 16, /* control replies waiting; more: 1008 */
     HUB_FRESH_MAX = 256,      /* updates of one job kept within one tick */
 
+    /* Sockets */
+    SOCKET_UNSENT_MAX = 64 * 1024, /* in the kernel and not sent yet; then it takes no more */
+
     /* Uploads */
     CHUNKS_MAX = 10000, /* chunks of one upload */
     FILE_NAME_MAX = 255,

@@ -236,6 +236,10 @@ static void reply(struct session *s, struct msg *m)
         msg_unref(&m);
         return;
     }
+    /* One packet may bring more questions than there is room for answers: only
+     * who does not read them is to blame. */
+    if (s->reply_count == SESSION_REPLIES_MAX && !s->is_blocked)
+        send_replies(s);
     if (s->reply_count == SESSION_REPLIES_MAX) {
         msg_unref(&m);
         s->is_closed = true;

@@ -208,5 +208,6 @@ int percent_of(double fraction)
     if (fraction >= 1)
         return 100;
     /* 0.29 * 100 is 28.999...: a hair is added so that 0.29 shows as 29. */
-    return (int)(fraction * 100 + 1e-9);
+    int percent = (int)(fraction * 100 + 1e-9);
+    return percent < 100 ? percent : 99;
 }

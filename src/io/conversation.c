@@ -433,8 +433,9 @@ void conversation_refuse(struct exchange *x, int status)
     x->is_refused = true;
     x->must_close = true;
     answer_begin(x, status, "application/json", content->len);
+    if (x->request != NULL && x->request->method == HTTP_HEAD)
+        msg_unref(&content);
     x->content = content;
-    x->is_answered = true;
 }
 
 void conversations_abandon(struct io_thread *t)

@@ -143,6 +143,8 @@ static bool take_word(struct exchange *x)
 
 void exchange_reply(struct exchange *x, int status, const char *content_type, struct msg *body)
 {
+    /* RFC 9110, 6.4.1: these end with the head. */
+    assert(body == NULL || (status >= 200 && status != 204 && status != 304));
     if (take_word(x)) {
         answer_begin(x, status, content_type, body != NULL ? body->len : 0);
         if (x->request->method != HTTP_HEAD) {

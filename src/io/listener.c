@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/limits.h"
 #include "io/connection.h"
 #include "io/conversation.h"
 #include "io/thread_internal.h"
@@ -81,14 +82,17 @@ static int fail_to_listen(int errno_value)
 
 static int open_socket(const struct listen_address *a, bool shares_port)
 {
-    int on = 1;
+    int on = 1, unsent = SOCKET_UNSENT_MAX;
     int fd = socket(a->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
         return fail_from_errno(errno);
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
         (shares_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0) ||
-        /* Accepted sockets inherit these two. */
+        /* Accepted sockets inherit these three. A full socket is how we learn that
+         * somebody reads slowly: megabytes of old progress in the kernel help
+         * nobody. */
+        setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent)) != 0 ||
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0 ||
         setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) != 0 ||
         bind(fd, (const struct sockaddr *)&a->address, a->len) != 0) {

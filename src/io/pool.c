@@ -53,6 +53,7 @@ static struct io_pool *pool_new(const struct io_settings *settings, exchange_han
     p->connections_max = settings->connections_max;
     p->request = request;
     p->context = context;
+    p->thread_end = settings->thread_end;
     p->threads = mem_zalloc(settings->threads * sizeof(*p->threads));
     p->addresses = mem_zalloc(settings->address_count * sizeof(*p->addresses));
     pthread_mutex_init(&p->mutex, NULL);

@@ -57,7 +57,8 @@ void io_thread_later(struct io_thread *t, struct chore *chore)
     chore->next = NULL;
     *t->chores_end = chore;
     t->chores_end = &chore->next;
-    uv_idle_start(&t->awake, on_awake);
+    if (!t->is_ended) /* else conversations_abandon does the rest */
+        uv_idle_start(&t->awake, on_awake);
 }
 
 /* Only those that wait now: one that queues another must not keep the loop
@@ -110,7 +111,11 @@ static void post_update(struct listener *listener, struct update *u)
 /* Everything that ended the thread's last connection is off the stack here. */
 static void finish(struct io_thread *t)
 {
+    struct io_pool *p = t->pool;
+
     t->is_ended = true;
+    if (p->thread_end != NULL)
+        p->thread_end(p->context, t);
     if (t->hub != NULL)
         hub_free(t->hub);
     t->hub = NULL;
@@ -207,11 +212,13 @@ int io_thread_init(struct io_thread *t, struct io_pool *p, unsigned index, struc
         return OK;
     unsigned ear;
     int rc = ledger_listen(ledger, &t->listener, &ear);
-    if (rc == OK)
-        t->hub = hub_new(ledger, ear);
-    else
+    if (rc != OK) {
         io_thread_deinit(t);
-    return rc;
+        return rc;
+    }
+    t->hub = hub_new(ledger, ear);
+    hub_tick(t->hub, clock_mono_ms()); /* sets its clock */
+    return OK;
 }
 
 static void run_loop(struct io_thread *t)

@@ -31,6 +31,9 @@ struct io_settings {
     const char *const *addresses; /* "127.0.0.1:3001", "[::1]:0", "0.0.0.0:80" */
     size_t address_count;
     const struct io_timeouts *timeouts; /* NULL: those of core/limits.h */
+    /* Runs on each thread when its last connection has ended, before its hub is
+     * freed: sessions that outlive connections (polling) end here. May be NULL. */
+    void (*thread_end)(void *context, struct io_thread *t);
 };
 
 /* Binds every address once per thread (port 0: all threads share the one that

@@ -53,6 +53,7 @@ struct io_pool {
     uint32_t connections_max;
     exchange_handler request;
     void *context;
+    void (*thread_end)(void *context, struct io_thread *t); /* or NULL */
     struct io_thread *threads;
     unsigned thread_count, threads_started;
     char **addresses;

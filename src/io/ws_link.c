@@ -451,7 +451,13 @@ struct ws_link *ws_link_open(struct exchange *x, const struct ws_answer *answer,
                              const struct ws_link_events *events, void *context)
 {
     assert(x->is_owed && x->link == NULL);
-    /* Without a connection the link is stillborn: its `gone` is all that comes. */
+    /* Without a connection, or one that was told something else meanwhile, the
+     * link is stillborn: its `gone` is all that comes. */
+    if (x->is_refused && x->connection != NULL) {
+        x->connection->ops = NULL;
+        connection_close(x->connection);
+        x->connection = NULL;
+    }
     if (x->connection == NULL)
         x->connection = connection_open_dead(x->thread);
     struct connection *c = x->connection;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -460,14 +461,24 @@ static void an_idle_connection_is_closed_without_a_word(void **state)
     client_expect_end(served);
 }
 
-static void a_client_that_reads_nothing_is_cut(void **state)
+static long cpu_ms(void)
+{
+    struct timespec used;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}
+
+static void a_client_that_reads_nothing_costs_nothing_and_is_cut(void **state)
 {
     int fd = client_open_slow(&server);
 
     (void)state;
+    long before = cpu_ms();
     client_say(fd, GET("/file"));
     WAIT_FOR(atomic_load(&releases) == 1);
     WAIT_FOR(io_pool_connections(server.pool) == 0);
+    assert_in_range(cpu_ms() - before, 0, quick_timeouts.write / 2);
     close(fd);
 }
 
@@ -526,6 +537,19 @@ static void reset(int fd)
 
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
     close(fd);
+}
+
+static void a_refused_head_request_gets_no_body(void **state)
+{
+    int fd = client_open(&server);
+    struct answer a;
+
+    (void)state;
+    client_say(fd, "HEAD /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n");
+    answer_read(&a, fd, false);
+    assert_int_equal(a.status, 413);
+    answer_deinit(&a);
+    client_expect_end(fd);
 }
 
 static void a_client_may_vanish_at_any_point(void **state)
@@ -655,10 +679,11 @@ int main(void)
         QUICK(a_head_too_slow_is_408),
         QUICK(a_body_too_slow_is_408_and_the_handler_hears_of_it),
         QUICK(an_idle_connection_is_closed_without_a_word),
-        QUICK(a_client_that_reads_nothing_is_cut),
+        QUICK(a_client_that_reads_nothing_costs_nothing_and_is_cut),
         USUAL(a_slow_reader_gets_the_whole_file),
         USUAL(a_part_of_a_file_is_that_part),
         USUAL(a_file_shorter_than_promised_cuts_the_connection),
+        USUAL(a_refused_head_request_gets_no_body),
         USUAL(a_client_may_vanish_at_any_point),
         USUAL(an_exchange_outlives_its_client),
         cmocka_unit_test(an_exchange_never_answered_is_released_at_the_end),

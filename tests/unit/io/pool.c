@@ -221,6 +221,35 @@ static void stopping_cuts_what_does_not_end(void **state)
     client_expect_end(fd);
 }
 
+static void stopping_waits_for_work_but_not_for_its_answer(void **state)
+{
+    (void)state;
+    start_with((struct io_settings){ 0 }, NULL);
+    int fd = client_open(&server);
+    client_say(fd, GET("/slow"));
+    WAIT_FOR(atomic_load(&asked) == 1);
+    io_pool_stop(server.pool, 0);
+    client_expect_end(fd);
+}
+
+static atomic_int ended_threads;
+
+static void count_end(void *context, struct io_thread *t)
+{
+    (void)context;
+    assert(io_thread_loop(t) != NULL);
+    atomic_fetch_add(&ended_threads, 1);
+}
+
+static void every_thread_tells_that_it_ends(void **state)
+{
+    (void)state;
+    atomic_store(&ended_threads, 0);
+    start_with((struct io_settings){ .threads = 3, .thread_end = count_end }, NULL);
+    server_stop(&server);
+    assert_int_equal(atomic_load(&ended_threads), 3);
+}
+
 static void report(struct ledger *ledger, const char *message, double fraction)
 {
     struct change c;
@@ -278,6 +307,8 @@ int main(void)
         cmocka_unit_test(an_address_that_is_none_is_refused),
         cmocka_unit_test(draining_finishes_what_is_under_way),
         cmocka_unit_test(stopping_cuts_what_does_not_end),
+        cmocka_unit_test(stopping_waits_for_work_but_not_for_its_answer),
+        cmocka_unit_test(every_thread_tells_that_it_ends),
         cmocka_unit_test(an_update_reaches_every_viewer_on_every_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
