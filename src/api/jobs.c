@@ -268,7 +268,7 @@ static void promise_synced(void *context, int err)
     mailbox_post(p->home, &p->mail);
 }
 
-/* Takes the reference. */
+/* Takes the reference; `u` may be NULL. */
 static void when_durable(struct call *c, struct update *u,
                          void (*kept)(struct call *c, struct update *u))
 {
@@ -410,29 +410,31 @@ static void cancel_run(struct errand *e)
     errand_return(e);
 }
 
-static void reply_cancelling(struct call *c, const char *id)
+static void reply_cancelling(struct call *c, struct update *u)
 {
     struct buf json;
 
+    (void)u;
     buf_init(&json, JOB_ANSWER_MAX);
     emit_open(&json, '{');
-    emit_field_string(&json, "id", id);
+    emit_field_string(&json, "id", c->segments[0]);
     emit_field_string(&json, "status", "cancelling");
     emit_close(&json, '}');
     reply_json(c->x, 202, &json);
 }
 
-static void reply_ended(struct call *c)
+static void reply_cancel(struct call *c, int err)
 {
-    reply_error(c->x, 409, "already_finished", NULL, "job %s has ended already", c->segments[0]);
+    if (err == OK)
+        when_durable(c, NULL, reply_cancelling);
+    else
+        reply_error(c->x, 409, "already_finished", NULL, "job %s has ended already",
+                    c->segments[0]);
 }
 
 static void cancel_back(struct errand *e)
 {
-    if (e->err == OK)
-        reply_cancelling(e->call, e->video);
-    else
-        reply_ended(e->call);
+    reply_cancel(e->call, e->err);
     mem_free(e);
 }
 
@@ -444,10 +446,7 @@ static void cancel_external(struct call *c)
     change.state = JOB_CANCELLED;
     change.text[TEXT_ERROR] = "Cancelled";
     change.text[TEXT_MESSAGE] = "Cancelled";
-    if (ledger_apply(c->api->ledger, c->segments[0], &change, false, NULL) == OK)
-        reply_cancelling(c, c->segments[0]);
-    else
-        reply_ended(c);
+    reply_cancel(c, ledger_apply(c->api->ledger, c->segments[0], &change, false, NULL));
 }
 
 static void cancel_found(struct call *c, struct update *u)

@@ -16,6 +16,9 @@
 
 enum { SPEC_MAX = 64 * 1024, WHY_MAX = 2048 };
 
+/* A work record's step besides those in the table. */
+static const char cancel_step[] = "cancel";
+
 struct pipelines *pipelines_new(const struct pipeline_parts *parts)
 {
     struct pipelines *ps = mem_new(struct pipelines);
@@ -231,6 +234,11 @@ static void prepared(void *context)
 {
     struct pipeline *p = context;
 
+    if (p->is_cancelled) {
+        answer(p, OK, NULL);
+        pipeline_end_cancelled(p);
+        return;
+    }
     if (p->err == OK) {
         checkpoint(p);
         return;
@@ -297,6 +305,18 @@ static void end_upload(struct pipelines *ps, const char *video, enum job_state s
     pipelines_clear(ps, video, "", false);
 }
 
+/* Until what runs has stopped: a crash meanwhile must not finish the job. No
+ * checkpoint comes behind this one. */
+static void record_cancellation(struct pipeline *p)
+{
+    struct buf spec;
+
+    buf_init(&spec, SPEC_MAX);
+    spec_write(&p->spec, &spec);
+    store_put_work(p->owner->parts.store, p->video, cancel_step, buf_text(&spec), NULL, NULL);
+    buf_deinit(&spec);
+}
+
 int pipelines_cancel(struct pipelines *ps, const char *video)
 {
     struct pipeline *p = find(ps, video);
@@ -304,6 +324,7 @@ int pipelines_cancel(struct pipelines *ps, const char *video)
 
     if (p != NULL) {
         p->is_cancelled = true;
+        record_cancellation(p);
         stop(p);
         if (p->is_waiting) {
             p->is_waiting = false;
@@ -352,7 +373,9 @@ static bool resume_one(void *context, const struct work *w)
         log_error("work_unreadable", LOG_S("job", w->job), LOG_S("step", w->step));
         return true;
     }
-    if (is_over) {
+    if (!is_over && strcmp(w->step, cancel_step) == 0) {
+        pipeline_end_cancelled(pipeline_new(ps, w->job, &spec, pipeline_steps));
+    } else if (is_over) {
         pipelines_clear(ps, w->job, spec.key, is_published);
     } else if (goes_on) {
         r->count++;

@@ -68,6 +68,25 @@ for (const moment of ['Found chunks, preparing', 'Starting HLS conversion', 'Upl
   });
 }
 
+test('a cancellation that was promised is kept, whatever happens then', async (t) => {
+  const server = await Server.during(t);
+  const bytes = await clipBytes({ seconds: 1 });
+  const moments = ['Found chunks, preparing', 'Saving assembled video', 'Starting HLS conversion', 'Download complete'];
+  for (const moment of moments) {
+    const upload = await Upload.create(server, { bytes, chunks: 2 });
+    await upload.putAll();
+    const watcher = await upload.watch();
+    await upload.assemble();
+    await watcher.until((message) => message.message === moment, moment);
+    const answer = await cancel(upload);
+    await server.kill();
+    await server.start();
+    if (answer.status === 202) assert.equal((await upload.reach('completed', 'cancelled')).state, 'cancelled');
+    const left = answer.status === 202 ? 0 : 1;
+    await waitFor(() => remains(server, upload.id).length === left, 'the rest to be cleared away');
+  }
+});
+
 test('a second signal while a conversion runs ends the server at once', async (t) => {
   const server = await Server.during(t, { args: ['--drain-timeout', '10m'] });
   const upload = await Upload.create(server, { bytes: await clipBytes({ seconds: 60 }), chunks: 1 });
