@@ -81,6 +81,8 @@ def build(folder, *options, **env):
     return tail(output) if status else None
 
 
+# What cmocka says of cases that went well: of no use in a complaint.
+QUIET = re.compile(r"^\[ *(RUN|OK) *\] .*\n", re.M)
 CASE = re.compile(r"^\[ *(OK|FAILED|SKIPPED) *\] (?:\S+: )?([A-Za-z_]\w*)$", re.M)
 
 
@@ -94,11 +96,13 @@ def count_cases(test, tally):
     node = {word: int(count) for word, count in NODE_COUNT.findall(output)}
     failed = words.count("FAILED") + node.get("fail", 0)
     is_well = test["result"] in ("OK", "EXPECTEDFAIL")
-    tally.passed += words.count("OK") + node.get("pass", 0)
+    passed = words.count("OK") + node.get("pass", 0)
+    # A replayed corpus names no cases: the program is one.
+    tally.passed += passed if passed or failed or not is_well else 1
     tally.skipped += words.count("SKIPPED") + node.get("skipped", 0)
     tally.failed += failed if failed or is_well else 1
     if not is_well or failed:
-        tally.details += [f"--- {test['name']}: {test['result']}", *tail(output)]
+        tally.details += [f"--- {test['name']}: {test['result']}", *tail(QUIET.sub("", output))]
 
 
 def unit_tests(folder, names, name):
@@ -126,7 +130,7 @@ def test_names(folder, rooms):
 
 
 def part_unit():
-    """unit tests, with AddressSanitizer and UndefinedBehaviorSanitizer"""
+    """unit tests and the fuzzers' corpora, with AddressSanitizer and UndefinedBehaviorSanitizer"""
     broken = build("build-asan", "-Dbuildtype=debug", "-Db_sanitize=address,undefined")
     if broken:
         tally = Tally()
@@ -172,19 +176,6 @@ def part_docs():
     return one("docs", ["scripts/docs.py", "check", "build-asan/reelay"])
 
 
-def part_fuzz():
-    """the fuzzers' corpora, replayed"""
-    tally = Tally()
-    status, output = run("fuzz", FIXED_ADDRESSES + ["scripts/fuzz.sh", "replay"])
-    tally.passed += len(re.findall(r"^fuzz: \S+: ok", output, re.M))
-    tally.failed += len(re.findall(r"^fuzz: \S+: FAILED", output, re.M))
-    if status and not tally.failed:
-        tally.failed += 1
-    if tally.failed:
-        tally.details += tail(output)
-    return tally
-
-
 def part_e2e():
     """end to end: the sanitized binary and the real clients"""
     tally = Tally()
@@ -209,7 +200,7 @@ def part_e2e():
 GROUPS = [
     {"layers": part_layers, "layers-self-test": part_layers_self_test, "unit": part_unit},
     {"threads": part_threads},
-    {"fuzz": part_fuzz, "docs": part_docs},
+    {"docs": part_docs},
     {"e2e": part_e2e},
 ]
 

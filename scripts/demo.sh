@@ -63,12 +63,13 @@ until address=$(sed -n 's/.*event=listening .*address=\([^ ]*\).*/\1/p' $folder/
     sleep 0.05
 done
 origin=http://$address
-token=$(build/reelay token --data-dir $folder/data --subject demo)
 
 say "the server is at $origin, uploading $video"
-REELAY_SERVER=$origin REELAY_TOKEN=$token build/reelay upload "$video" | tee $folder/upload.log
-master=$(grep -o 'https\?://[^ ]*\.m3u8' $folder/upload.log | tail -n 1)
-[ -n "$master" ] || die "the upload ended without a URL"
+build/reelay upload --server "$origin" "$video"
+path=$(curl --fail --silent --show-error "$origin/api/jobs?limit=1" |
+    sed -n 's/.*"hls_url":"\([^"]*\)".*/\1/p')
+[ -n "$path" ] || die "the upload ended without a playlist"
+master=$origin$path
 say "plays at $master"
 say "the page is $origin/"
 

@@ -31,8 +31,9 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 LIBRARIES = [
     (r"(uthash|utlist|utarray|utstring)\.h", set(FLOOR_OF)),
     (r"jansson\.h", set(FLOOR_OF) - {"core"}),
-    (r"(llhttp|zlib)\.h|cjose/.*", {"proto"}),
-    (r"openssl/.*", {"base", "proto", "io", "storage"}),
+    (r"llhttp\.h|cjose/.*", {"proto"}),
+    (r"zlib\.h", {"proto", "storage"}),
+    (r"openssl/.*", {"base", "proto", "io", "storage", "cmd"}),
     (r"uv\.h", {"io", "engine", "media", "api", "cmd", "main"}),
     (r"curl/.*", {"io"}),
     (r"hiredis.*", {"engine"}),
@@ -41,7 +42,7 @@ LIBRARIES = [
 ]
 SYSTEM = re.compile(
     r"(assert|ctype|dirent|dlfcn|endian|errno|elf|execinfo|fcntl|fenv|float|fnmatch|getopt|grp|ifaddrs|"
-    r"inttypes|iso646|limits|link|locale|math|netdb|poll|pthread|pwd|sched|semaphore|setjmp|signal|"
+    r"inttypes|iso646|langinfo|limits|link|locale|math|netdb|poll|pthread|pwd|sched|semaphore|setjmp|signal|"
     r"spawn|std(align|arg|atomic|bool|def|int|io|lib|noreturn)|string|strings|syslog|termios|"
     r"threads|time|ucontext|unistd|wchar)\.h|(sys|netinet|arpa|net|linux)/.*"
 )

@@ -26,6 +26,9 @@ static int options_markdown(int argc, char **argv)
 
 static const struct command commands[] = {
     { "serve", cmd_serve, "run the server" },
+    { "upload", cmd_upload, "upload a video and watch it become HLS" },
+    { "watch", cmd_watch, "follow a job" },
+    { "report", cmd_report, "tell the server how far a job is" },
     { "token", cmd_token, "make a token" },
     { "sandbox", cmd_sandbox, NULL },
     { "options", options_markdown, NULL },

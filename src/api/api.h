@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "api/fields.h"
+#include "api/report.h"
 #include "base/config.h"
 #include "core/ledger.h"
 #include "core/limits.h"
@@ -93,19 +95,13 @@ struct json_t;
  * itself, else calls `handle`, which borrows `object`. */
 void body_read(struct call *c, void (*handle)(struct call *c, struct json_t *object));
 
-/* Each takes a member; answers 400 and returns false when it has the wrong type
- * or is out of bounds. Absent or null: `*out` is untouched, unless required. */
-enum need { OPTIONAL, REQUIRED };
+/* As field_* and report_read, but answer 400 themselves before returning false. */
 bool body_text(struct call *c, struct json_t *object, const char *name, enum need need, size_t max,
                const char **out);
 bool body_integer(struct call *c, struct json_t *object, const char *name, enum need need,
                   int64_t min, int64_t max, int64_t *out);
-bool body_real(struct call *c, struct json_t *object, const char *name, double *out);
-/* An id: a string or a whole number. */
 bool body_id(struct call *c, struct json_t *object, const char *name, char out[JOB_ID_MAX + 1]);
-/* Any JSON value, as text within the limits of JOB_JSON_*; mem_free. */
-bool body_json(struct call *c, struct json_t *object, const char *name, bool only_object,
-               char **out);
+bool body_report(struct call *c, struct json_t *object, struct report *out);
 
 /* Who is asking (auth.c) */
 

@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "api/api.h"
 #include "base/clock.h"
@@ -25,13 +24,12 @@ struct put {
     char *filling, *writing;
     size_t filled, to_write;
     uint64_t received, size_max, reserved;
-    int64_t expected;  /* Content-Length, or -1 */
-    unsigned long crc; /* of what was written */
-    int err;           /* of what the worker thread did */
-    int status;        /* 0, or what the client will be told */
-    bool is_begun;     /* the temporary file is there */
-    bool is_busy;      /* a worker thread has `file` */
-    bool is_ended;     /* the last byte has come */
+    int64_t expected; /* Content-Length, or -1 */
+    int err;          /* of what the worker thread did */
+    int status;       /* 0, or what the client will be told */
+    bool is_begun;    /* the temporary file is there */
+    bool is_busy;     /* a worker thread has `file` */
+    bool is_ended;    /* the last byte has come */
     bool is_gone;
     bool is_committed;
 };
@@ -76,7 +74,7 @@ static void answer(struct put *p)
     default: reply_error(x, p->status, "not_stored", NULL, "the chunk could not be stored"); return;
     }
     /* As object stores answer a PUT; clients compare it, nothing is kept. */
-    snprintf(etag, sizeof(etag), "\"%08lx-%" PRIx64 "\"", p->crc, p->received);
+    snprintf(etag, sizeof(etag), "\"%08x-%" PRIx64 "\"", p->file.crc, p->received);
     exchange_header(x, "ETag", etag);
     buf_init(&json, 1024);
     emit_open(&json, '{');
@@ -137,7 +135,6 @@ static void write_work(void *context)
 {
     struct put *p = context;
 
-    p->crc = crc32_z(p->crc, (const unsigned char *)p->writing, p->to_write);
     p->err = disk_chunk_write(&p->file, p->writing, p->to_write);
 }
 

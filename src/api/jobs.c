@@ -329,98 +329,6 @@ void jobs_create(struct call *c)
 
 /* POST /api/jobs/{id}/progress */
 
-struct report {
-    struct change change;
-    char *stage, *message, *error, *metadata, *result;
-};
-
-static void report_free(struct report *r)
-{
-    mem_free(r->stage);
-    mem_free(r->message);
-    mem_free(r->error);
-    mem_free(r->metadata);
-    mem_free(r->result);
-}
-
-static char *copy_of(const char *text)
-{
-    return text ? mem_strdup(text) : NULL;
-}
-
-static bool read_state(struct call *c, json_t *object, struct report *r)
-{
-    const char *status = NULL;
-    enum job_state state = JOB_PROCESSING;
-
-    if (!body_text(c, object, "status", OPTIONAL, 32, &status))
-        return false;
-    if (status != NULL && job_state_parse(str_of(status), &state) != OK) {
-        reply_error(c->x, 400, "invalid_field", "status",
-                    "status must be processing, completed or failed");
-        return false;
-    }
-    r->change.state = (int)state;
-    return true;
-}
-
-static bool read_numbers(struct call *c, json_t *object, struct report *r)
-{
-    double progress = CHANGE_KEEP_REAL, percent = CHANGE_KEEP_REAL;
-
-    if (!body_real(c, object, "progress", &progress) ||
-        !body_real(c, object, "percent", &percent) ||
-        !body_integer(c, object, "downloaded_bytes", OPTIONAL, 0, INT64_MAX,
-                      &r->change.bytes_done) ||
-        !body_integer(c, object, "total_bytes", OPTIONAL, 0, INT64_MAX, &r->change.bytes_total))
-        return false;
-    if (progress != CHANGE_KEEP_REAL)
-        r->change.fraction = progress < 0 ? 0 : progress;
-    else if (percent != CHANGE_KEEP_REAL)
-        r->change.fraction = percent < 0 ? 0 : percent / 100;
-    return true;
-}
-
-static bool read_report(struct call *c, json_t *object, struct report *r)
-{
-    const char *stage = NULL, *message = NULL, *error = NULL;
-
-    change_init(&r->change);
-    if (!read_state(c, object, r) || !read_numbers(c, object, r) ||
-        !body_text(c, object, "stage", OPTIONAL, JOB_TEXT_MAX, &stage) ||
-        !body_text(c, object, "message", OPTIONAL, JOB_TEXT_MAX, &message) ||
-        !body_text(c, object, "error", OPTIONAL, JOB_TEXT_MAX, &error) ||
-        !body_json(c, object, "metadata", true, &r->metadata) ||
-        !body_json(c, object, "result", false, &r->result))
-        return false;
-    r->stage = copy_of(stage);
-    r->message = copy_of(message);
-    r->error = copy_of(error);
-    r->change.kind = JOB_EXTERNAL;
-    r->change.text[TEXT_STAGE] = r->stage;
-    r->change.text[TEXT_MESSAGE] = r->message;
-    r->change.text[TEXT_ERROR] = r->error;
-    r->change.text[TEXT_METADATA] = r->metadata ? r->metadata : "";
-    r->change.text[TEXT_RESULT] = r->result;
-    return true;
-}
-
-/* The documents' reporter says "Job completed" and "Error: ..." by default. */
-static void word_ending(struct report *r)
-{
-    struct buf message;
-
-    if (r->message != NULL || !job_is_final((enum job_state)r->change.state))
-        return;
-    buf_init(&message, JOB_TEXT_MAX + 16);
-    if (r->change.state == JOB_COMPLETED)
-        buf_puts(&message, "Job completed");
-    else
-        buf_printf(&message, "Error: %s", r->error ? r->error : "Processing failed");
-    r->message = buf_take(&message);
-    r->change.text[TEXT_MESSAGE] = r->message;
-}
-
 static void reply_accepted(struct call *c, struct update *u)
 {
     struct buf json;
@@ -471,7 +379,7 @@ static void report_found(struct call *c, struct update *u)
         apply_report(c, r);
     }
     update_unref(&hidden);
-    report_free(r);
+    report_deinit(r);
 }
 
 static void report_with(struct call *c, json_t *object)
@@ -479,12 +387,8 @@ static void report_with(struct call *c, json_t *object)
     struct report *r = mem_new(struct report);
 
     c->state = r;
-    if (!read_report(c, object, r)) {
-        report_free(r);
-        return;
-    }
-    word_ending(r);
-    job_find(c, c->segments[0], report_found);
+    if (body_report(c, object, r))
+        job_find(c, c->segments[0], report_found);
 }
 
 void jobs_report(struct call *c)

@@ -36,8 +36,9 @@ void disk_unreserve(struct disk *d, uint64_t bytes);
 /* One chunk being received. */
 struct chunk_write {
     int fd;
-    uint64_t size;    /* bytes so far */
-    char tmp[64];     /* name below the video's folder */
+    uint64_t size; /* bytes so far */
+    uint32_t crc;  /* their CRC-32 (zlib's) */
+    char tmp[64];  /* name below the video's folder */
     char video[160];
     uint32_t index;
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "base/encode.h"
 #include "base/err.h"
@@ -74,6 +75,7 @@ int disk_chunk_write(struct chunk_write *w, const void *bytes, size_t len)
 {
     const char *at = bytes;
 
+    w->crc = (uint32_t)crc32_z(w->crc, bytes, len);
     while (len > 0) {
         ssize_t n = write(w->fd, at, len);
         if (n < 0 && errno == EINTR)

@@ -76,7 +76,8 @@ describe('order', () => {
     let last = 0;
     for (let step = 0; step < 20; step++) {
       await server.report('numbered', { stage: 'a', progress: step / 20, message: `${step}` });
-      const { seq } = await server.job('numbered');
+      const { seq, message } = await server.job('numbered');
+      assert.equal(message, `${step}`);
       assert.ok(seq > last, `${seq} behind ${last}`);
       last = seq;
     }

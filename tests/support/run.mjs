@@ -57,6 +57,10 @@ if (!existsSync(binary)) {
   stream.on('test:fail', (event) => {
     // A suite or file that failed only because of a test in it was told already.
     if (event.details.error?.failureType === 'subtestsFailed') return;
+    if (event.todo !== undefined) {
+      counts.skipped++;
+      return;
+    }
     counts.failed++;
     tell(event);
   });

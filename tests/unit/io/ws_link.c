@@ -175,6 +175,17 @@ static int start_quick(void **state)
     return start_with((struct io_settings){ .timeouts = &quick_timeouts });
 }
 
+static int start_pinging(void **state)
+{
+    static struct io_timeouts timeouts;
+
+    (void)state;
+    timeouts = quick_timeouts;
+    timeouts.ws_ping = 50;
+    timeouts.ws_dead = 1000;
+    return start_with((struct io_settings){ .timeouts = &timeouts });
+}
+
 /* However a connection ended, its host heard of it exactly once. */
 static int stop(void **state)
 {
@@ -311,7 +322,7 @@ static void a_silent_peer_is_pinged_and_lives_as_long_as_it_answers(void **state
 
     (void)state;
     open_peer(&p);
-    for (unsigned i = 1; i <= 5; i++) { /* well past the time of death */
+    for (unsigned i = 1; i <= 30; i++) { /* well past the time of death */
         while (p.pings < i)
             assert_true(ws_peer_receive(&p));
         ws_peer_say(&p, WS_FIN | WS_PONG, "", 0);
@@ -535,7 +546,8 @@ int main(void)
         USUAL(a_close_of_ours_waits_for_the_peers),
         QUICK(a_peer_that_ignores_our_close_is_cut),
         USUAL(a_broken_frame_is_closed_with_its_code),
-        QUICK(a_silent_peer_is_pinged_and_lives_as_long_as_it_answers),
+        cmocka_unit_test_setup_teardown(a_silent_peer_is_pinged_and_lives_as_long_as_it_answers,
+                                        start_pinging, stop),
         USUAL(a_flood_to_a_slow_reader_arrives_whole_and_in_order),
         USUAL(pings_while_blocked_get_the_latest_pong),
         USUAL(a_close_comes_behind_what_was_taken),
