@@ -291,8 +291,8 @@ static void write_variant(const struct package *p, unsigned rung, struct buf *ou
     buf_printf(out, "#EXT-X-STREAM-INF:BANDWIDTH=%" PRIu64 ",AVERAGE-BANDWIDTH=%" PRIu64,
                playlist_peak(&r->list) + peak, playlist_average(&r->list) + average);
     buf_printf(out, ",CODECS=\"%s%s\",RESOLUTION=%dx%d,FRAME-RATE=%.3f", r->codec,
-               p->audio_count ? ",mp4a.40.2" : "", p->rungs[rung].width, p->rungs[rung].height,
-               (double)p->info->fps_num / p->info->fps_den);
+               p->audio_count || recipe_is_muxed(p->info) ? ",mp4a.40.2" : "", p->rungs[rung].width,
+               p->rungs[rung].height, (double)p->info->fps_num / p->info->fps_den);
     buf_printf(out, "%s\n%s/index.m3u8\n", p->audio_count ? ",AUDIO=\"aud\"" : "", r->name);
 }
 
