@@ -145,3 +145,22 @@ test('the page gets a token from the server itself, on the loopback', async (t) 
   assert.equal(watcher.messages[0].type, 'connection');
   await watcher.leave();
 });
+
+test('nobody from elsewhere gets that token', async (t) => {
+  const server = await Server.during(t);
+  const elsewhere = [
+    { host: 'evil.example.com' },
+    { host: '127.0.0.1.evil.example.com' },
+    { host: 'localhost.evil.example.com' },
+    { origin: 'http://evil.example.com' },
+    { origin: 'null' },
+    { 'x-forwarded-for': '192.0.2.1' },
+    { forwarded: 'for=192.0.2.1' },
+  ];
+  for (const headers of elsewhere) {
+    const answer = await server.request('/api/session', { method: 'POST', headers });
+    assert.equal(answer.status, 401, JSON.stringify(headers));
+  }
+  const keyed = await Server.during(t, { args: ['--jwt-secret', 'a secret of thirty-two bytes or more'] });
+  assert.equal((await keyed.post('/api/session', {})).status, 401);
+});
