@@ -15,7 +15,7 @@ const args = process.argv.slice(2);
 const summary = args[0]?.endsWith('.json') ? args.shift() : undefined;
 
 // Those that take long go first, so that none of them runs alone in the end.
-const LONG = ['crash', 'slow-reader', 'keepalive', 'stages', 'snippets', 'player'];
+const LONG = ['crash', 'slow-reader', 'keepalive', 'stages', 'wire-volume', 'snippets', 'player'];
 const rank = (file) => {
   const found = LONG.findIndex((name) => path.basename(file).startsWith(name));
   return found < 0 ? LONG.length : found;

@@ -58,9 +58,8 @@ static void a_wide_line_has_everything(void **state)
 static void the_least_important_goes_first(void **state)
 {
     (void)state;
-    expect_line(
-        &uploading, 79, false,
-        "Uploading   #######-------   50%  512.0 MiB of 1.0 GiB  12.3 MiB/s  ETA 2:01:05");
+    expect_line(&uploading, 79, false,
+                "Uploading   #######-------   50%  512.0 MiB of 1.0 GiB  12.3 MiB/s  ETA 2:01:05");
     expect_line(&uploading, 60, false,
                 "Uploading   ########---------   50%  12.3 MiB/s  ETA 2:01:05");
     expect_line(&uploading, 40, false, "Uploading   ####-----   50%  ETA 2:01:05");
