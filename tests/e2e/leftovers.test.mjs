@@ -87,6 +87,23 @@ test('a cancellation that was promised is kept, whatever happens then', async (t
   }
 });
 
+for (const share of [0.3, 0.55]) {
+  test(`a short video of which ${share * 100} % came fails, and what broke off is named`, async (t) => {
+    const server = await Server.during(t);
+    const whole = await clipBytes({ seconds: 4 });
+    const upload = await Upload.create(server, {
+      bytes: whole.subarray(0, Math.floor(whole.length * share)),
+      chunks: 2,
+    });
+    await upload.putAll();
+    await upload.assemble();
+    const job = await upload.reach('completed', 'failed');
+    assert.equal(job.state, 'failed');
+    assert.match(job.error, /breaks off after [\d.]+ of 4\.0 s/);
+    assert.deepEqual(remains(server, upload.id), [`work/${upload.id}`]);
+  });
+}
+
 test('a second signal while a conversion runs ends the server at once', async (t) => {
   const server = await Server.during(t, { args: ['--drain-timeout', '10m'] });
   const upload = await Upload.create(server, { bytes: await clipBytes({ seconds: 60 }), chunks: 1 });
