@@ -63,6 +63,37 @@ static bool is_all_loopback(const struct option_list *addresses)
     return true;
 }
 
+/* As browsers send it (RFC 6454, 6.2): anything else would never match. */
+static bool is_origin(const char *text)
+{
+    struct str rest = str_of(text);
+
+    if (str_starts(rest, STR("https://")))
+        rest = (struct str){ rest.at + 8, rest.len - 8 };
+    else if (str_starts(rest, STR("http://")))
+        rest = (struct str){ rest.at + 7, rest.len - 7 };
+    else
+        return false;
+    return rest.len > 0 && strpbrk(rest.at, "/?#@ \t\r\n\"") == NULL;
+}
+
+static int check_addresses(struct server *s)
+{
+    const struct serve_options *o = &s->options;
+
+    if (o->listen.count == 0) {
+        buf_puts(&s->why, "--listen: an address is missing (ADDR:PORT)");
+        return FAIL_SYNTAX;
+    }
+    for (size_t i = 0; i < o->origins.count; i++)
+        if (!is_origin(o->origins.items[i])) {
+            buf_printf(&s->why, "--cors-origin: \"%s\" is not an origin such as https://host:port",
+                       o->origins.items[i]);
+            return FAIL_SYNTAX;
+        }
+    return OK;
+}
+
 static int check_security(struct server *s)
 {
     const struct serve_options *o = &s->options;
@@ -329,8 +360,10 @@ static void close_all(struct server *s)
 
 static int start(struct server *s)
 {
-    int err = check_security(s);
+    int err = check_addresses(s);
 
+    if (err == OK)
+        err = check_security(s);
     copy_settings(s);
     if (err == OK)
         err = open_records(s);

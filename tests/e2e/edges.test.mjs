@@ -1,8 +1,9 @@
 // What the API says at its edges.
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 
-import { Server } from '../support/server.mjs';
+import { Server, reelay, temporaryFolder } from '../support/server.mjs';
 
 describe('at the edges', () => {
   let server;
@@ -32,6 +33,24 @@ describe('at the edges', () => {
       assert.equal(answer.status, 400);
       assert.equal(answer.json.error.code, 'invalid_json');
       assert.equal(await server.job('nul'), null);
+    });
+  }
+});
+
+describe('a server that would do nothing useful says so instead of starting', () => {
+  const cases = [
+    [['--listen', ''], /--listen: an address is missing/],
+    [['--cors-origin', '*'], /--cors-origin: "\*" is not an origin/],
+    [['--cors-origin', 'https://a.example,https://b.example/'], /--cors-origin: "https:\/\/b\.example\/"/],
+  ];
+  for (const [args, expected] of cases) {
+    test(args.join(' '), async (t) => {
+      const dataDir = temporaryFolder();
+      t.after(() => rmSync(dataDir, { recursive: true, force: true }));
+      const given = args[0] === '--listen' ? args : ['--listen', '127.0.0.1:0', ...args];
+      const end = await reelay(['serve', '--data-dir', dataDir, ...given], { timeout: 20_000 });
+      assert.equal(end.status, 1);
+      assert.match(end.stderr, expected);
     });
   }
 });
