@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
+import { Server } from '../support/server.mjs';
 import { Conformance, Wire, handshake } from '../support/wire.mjs';
 
 const HOST = 'Host: localhost\r\n';
@@ -375,6 +376,20 @@ describe('HTTP on the wire', () => {
     }
   });
 
+  it('lets whoever sends all of a long body before it reads get to the answer', async () => {
+    const size = 64 << 20;
+    const wire = await Wire.open(server.port);
+    wire.socket.pause();
+    await wire.send(`PUT /nothing HTTP/1.1\r\n${HOST}Content-Length: ${size}\r\n\r\n`);
+    for (let sent = 0; sent < size && wire.end === undefined; sent += 1 << 20) {
+      await new Promise((resolve) => wire.socket.write(Buffer.alloc(1 << 20), resolve));
+    }
+    wire.socket.resume();
+    assert.equal(await wire.untilEnd(), 'fin');
+    assert.deepEqual(parse(wire.bytes, []).answers.map((one) => one.status), [404]);
+    wire.close();
+  });
+
   it('invites a body exactly once, and only when it will read it', async () => {
     const wire = await Wire.open(server.port);
     await wire.send(post('Expect: 100-continue\r\nContent-Length: 5\r\n', ''));
@@ -416,5 +431,27 @@ describe('HTTP on the wire', () => {
     assert.deepEqual(answers.map((one) => one.status), [200, 101]);
     assert.equal(rest.toString('latin1'), '\x81\x02hi\x88\x00');
     wire.close();
+  });
+
+  // Of one binary with the echoes, but who knows what is in between.
+  it('is refused by the real server as well', async () => {
+    const real = await Server.start();
+    try {
+      const wrong = [];
+      const refused = cases.filter((one) => one.stays === false && one.answers.length === 1
+        && [400, 414, 417, 431, 505].includes(one.answers[0]) && !/^(chunks|WebSocket): /.test(one.name));
+      assert.ok(refused.length > 150);
+      for (const one of refused) {
+        const wire = await Wire.open(real.port);
+        await wire.send(one.sends);
+        const end = await wire.untilEnd();
+        const got = parse(wire.bytes, []).answers.map((answer) => answer.status);
+        if (end !== 'fin' || got.length !== 1 || got[0] !== one.answers[0]) wrong.push(`${one.name}: ${end} ${got}`);
+        wire.close();
+      }
+      assert.deepEqual(wrong, []);
+    } finally {
+      await real.stop();
+    }
   });
 });
