@@ -621,6 +621,30 @@ static void a_token_longer_than_the_limit_is_not_looked_at(void **state)
     jwt_keys_free(keys);
 }
 
+/* jansson alone would pass over it. */
+static void a_payload_with_a_nul_is_no_json(void **state)
+{
+    const struct str payloads[] = { STR("{\"sub\":\"u\",\"n\":1\0}"),
+                                    STR("{\"sub\":\"u\",\"n\":true\0}"), STR("{\"sub\":\"u\"}\0") };
+    struct jwt_settings settings = { .algorithm = JWT_HS256 };
+    struct jwt_keys *keys = keys_of_secret(&settings);
+    uint8_t mac[EVP_MAX_MD_SIZE];
+    unsigned mac_len;
+    struct buf input;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(payloads) / sizeof(payloads[0]); i++) {
+        buf_init(&input, TEXT_MAX);
+        put_base64url(&input, HS256_HEADER, strlen(HS256_HEADER));
+        buf_putc(&input, '.');
+        put_base64url(&input, payloads[i].at, payloads[i].len);
+        assert_non_null(HMAC(EVP_sha256(), secret, (int)sizeof(secret) - 1, (uint8_t *)input.data,
+                             input.len, mac, &mac_len));
+        expect(keys, with_signature(&input, mac, mac_len), FAIL_SYNTAX);
+    }
+    jwt_keys_free(keys);
+}
+
 /* Signatures */
 
 static void an_unsigned_token_is_refused(void **state)
@@ -1252,6 +1276,7 @@ int main(void)
         cmocka_unit_test(a_token_cut_anywhere_is_refused),
         cmocka_unit_test(a_token_with_any_character_changed_is_refused),
         cmocka_unit_test(a_token_longer_than_the_limit_is_not_looked_at),
+        cmocka_unit_test(a_payload_with_a_nul_is_no_json),
         cmocka_unit_test(an_unsigned_token_is_refused),
         cmocka_unit_test(an_hmac_of_another_length_is_refused),
         cmocka_unit_test(each_hmac_algorithm_verifies_its_own_only),
