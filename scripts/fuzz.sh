@@ -23,7 +23,7 @@ build_all() {
         CC=clang meson setup $build -Dfuzz=true >$build.log 2>&1 || { cat $build.log; exit 1; }
         mv $build.log $build/setup.log
     fi
-    ninja -C $build >$build/ninja.log 2>&1 || { cat $build/ninja.log; exit 1; }
+    ninja -C $build fuzzers >$build/ninja.log 2>&1 || { tail -n 60 $build/ninja.log; exit 1; }
 }
 
 targets() {

@@ -348,7 +348,9 @@ static void apply_report(struct call *c, struct report *r)
     struct update *u;
     int err = ledger_apply(c->api->ledger, id, &r->change, true, &u);
 
-    if (err == FAIL_STATE) {
+    if (err == FAIL_STATE && r->change.state == JOB_QUEUED) {
+        reply_error(c->x, 409, "already_begun", "status", "job %s is not queued any more", id);
+    } else if (err == FAIL_STATE) {
         reply_error(c->x, 409, "already_finished", NULL, "job %s has ended: it takes no reports",
                     id);
     } else if (err) {

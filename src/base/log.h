@@ -16,7 +16,12 @@ struct log_field {
     int64_t number;
 };
 
-#define LOG_S(k, value) ((struct log_field){ .key = (k), .text = (value) ? (value) : "" })
+static inline const char *log_text_of(const char *text)
+{
+    return text ? text : "";
+}
+
+#define LOG_S(k, value) ((struct log_field){ .key = (k), .text = log_text_of(value) })
 #define LOG_I(k, value) ((struct log_field){ .key = (k), .number = (int64_t)(value) })
 
 /* Before threads start. */

@@ -108,9 +108,9 @@ void hub_leave(struct hub *h, struct session *s)
         LL_DELETE2(h->dirty_sessions, s, next_dirty);
         s->is_dirty = false;
     }
-    if (s->dialect->hears_all && (s->all_prev || h->all_sessions == s)) {
+    if (s->hears_all) {
         DL_DELETE2(h->all_sessions, s, all_prev, all_next);
-        s->all_prev = s->all_next = NULL;
+        s->hears_all = false;
         if (h->all_sessions == NULL) {
             ledger_unwatch_all(h->ledger, h->index);
             prune(h);
@@ -207,7 +207,9 @@ void hub_subscribe_all(struct hub *h, struct session *s)
 {
     if (h->all_sessions == NULL)
         ledger_watch_all(h->ledger, h->index, learn, h);
+    assert(!s->hears_all);
     DL_APPEND2(h->all_sessions, s, all_prev, all_next);
+    s->hears_all = true;
     s->all_seen = 0;
     s->all_joined = h->published;
     s->is_behind = true;

@@ -63,7 +63,8 @@ void store_drop_work(struct store *s, const char *job, void (*done)(void *contex
 void store_sync(struct store *s, void (*done)(void *context, int err), void *context);
 
 /* All blocking. `each` borrows what it is given; returning false stops. It must
- * not call the reading functions; queueing writes is fine. */
+ * not call the reading functions; queueing writes is fine. Unfinished is also an
+ * ended job that still has work: a failed upload that can be mended. */
 int store_each_unfinished(struct store *s, bool (*each)(void *context, struct update *u),
                           void *context);
 int store_each_work(struct store *s, bool (*each)(void *context, const struct work *w),
