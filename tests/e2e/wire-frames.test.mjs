@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
-import { Conformance, OP, Peer, closeFrame, frame } from '../support/wire.mjs';
+import { Conformance, OP, Peer, Wire, closeFrame, frame, handshake } from '../support/wire.mjs';
 
 const { text, binary, more, ping, pong, close } = OP;
 const part = { fin: false };
@@ -225,7 +225,6 @@ describe('frames on the wire', { concurrency: 8 }, () => {
   });
 
   it('hears frames that came along with the handshake', async () => {
-    const { handshake, Wire } = await import('../support/wire.mjs');
     const wire = await Wire.open(server.port);
     await wire.send(Buffer.concat([Buffer.from(handshake()), frame(text, 'early'), closeFrame(4321, 'bye')]));
     assert.equal(await wire.untilEnd(), 'fin');

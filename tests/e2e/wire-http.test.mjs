@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
+import { Server } from '../support/server.mjs';
 import { Conformance, Wire, handshake } from '../support/wire.mjs';
 
 const HOST = 'Host: localhost\r\n';
@@ -124,12 +125,15 @@ for (const [name, field] of [
   ['a leading space', ' X: a'], ['obs-fold with a space', 'X: a\r\n b'], ['obs-fold with a tab', 'X: a\r\n\tb'],
   ['obs-fold of nothing', 'X: a\r\n '], ['obs-fold of Content-Length', 'Content-Length:\r\n 5'],
   ['a NUL in a name', 'X\0: a'], ['a NUL in a value', 'X: a\0b'], ['a NUL behind a value', 'X: a\0'],
-  ['a control byte in a value', 'X: a\x01b'], ['BEL in a value', 'X: \x07'], ['VT in a value', 'X: a\x0bb'], ['FF in a value', 'X: a\x0cb'],
+  ['a control byte in a value', 'X: a\x01b'], ['BEL in a value', 'X: \x07'], ['VT in a value', 'X: a\x0bb'],
+  ['FF in a value', 'X: a\x0cb'],
   ['DEL in a value', 'X: a\x7f'], ['ESC in a value', 'X: \x1b[31m'], ['a byte over 127 in a name', 'X\xe9: a'],
   ['a bare CR in a value', 'X: a\rb'], ['a bare CR and a field', 'X: a\rTransfer-Encoding: chunked'],
   ['a bare LF in a value', 'X: a\nb'], ['a bare LF and a field', 'X: a\nContent-Length: 3'],
-  ['CR CR LF', 'X: a\r'], ['a bare CR in a name', 'X\rY: a'], ['a bracket in a name', 'X(Y): a'], ['quotes in a name', '"X": a'],
-  ['a slash in a name', 'X/Y: a'], ['a comma in a name', 'X,Y: a'], ['an at sign in a name', 'X@Y: a'], ['a bare CR before the end', '\rX: a'],
+  ['CR CR LF', 'X: a\r'], ['a bare CR in a name', 'X\rY: a'], ['a bracket in a name', 'X(Y): a'],
+  ['quotes in a name', '"X": a'],
+  ['a slash in a name', 'X/Y: a'], ['a comma in a name', 'X,Y: a'], ['an at sign in a name', 'X@Y: a'],
+  ['a bare CR before the end', '\rX: a'],
   ['braces in a name', 'X{}: a'], ['an equal sign in a name', 'X=Y: a'], ['a backslash in a name', 'X\\Y: a'],
 ]) add(`field: ${name}`, get(`${field}\r\n`), 400);
 add('the head ends with LF LF', 'GET / HTTP/1.1\nHost: localhost\n\n', 400);
@@ -138,12 +142,18 @@ add('the head ends with CRLF CR x', `GET / HTTP/1.1\r\n${HOST}\rx`, 400);
 add('white space before the first field', `GET / HTTP/1.1\r\n ${HOST}\r\n`, 400);
 
 for (const [name, lines] of [
-  ['none', ''], ['two', 'Host: a\r\nHost: b\r\n'], ['two alike', 'Host: a\r\nHost: a\r\n'], ['two in other case', 'Host: a\r\nhost: a\r\n'],
-  ['two in a list', 'Host: a, b\r\n'], ['empty', 'Host:\r\n'], ['a space', 'Host: a b\r\n'], ['a user', 'Host: u@a\r\n'],
-  ['a path', 'Host: a/b\r\n'], ['a scheme', 'Host: http://a\r\n'], ['a bad port', 'Host: a:b\r\n'], ['a large port', 'Host: a:65536\r\n'],
-  ['two ports', 'Host: a:1:2\r\n'], ['a negative port', 'Host: a:-1\r\n'], ['a query', 'Host: a?b\r\n'], ['a fragment', 'Host: a#b\r\n'],
-  ['an open bracket', 'Host: [::1\r\n'], ['no address in brackets', 'Host: [x]\r\n'], ['more behind brackets', 'Host: [::1]x\r\n'],
-  ['IPv6 without brackets', 'Host: ::1\r\n'], ['a port alone', 'Host: :80\r\n'], ['a bad escape', 'Host: a%zz\r\n'], ['a backslash', 'Host: a\\b\r\n'],
+  ['none', ''], ['two', 'Host: a\r\nHost: b\r\n'], ['two alike', 'Host: a\r\nHost: a\r\n'],
+  ['two in other case', 'Host: a\r\nhost: a\r\n'],
+  ['two in a list', 'Host: a, b\r\n'], ['empty', 'Host:\r\n'], ['a space', 'Host: a b\r\n'],
+  ['a user', 'Host: u@a\r\n'],
+  ['a path', 'Host: a/b\r\n'], ['a scheme', 'Host: http://a\r\n'], ['a bad port', 'Host: a:b\r\n'],
+  ['a large port', 'Host: a:65536\r\n'],
+  ['two ports', 'Host: a:1:2\r\n'], ['a negative port', 'Host: a:-1\r\n'], ['a query', 'Host: a?b\r\n'],
+  ['a fragment', 'Host: a#b\r\n'],
+  ['an open bracket', 'Host: [::1\r\n'], ['no address in brackets', 'Host: [x]\r\n'],
+  ['more behind brackets', 'Host: [::1]x\r\n'],
+  ['IPv6 without brackets', 'Host: ::1\r\n'], ['a port alone', 'Host: :80\r\n'], ['a bad escape', 'Host: a%zz\r\n'],
+  ['a backslash', 'Host: a\\b\r\n'],
   ['a byte over 127', 'Host: \xe9\r\n'], ['quotes', 'Host: "a"\r\n'], ['behind a fold', 'Host:\r\n a\r\n'],
 ]) add(`Host: ${name}`, `GET / HTTP/1.1\r\n${lines}\r\n`, 400);
 for (const host of ['a', 'a:80', 'a:', '127.0.0.1:1', '[::1]', '[::1]:80', 'a_b.example', 'a%2db', 'a.']) {
@@ -174,9 +184,12 @@ for (const fields of ['Content-Length: 5\r\nTransfer-Encoding: chunked\r\n', 'Tr
   add(`both framings: ${JSON.stringify(fields)}`, post(fields, '0\r\n\r\n'), 400);
 }
 for (const [value, status] of [
-  ['chunked, chunked', 400], ['chunked, identity', 400], ['chunked, gzip', 400], ['xchunked', 501], ['chunkedx', 501], ['gzip, chunked', 501],
-  ['gzip', 501], ['identity', 501], ['identity, chunked', 501], ['"chunked"', 400], ['chunked;a=b', 400], ['chunked,', 400], [',chunked', 400], ['', 400],
-  ['chunked\x0b', 400], ['\x0bchunked', 400], ['ch unked', 400], ['chunked\0', 400], ["'chunked'", 501], ['chunked x', 400], ['c\xe9', 400], ['x', 501],
+  ['chunked, chunked', 400], ['chunked, identity', 400], ['chunked, gzip', 400], ['xchunked', 501],
+  ['chunkedx', 501], ['gzip, chunked', 501],
+  ['gzip', 501], ['identity', 501], ['identity, chunked', 501], ['"chunked"', 400], ['chunked;a=b', 400],
+  ['chunked,', 400], [',chunked', 400], ['', 400],
+  ['chunked\x0b', 400], ['\x0bchunked', 400], ['ch unked', 400], ['chunked\0', 400], ["'chunked'", 501],
+  ['chunked x', 400], ['c\xe9', 400], ['x', 501],
 ]) add(`Transfer-Encoding: ${JSON.stringify(value)}`, post(`Transfer-Encoding: ${value}\r\n`, '0\r\n\r\n'), status);
 add('Transfer-Encoding twice', post('Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n', '0\r\n\r\n'), 400);
 add('Transfer-Encoding twice, one other', post('Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n', '0\r\n\r\n'), 400);
@@ -195,28 +208,48 @@ good('chunk extensions', chunked('5;a\r\nhello\r\n5;a=b;c="d;\\"e"\r\nworld\r\n0
 good('a trailer', chunked('5\r\nhello\r\n0\r\nX-Sum: 1\r\nY:\r\n\r\n'), echoed('hello'));
 good('a large chunk', chunked(`186a0\r\n${'z'.repeat(100_000)}\r\n0\r\n\r\n`), echoed('z'.repeat(100_000)));
 for (const [name, body, status = 400] of [
-  ['a size with 0x', '0x5\r\nhello\r\n0\r\n\r\n'], ['a size with +', '+5\r\nhello\r\n0\r\n\r\n'], ['a size with -', '-5\r\nhello\r\n0\r\n\r\n'],
-  ['a negative zero', '-0\r\n\r\n'], ['a size of nothing', '\r\nhello\r\n0\r\n\r\n'], ['a size of letters', 'xyz\r\nhello\r\n0\r\n\r\n'],
-  ['a space before a size', ' 5\r\nhello\r\n0\r\n\r\n'], ['a space behind a size', '5 \r\nhello\r\n0\r\n\r\n'], ['a tab behind a size', '5\t\r\nhello\r\n0\r\n\r\n'],
-  ['a size with an underscore', '0_5\r\nhello\r\n0\r\n\r\n'], ['a size with a comma', '5,\r\nhello\r\n0\r\n\r\n'], ['a size with a NUL', '5\0\r\nhello\r\n0\r\n\r\n'],
+  ['a size with 0x', '0x5\r\nhello\r\n0\r\n\r\n'], ['a size with +', '+5\r\nhello\r\n0\r\n\r\n'],
+  ['a size with -', '-5\r\nhello\r\n0\r\n\r\n'],
+  ['a negative zero', '-0\r\n\r\n'], ['a size of nothing', '\r\nhello\r\n0\r\n\r\n'],
+  ['a size of letters', 'xyz\r\nhello\r\n0\r\n\r\n'],
+  ['a space before a size', ' 5\r\nhello\r\n0\r\n\r\n'], ['a space behind a size', '5 \r\nhello\r\n0\r\n\r\n'],
+  ['a tab behind a size', '5\t\r\nhello\r\n0\r\n\r\n'],
+  ['a size with an underscore', '0_5\r\nhello\r\n0\r\n\r\n'], ['a size with a comma', '5,\r\nhello\r\n0\r\n\r\n'],
+  ['a size with a NUL', '5\0\r\nhello\r\n0\r\n\r\n'],
   ['a size with h', '5h\r\nhello\r\n0\r\n\r\n'], ['a size with a dot', '5.\r\nhello\r\n0\r\n\r\n'],
-  ['a size of 2^64', '10000000000000000\r\nhello\r\n0\r\n\r\n'], ['a size of 2^64+5', '10000000000000005\r\nhello\r\n0\r\n\r\n'],
-  ['a size of 2^32+5 is long', '100000005\r\nhello\r\n0\r\n\r\n', null], ['a size of 2^64-1', 'ffffffffffffffff\r\nhello\r\n0\r\n\r\n', [400, 413]],
-  ['a size of 2^63', '8000000000000000\r\nhello\r\n0\r\n\r\n', [400, 413]], ['a size of many digits', `${'0'.repeat(30)}5\r\nhello\r\n0\r\n\r\n`],
-  ['a bare LF behind a size', '5\nhello\r\n0\r\n\r\n'], ['a bare CR behind a size', '5\rhello\r\n0\r\n\r\n'], ['CR CR LF behind a size', '5\r\r\nhello\r\n0\r\n\r\n'],
-  ['a bare LF behind a chunk', '5\r\nhello\n0\r\n\r\n'], ['a bare CR behind a chunk', '5\r\nhello\r0\r\n\r\n'], ['nothing behind a chunk', '5\r\nhello0\r\n\r\n'],
+  ['a size of 2^64', '10000000000000000\r\nhello\r\n0\r\n\r\n'],
+  ['a size of 2^64+5', '10000000000000005\r\nhello\r\n0\r\n\r\n'],
+  ['a size of 2^32+5 is long', '100000005\r\nhello\r\n0\r\n\r\n', null],
+  ['a size of 2^64-1', 'ffffffffffffffff\r\nhello\r\n0\r\n\r\n', [400, 413]],
+  ['a size of 2^63', '8000000000000000\r\nhello\r\n0\r\n\r\n', [400, 413]],
+  ['a size of many digits', `${'0'.repeat(30)}5\r\nhello\r\n0\r\n\r\n`],
+  ['a bare LF behind a size', '5\nhello\r\n0\r\n\r\n'], ['a bare CR behind a size', '5\rhello\r\n0\r\n\r\n'],
+  ['CR CR LF behind a size', '5\r\r\nhello\r\n0\r\n\r\n'],
+  ['a bare LF behind a chunk', '5\r\nhello\n0\r\n\r\n'], ['a bare CR behind a chunk', '5\r\nhello\r0\r\n\r\n'],
+  ['nothing behind a chunk', '5\r\nhello0\r\n\r\n'],
   ['two bytes that are not CRLF', '5\r\nhelloXX0\r\n\r\n'], ['LF CR behind a chunk', '5\r\nhello\n\r0\r\n\r\n'],
   ['a chunk too long', '5\r\nhello!\r\n0\r\n\r\n'], ['a chunk too short', '5\r\nhell\r\n0\r\n\r\n'],
-  ['a bare LF behind the last', '5\r\nhello\r\n0\n\r\n'], ['a bare LF at the end', '5\r\nhello\r\n0\r\n\n'], ['a bare CR at the end', '5\r\nhello\r\n0\r\n\rx'],
-  ['a bare LF in an extension', '5;a\nx\r\nhello\r\n0\r\n\r\n'], ['a bare CR in an extension', '5;a\rb\r\nhello\r\n0\r\n\r\n'],
-  ['a NUL in an extension', '5;a\0\r\nhello\r\n0\r\n\r\n'], ['an extension without name', '5;\r\nhello\r\n0\r\n\r\n'], ['an extension without value', '5;a=\r\nhello\r\n0\r\n\r\n'],
-  ['an extension with an open quote', '5;a="b\r\nhello\r\n0\r\n\r\n'], ['a space before an extension', '5 ;a\r\nhello\r\n0\r\n\r\n'],
-  ['a very long extension', `5;${'a'.repeat(20_000)}\r\nhello\r\n0\r\n\r\n`], ['a byte over 127 in an extension', '5;\xe9\r\nhello\r\n0\r\n\r\n'],
-  ['a trailer with a bare LF', '0\r\nX: a\n\r\n'], ['a trailer with a bare CR', '0\r\nX: a\rb\r\n\r\n'], ['a folded trailer', '0\r\nX: a\r\n b\r\n\r\n'],
-  ['a trailer with a space before the colon', '0\r\nX : a\r\n\r\n'], ['a trailer without a colon', '0\r\nX\r\n\r\n'], ['a trailer with a NUL', '0\r\nX: \0\r\n\r\n'],
-  ['a request for a trailer', '0\r\nGET / HTTP/1.1\r\n\r\n'], ['Content-Length in a trailer', '0\r\nContent-Length: 5\r\n\r\n'],
-  ['Transfer-Encoding in a trailer', '0\r\nTransfer-Encoding: chunked\r\n\r\n'], ['Host in a trailer', '0\r\nHost: x\r\n\r\n'],
-  ['65 trailers', `0\r\n${'X: 1\r\n'.repeat(65)}\r\n`, 431], ['a trailer over the limit', `0\r\nX: ${'a'.repeat(17_000)}\r\n\r\n`, 431],
+  ['a bare LF behind the last', '5\r\nhello\r\n0\n\r\n'], ['a bare LF at the end', '5\r\nhello\r\n0\r\n\n'],
+  ['a bare CR at the end', '5\r\nhello\r\n0\r\n\rx'],
+  ['a bare LF in an extension', '5;a\nx\r\nhello\r\n0\r\n\r\n'],
+  ['a bare CR in an extension', '5;a\rb\r\nhello\r\n0\r\n\r\n'],
+  ['a NUL in an extension', '5;a\0\r\nhello\r\n0\r\n\r\n'],
+  ['an extension without name', '5;\r\nhello\r\n0\r\n\r\n'],
+  ['an extension without value', '5;a=\r\nhello\r\n0\r\n\r\n'],
+  ['an extension with an open quote', '5;a="b\r\nhello\r\n0\r\n\r\n'],
+  ['a space before an extension', '5 ;a\r\nhello\r\n0\r\n\r\n'],
+  ['a very long extension', `5;${'a'.repeat(20_000)}\r\nhello\r\n0\r\n\r\n`],
+  ['a byte over 127 in an extension', '5;\xe9\r\nhello\r\n0\r\n\r\n'],
+  ['a trailer with a bare LF', '0\r\nX: a\n\r\n'], ['a trailer with a bare CR', '0\r\nX: a\rb\r\n\r\n'],
+  ['a folded trailer', '0\r\nX: a\r\n b\r\n\r\n'],
+  ['a trailer with a space before the colon', '0\r\nX : a\r\n\r\n'], ['a trailer without a colon', '0\r\nX\r\n\r\n'],
+  ['a trailer with a NUL', '0\r\nX: \0\r\n\r\n'],
+  ['a request for a trailer', '0\r\nGET / HTTP/1.1\r\n\r\n'],
+  ['Content-Length in a trailer', '0\r\nContent-Length: 5\r\n\r\n'],
+  ['Transfer-Encoding in a trailer', '0\r\nTransfer-Encoding: chunked\r\n\r\n'],
+  ['Host in a trailer', '0\r\nHost: x\r\n\r\n'],
+  ['65 trailers', `0\r\n${'X: 1\r\n'.repeat(65)}\r\n`, 431],
+  ['a trailer over the limit', `0\r\nX: ${'a'.repeat(17_000)}\r\n\r\n`, 431],
 ]) if (status !== null) add(`chunks: ${name}`, chunked(body), [status].flat().length > 1 ? { oneOf: status } : status);
 
 // --- what the connection does
@@ -267,11 +300,16 @@ for (const version of ['0', '7', '8', '12', '14', '99', '255']) {
     { status: 426, field: /\r\nSec-WebSocket-Version: 13\r\n/ });
 }
 for (const [name, fields] of [
-  ['no key', UP + V13], ['a short key', `${UP}${V13}Sec-WebSocket-Key: abcd\r\n`], ['an empty key', `${UP}${V13}Sec-WebSocket-Key:\r\n`],
-  ['a long key', `${UP}${V13}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZWE=\r\n`], ['a key that is no base64', `${UP}${V13}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZ!==\r\n`],
-  ['two keys', UP + V13 + KEY + KEY], ['no version', UP + KEY], ['two versions', UP + V13 + V13 + KEY], ['a version of words', `${UP}${KEY}Sec-WebSocket-Version: x\r\n`],
-  ['a version of 256', `${UP}${KEY}Sec-WebSocket-Version: 256\r\n`], ['no Upgrade', `Connection: Upgrade\r\n${V13}${KEY}`],
-  ['no Connection', `Upgrade: websocket\r\n${V13}${KEY}`], ['another Upgrade', `Connection: Upgrade\r\nUpgrade: websockets\r\n${V13}${KEY}`],
+  ['no key', UP + V13], ['a short key', `${UP}${V13}Sec-WebSocket-Key: abcd\r\n`],
+  ['an empty key', `${UP}${V13}Sec-WebSocket-Key:\r\n`],
+  ['a long key', `${UP}${V13}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZWE=\r\n`],
+  ['a key that is no base64', `${UP}${V13}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZ!==\r\n`],
+  ['two keys', UP + V13 + KEY + KEY], ['no version', UP + KEY], ['two versions', UP + V13 + V13 + KEY],
+  ['a version of words', `${UP}${KEY}Sec-WebSocket-Version: x\r\n`],
+  ['a version of 256', `${UP}${KEY}Sec-WebSocket-Version: 256\r\n`],
+  ['no Upgrade', `Connection: Upgrade\r\n${V13}${KEY}`],
+  ['no Connection', `Upgrade: websocket\r\n${V13}${KEY}`],
+  ['another Upgrade', `Connection: Upgrade\r\nUpgrade: websockets\r\n${V13}${KEY}`],
   ['another Connection', `Connection: keep-alive\r\nUpgrade: websocket\r\n${V13}${KEY}`],
 ]) good(`WebSocket: ${name}`, upgrade(fields), { status: 400 });
 add('WebSocket: HTTP/1.0', `GET /ws HTTP/1.0\r\n${HOST}${UP}${V13}${KEY}\r\n`, 400);
@@ -280,9 +318,11 @@ add('WebSocket: with chunks', upgrade(`${UP}${V13}${KEY}Transfer-Encoding: chunk
 good('WebSocket: POST', upgrade(UP + V13 + KEY, 'POST'), { status: 405 });
 good('WebSocket: HEAD', upgrade(UP + V13 + KEY, 'HEAD'), { status: 405, head: true });
 for (const [name, fields] of [
-  ['in lists', `Connection: keep-alive, Upgrade\r\nUpgrade: h2c, websocket\r\n${V13}${KEY}`], ['in other case', `connection: UPGRADE\r\nupgrade: WebSocket\r\n${V13}${KEY}`],
+  ['in lists', `Connection: keep-alive, Upgrade\r\nUpgrade: h2c, websocket\r\n${V13}${KEY}`],
+  ['in other case', `connection: UPGRADE\r\nupgrade: WebSocket\r\n${V13}${KEY}`],
   ['in several lines', `Connection: x\r\nConnection: upgrade\r\nUpgrade: a\r\nUpgrade: websocket\r\n${V13}${KEY}`],
-  ['with an empty body', `${UP}${V13}${KEY}Content-Length: 0\r\n`], ['with a protocol nobody asked us for', `${UP}${V13}${KEY}Sec-WebSocket-Protocol: chat\r\n`],
+  ['with an empty body', `${UP}${V13}${KEY}Content-Length: 0\r\n`],
+  ['with a protocol nobody asked us for', `${UP}${V13}${KEY}Sec-WebSocket-Protocol: chat\r\n`],
 ]) cases.push({ name: `WebSocket: ${name}`, sends: Buffer.from(`${upgrade(fields)}\x88\x80\x00\x00\x00\x00`, 'latin1'), answers: [{ status: 101, behind: '\x88\x00' }], stays: false });
 
 // Reads the answers out of what came: [{ status, head, body }].
@@ -364,15 +404,32 @@ describe('HTTP on the wire', () => {
 
   it('lets whoever is refused read why, however much is still on its way', async () => {
     const flood = 'X'.repeat(4 << 20);
-    for (const [sends, status] of [[`GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n${flood}`, 400], [`\0${flood}`, 400], [`GET /${flood} HTTP/1.1\r\n`, 414],
-      [post('Content-Length: 90000000\r\n', flood), 413], [chunked(`1000000\r\n${flood}${flood}${flood}${flood}\r\n1\r\nx\r\n0\r\n\r\n`), 413],
-      [`POST /nothing HTTP/1.1\r\n${HOST}Content-Length: 4194304\r\n\r\n${flood}`, 404], [`PUT /ws HTTP/1.1\r\n${HOST}Content-Length: 4194304\r\n\r\n${flood}`, 405]]) {
+    for (const [sends, status] of [[`GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n${flood}`, 400],
+    [`\0${flood}`, 400], [`GET /${flood} HTTP/1.1\r\n`, 414],
+      [post('Content-Length: 90000000\r\n', flood), 413],
+      [chunked(`1000000\r\n${flood}${flood}${flood}${flood}\r\n1\r\nx\r\n0\r\n\r\n`), 413],
+      [`POST /nothing HTTP/1.1\r\n${HOST}Content-Length: 4194304\r\n\r\n${flood}`, 404],
+      [`PUT /ws HTTP/1.1\r\n${HOST}Content-Length: 4194304\r\n\r\n${flood}`, 405]]) {
       const wire = await Wire.open(server.port);
       await wire.send(sends);
       assert.equal(await wire.untilEnd(), 'fin');
       assert.equal(parse(wire.bytes, []).answers[0].status, status);
       wire.close();
     }
+  });
+
+  it('lets whoever sends all of a long body before it reads get to the answer', async () => {
+    const size = 64 << 20;
+    const wire = await Wire.open(server.port);
+    wire.socket.pause();
+    await wire.send(`PUT /nothing HTTP/1.1\r\n${HOST}Content-Length: ${size}\r\n\r\n`);
+    for (let sent = 0; sent < size && wire.end === undefined; sent += 1 << 20) {
+      await new Promise((resolve) => wire.socket.write(Buffer.alloc(1 << 20), resolve));
+    }
+    wire.socket.resume();
+    assert.equal(await wire.untilEnd(), 'fin');
+    assert.deepEqual(parse(wire.bytes, []).answers.map((one) => one.status), [404]);
+    wire.close();
   });
 
   it('invites a body exactly once, and only when it will read it', async () => {
@@ -390,8 +447,10 @@ describe('HTTP on the wire', () => {
   });
 
   it('answers who has ended its side already', async () => {
-    for (const [sends, wanted] of [[get(''), [200]], [get('') + get(''), [200, 200]], [post('Content-Length: 5\r\n', 'hello'), [200]],
-      [post('Content-Length: 5\r\n', 'hel'), []], ['GET / HT', []], ['', []], [get('') + 'GET', [200]], [chunked('5\r\nhello\r\n'), []]]) {
+    for (const [sends, wanted] of [[get(''), [200]], [get('') + get(''), [200, 200]],
+    [post('Content-Length: 5\r\n', 'hello'), [200]],
+      [post('Content-Length: 5\r\n', 'hel'), []], ['GET / HT', []], ['', []], [get('') + 'GET', [200]],
+      [chunked('5\r\nhello\r\n'), []]]) {
       const wire = await Wire.open(server.port);
       wire.socket.end(Buffer.from(sends, 'latin1'));
       assert.equal(await wire.untilEnd(), 'fin');
@@ -416,5 +475,27 @@ describe('HTTP on the wire', () => {
     assert.deepEqual(answers.map((one) => one.status), [200, 101]);
     assert.equal(rest.toString('latin1'), '\x81\x02hi\x88\x00');
     wire.close();
+  });
+
+  // Of one binary with the echoes, but who knows what is in between.
+  it('is refused by the real server as well', async () => {
+    const real = await Server.start();
+    try {
+      const wrong = [];
+      const refused = cases.filter((one) => one.stays === false && one.answers.length === 1
+        && [400, 414, 417, 431, 505].includes(one.answers[0]) && !/^(chunks|WebSocket): /.test(one.name));
+      assert.ok(refused.length > 150);
+      for (const one of refused) {
+        const wire = await Wire.open(real.port);
+        await wire.send(one.sends);
+        const end = await wire.untilEnd();
+        const got = parse(wire.bytes, []).answers.map((answer) => answer.status);
+        if (end !== 'fin' || got.length !== 1 || got[0] !== one.answers[0]) wrong.push(`${one.name}: ${end} ${got}`);
+        wire.close();
+      }
+      assert.deepEqual(wrong, []);
+    } finally {
+      await real.stop();
+    }
   });
 });

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <openssl/hmac.h>
+
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -361,6 +363,30 @@ static void a_token_longer_than_the_limit_is_not_looked_at(void **state)
     jwt_keys_free(keys);
 }
 
+/* jansson alone would pass over it. */
+static void a_payload_with_a_nul_is_no_json(void **state)
+{
+    const struct str payloads[] = { STR("{\"sub\":\"u\",\"n\":1\0}"),
+                                    STR("{\"sub\":\"u\",\"n\":true\0}"), STR("{\"sub\":\"u\"}\0") };
+    struct jwt_settings settings = { .algorithm = JWT_HS256 };
+    struct jwt_keys *keys = keys_of_secret(&settings);
+    uint8_t mac[EVP_MAX_MD_SIZE];
+    unsigned mac_len;
+    struct buf input;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(payloads) / sizeof(payloads[0]); i++) {
+        buf_init(&input, TEXT_MAX);
+        put_base64url(&input, HS256_HEADER, strlen(HS256_HEADER));
+        buf_putc(&input, '.');
+        put_base64url(&input, payloads[i].at, payloads[i].len);
+        assert_non_null(HMAC(EVP_sha256(), secret, (int)strlen(secret), (uint8_t *)input.data,
+                             input.len, mac, &mac_len));
+        expect(keys, with_signature(&input, mac, mac_len), FAIL_SYNTAX);
+    }
+    jwt_keys_free(keys);
+}
+
 /* Minting */
 
 static void what_is_minted_verifies(void **state)
@@ -435,6 +461,7 @@ int main(void)
         cmocka_unit_test(a_token_cut_anywhere_is_refused),
         cmocka_unit_test(a_token_with_any_character_changed_is_refused),
         cmocka_unit_test(a_token_longer_than_the_limit_is_not_looked_at),
+        cmocka_unit_test(a_payload_with_a_nul_is_no_json),
         cmocka_unit_test(what_is_minted_verifies),
         cmocka_unit_test(what_cannot_be_minted_is_said),
     };
