@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { clip, bulkyClip } from '../support/clips.mjs';
 import { verify } from '../support/hls.mjs';
 import { binary, environment, reelay, Server, temporaryFolder } from '../support/server.mjs';
-import { waitFor, within } from '../support/wait.mjs';
+import { addWitness, waitFor, within } from '../support/wait.mjs';
 
 const lines = (text) => text.split('\n').filter(Boolean);
 const objects = (text) => lines(text).map((line) => JSON.parse(line));
@@ -80,6 +80,7 @@ describe('the command line', () => {
       env: environment({ ...env, TERM: 'xterm', SHELL: '/bin/sh' }), stdio: ['pipe', 'pipe', 'pipe'] });
     t.after(() => terminal.kill('SIGKILL'));
     let screen = '';
+    t.after(addWitness(() => `--- the screen:\n${screen.slice(-2000)}`));
     terminal.stdout.on('data', (data) => (screen += data));
     const ended = new Promise((resolve) => terminal.on('close', resolve));
     assert.equal(await within(ended, 'the end of upload'), 0, screen);
