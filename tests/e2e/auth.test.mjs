@@ -95,7 +95,7 @@ describe('tokens', () => {
     const [hers, his, all] = await Promise.all(
       [alice, bob, admin].map((token) => server.watch(`/ws/progress?token=${token}`)),
     );
-    await server.report(id, { stage: 'a', progress: 0.5, message: 'x' }, alice);
+    await server.tell(id, { stage: 'a', progress: 0.5, message: 'x' }, alice);
     const isIt = (message) => message.video_id === id;
     await hers.until(isIt);
     await all.until(isIt);

@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { clip, bulkyClip } from '../support/clips.mjs';
 import { verify } from '../support/hls.mjs';
 import { binary, environment, reelay, Server, temporaryFolder } from '../support/server.mjs';
-import { waitFor, within } from '../support/wait.mjs';
+import { addWitness, waitFor, within } from '../support/wait.mjs';
 
 const lines = (text) => text.split('\n').filter(Boolean);
 const objects = (text) => lines(text).map((line) => JSON.parse(line));
@@ -43,7 +43,7 @@ describe('the command line', () => {
     waitFor(
       () => {
         assert.equal(client.exitCode, null, client.out + client.err);
-        return /"bytes_done":[1-9]/.test(client.out);
+        return /"sent":[1-9]/.test(client.out);
       },
       'some chunks to be sent',
       { every: 1 },
@@ -80,6 +80,7 @@ describe('the command line', () => {
       env: environment({ ...env, TERM: 'xterm', SHELL: '/bin/sh' }), stdio: ['pipe', 'pipe', 'pipe'] });
     t.after(() => terminal.kill('SIGKILL'));
     let screen = '';
+    t.after(addWitness(() => `--- the screen:\n${screen.slice(-2000)}`));
     terminal.stdout.on('data', (data) => (screen += data));
     const ended = new Promise((resolve) => terminal.on('close', resolve));
     assert.equal(await within(ended, 'the end of upload'), 0, screen);
@@ -94,11 +95,11 @@ describe('the command line', () => {
     const { status, stdout, stderr } = await reelay(['upload', '--json', file], { env });
     assert.equal(status, 0, stderr);
     const steps = objects(stdout);
-    assert.equal(steps[0].event, 'created');
-    const fractions = steps.filter((step) => step.stage === 'Converting').map((step) => step.progress);
-    for (let at = 1; at < fractions.length; at++) assert.ok(fractions[at] >= fractions[at - 1], stdout);
+    assert.equal(steps[0].state, 'uploading');
+    const converting = steps.filter((step) => step.stage === 'converting').map((step) => step.progress);
+    for (let at = 1; at < converting.length; at++) assert.ok(converting[at] >= converting[at - 1], stdout);
     const last = steps.at(-1);
-    assert.equal(last.event, 'completed', stdout);
+    assert.equal(last.state, 'completed', stdout);
     const job = await server.job(last.id, token);
     assert.equal(job.state, 'completed');
     const { master } = await verify(server, job, 3);
@@ -108,15 +109,15 @@ describe('the command line', () => {
   test('upload without a terminal is the same as with --json', async () => {
     const { status, stdout } = await reelay(['upload', await clip({ seconds: 2 })], { env });
     assert.equal(status, 0);
-    assert.equal(objects(stdout).at(-1).event, 'completed');
+    assert.equal(objects(stdout).at(-1).state, 'completed');
   });
 
   test('upload of what is no video ends with status 1 and says why', async () => {
     const { status, stdout } = await reelay(['upload', '/etc/hostname'], { env });
     assert.equal(status, 1);
     const last = objects(stdout).at(-1);
-    assert.equal(last.event, 'failed');
-    assert.match(JSON.stringify(last), /not a video/);
+    assert.equal(last.state, 'failed');
+    assert.match(last.error, /not a video/);
   });
 
   test('upload of a file that is not there ends with a word, not a trace', async () => {
@@ -152,7 +153,7 @@ describe('the command line', () => {
     assert.equal(second.status, 0, second.stderr);
     const steps = objects(second.stdout);
     assert.equal(String(steps.at(-1).id), String(id), 'it began anew');
-    const sent = steps.filter((step) => step.stage === 'Uploading').map((step) => step.bytes_done);
+    const sent = steps.filter((step) => step.stage === 'uploading').map((step) => step.sent);
     assert.ok(sent[0] >= chunks.length * 64 * 1024, `it sent again what was there: ${sent[0]}`);
   });
 
@@ -163,7 +164,7 @@ describe('the command line', () => {
     await someSent(client);
     client.kill('SIGINT');
     assert.deepEqual(await within(client.ended, 'the end of upload'), { code: 130, signal: null });
-    assert.equal(objects(client.out).at(-1).event, 'interrupted');
+    assert.equal(objects(client.out).at(-1).state, 'interrupted');
   });
 
   test('report and watch: what one says the other hears', async () => {
@@ -179,7 +180,7 @@ describe('the command line', () => {
     assert.equal(end.status, 0, end.stderr);
     assert.deepEqual(await within(watcher.ended, 'the end of watch'), { code: 0, signal: null });
     const last = objects(watcher.out).at(-1);
-    assert.equal(last.event, 'completed');
+    assert.equal(last.state, 'completed');
     assert.deepEqual(last.result, { frames: 2 });
     const again = await reelay(['report', 'reported', '--progress', '0.1'], { env });
     assert.equal(again.status, 1, 'a job that has ended takes no report');
@@ -201,11 +202,11 @@ describe('the command line', () => {
     let out = '';
     watcher.stdout.on('data', (data) => (out += data));
     const ended = new Promise((resolve) => watcher.on('close', resolve));
-    await own.report('kept', { stage: 'a', progress: 0.5, message: 'before' });
+    await own.tell('kept', { stage: 'a', progress: 0.5, message: 'before' });
     await waitFor(() => out.includes('before'), 'watch to hear');
     await own.kill();
     await own.start();
-    await own.report('kept', { status: 'completed', result: {} });
+    await own.tell('kept', { status: 'completed', result: {} });
     assert.equal(await within(ended, 'the end of watch'), 0);
   });
 

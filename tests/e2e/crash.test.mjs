@@ -35,6 +35,7 @@ class Faithful {
       const watcher = await watch(`ws://${this.server.host}${target}`).catch(() => null);
       if (watcher) {
         this.watcher = watcher;
+        if (this.stopped) watcher.drop();
         watcher.onmessage = (message) => message.type !== 'connection' && this.heard.push(message);
         await watcher.closed;
       } else {

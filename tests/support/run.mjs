@@ -27,12 +27,17 @@ const files = (args.length > 0 ? args.map((file) => path.resolve(file)) : readdi
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
 
+// A path, also where node gives a URL or half of one.
+function plain(name) {
+  return path.resolve(name.replace(/^file:(\/\/)?/, ''));
+}
+
 function isFileItself(event) {
-  return event.nesting === 0 && files.includes(path.resolve(event.name));
+  return event.nesting === 0 && files.includes(plain(event.name));
 }
 
 function where(event) {
-  return event.file ? `${path.relative(process.cwd(), event.file)}: ` : '';
+  return event.file ? `${path.relative(process.cwd(), plain(event.file))}: ` : '';
 }
 
 function tell(event) {
