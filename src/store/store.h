@@ -43,7 +43,7 @@ void store_close(struct store *s);
 /* A job's work: which stage it is at and what the stages need to know. The spec
  * is the pipeline's JSON; the store does not read it. */
 struct work {
-    char *job;          /* mem_free */
+    char *job; /* mem_free */
     char *step;
     char *spec;
     int64_t updated_ms;
