@@ -235,7 +235,8 @@ void jobs_list(struct call *c)
     io_offload(io_thread_loop(exchange_thread(c->x)), list_work, listed, l);
 }
 
-/* An answer that promises something waits until the store has it on disk. */
+/* An answer that promises something waits until the store has it on disk, any
+ * other until who asks next finds what was reported. */
 
 struct promise {
     struct mail mail;
@@ -243,6 +244,7 @@ struct promise {
     struct call *call;
     struct update *update; /* one reference */
     int err;
+    bool must_last; /* on disk, that is */
     void (*kept)(struct call *c, struct update *u);
 };
 
@@ -250,7 +252,7 @@ static void promise_open(struct mail *mail)
 {
     struct promise *p = (struct promise *)mail;
 
-    if (p->err)
+    if (p->err && p->must_last)
         reply_error(p->call->x, 507, "not_stored", NULL, "the job could not be put on record: %s",
                     fail_text(p->err));
     else
@@ -268,9 +270,9 @@ static void promise_synced(void *context, int err)
     mailbox_post(p->home, &p->mail);
 }
 
-/* Takes the reference; `u` may be NULL. */
-static void when_durable(struct call *c, struct update *u,
-                         void (*kept)(struct call *c, struct update *u))
+/* Both take the reference; `u` may be NULL. */
+static struct promise *promise_new(struct call *c, struct update *u,
+                                   void (*kept)(struct call *c, struct update *u))
 {
     struct promise *p = mem_new(struct promise);
 
@@ -279,7 +281,22 @@ static void when_durable(struct call *c, struct update *u,
     p->call = c;
     p->update = u;
     p->kept = kept;
+    return p;
+}
+
+static void when_durable(struct call *c, struct update *u,
+                         void (*kept)(struct call *c, struct update *u))
+{
+    struct promise *p = promise_new(c, u, kept);
+
+    p->must_last = true;
     store_sync(c->api->store, promise_synced, p);
+}
+
+static void when_heard(struct call *c, struct update *u,
+                       void (*kept)(struct call *c, struct update *u))
+{
+    store_after(c->api->store, promise_synced, promise_new(c, u, kept));
 }
 
 /* POST /jobs/create */
@@ -358,8 +375,7 @@ static void apply_report(struct call *c, struct report *r)
     } else if (job_is_final(u->state)) {
         when_durable(c, u, reply_accepted);
     } else {
-        reply_accepted(c, u);
-        update_unref(&u);
+        when_heard(c, u, reply_accepted);
     }
 }
 

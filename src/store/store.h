@@ -62,6 +62,11 @@ void store_drop_work(struct store *s, const char *job, void (*done)(void *contex
  * durable: for an answer that promises it. */
 void store_sync(struct store *s, void (*done)(void *context, int err), void *context);
 
+/* The same when all of that is heard, be it durable or not: for an answer behind
+ * which a reader must find what was written. An error says that the disk has
+ * trouble; progress is heard all the same. */
+void store_after(struct store *s, void (*done)(void *context, int err), void *context);
+
 /* All blocking. `each` borrows what it is given; returning false stops. It must
  * not call the reading functions; queueing writes is fine. Unfinished is also an
  * ended job that still has work: a failed upload that can be mended. */
