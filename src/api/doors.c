@@ -132,7 +132,8 @@ static void found(struct call *c, struct update *u)
      * 6); everywhere else it behaves like one that does not exist. */
     if (u == NULL && e->policy == POLICY_TOKEN) {
         struct update *known = ledger_snapshot(c->api->ledger, c->segments[0]);
-        if (known != NULL)
+        /* It may also have come up while it was looked for. */
+        if (known != NULL && !viewer_may_see(c->viewer, known))
             e->refusal = "not entitled to this video";
         update_unref(&known);
     }
