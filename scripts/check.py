@@ -81,6 +81,8 @@ def build(folder, *options, **env):
     return tail(output) if status else None
 
 
+# What cmocka says of cases that went well: of no use in a complaint.
+QUIET = re.compile(r"^\[ *(RUN|OK) *\] .*\n", re.M)
 CASE = re.compile(r"^\[ *(OK|FAILED|SKIPPED) *\] (?:\S+: )?([A-Za-z_]\w*)$", re.M)
 
 
@@ -100,7 +102,7 @@ def count_cases(test, tally):
     tally.skipped += words.count("SKIPPED") + node.get("skipped", 0)
     tally.failed += failed if failed or is_well else 1
     if not is_well or failed:
-        tally.details += [f"--- {test['name']}: {test['result']}", *tail(output)]
+        tally.details += [f"--- {test['name']}: {test['result']}", *tail(QUIET.sub("", output))]
 
 
 def unit_tests(folder, names, name):

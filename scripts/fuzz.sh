@@ -10,7 +10,7 @@
 # A crash that was mended moves to tests/fuzz/corpus/TARGET, named after the bug.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-build=build-fuzz
+build="build-fuzz"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}"
 
 if ! command -v clang >/dev/null 2>&1; then

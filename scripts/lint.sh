@@ -12,7 +12,7 @@ if [ ! -f "$build/build.ninja" ]; then
     CC=clang meson setup "$build" >/dev/null || exit 1
 fi
 run-clang-tidy -quiet -p "$build" -j "$(nproc)" "$PWD/src/.*\.c" >"$build/tidy.log" 2>&1 || failed=1
-grep -E '(warning|error):' -A 4 "$build/tidy.log" | grep -v 'warnings generated' | head -200
+sed 's/\x1b\[[0-9;]*m//g' "$build/tidy.log" | grep -E '(warning|error):' -A 4 | head -200
 
 if [ $failed -eq 0 ]; then
     echo "lint: nothing to say"

@@ -151,6 +151,8 @@ static void door_open(struct call *c, const struct dialect *dialect, enum policy
     e->dialect = dialect;
     e->policy = policy;
     int status = ws_handshake(request, e->accept);
+    if (status == 405)
+        exchange_header(c->x, "Allow", "GET");
     if (status == 426)
         exchange_header(c->x, "Sec-WebSocket-Version", "13");
     if (status != 0) {

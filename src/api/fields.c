@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "core/job.h"
@@ -29,9 +30,12 @@ static bool refuse_value(struct fields *f, const char *name, const char *wants)
 bool fields_parse(struct fields *f, struct str text)
 {
     json_error_t error;
-    json_t *object = json_loadb(text.at, text.len, JSON_REJECT_DUPLICATES, &error);
 
     *f = (struct fields){ 0 };
+    /* jansson passes over a NUL behind a number or a word. */
+    if (text.len > 0 && memchr(text.at, '\0', text.len) != NULL)
+        return fields_refuse(f, "invalid_json", NULL, "the body is not JSON: it has a NUL in it");
+    json_t *object = json_loadb(text.at, text.len, JSON_REJECT_DUPLICATES, &error);
     if (object == NULL)
         return fields_refuse(f, "invalid_json", NULL,
                              "the body is not JSON: %s (line %d, column %d)", error.text,

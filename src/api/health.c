@@ -58,12 +58,23 @@ static bool is_own_origin(const struct http_request *request)
     return str_equal_nocase(host, request->host);
 }
 
+/* A proxy on this machine speaks for somebody who may be anywhere. */
+static bool is_forwarded(const struct http_request *request)
+{
+    static const char *const names[] = { "Forwarded", "X-Forwarded-For", "X-Real-IP", "Via" };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (http_header(request, names[i]).at != NULL)
+            return true;
+    return false;
+}
+
 void session_create(struct call *c)
 {
     const struct http_request *request = exchange_request(c->x);
     struct buf token, json;
 
-    if (!c->api->settings->gives_sessions || !exchange_is_loopback(c->x) ||
+    if (!c->api->settings->gives_sessions || !exchange_is_loopback(c->x) || is_forwarded(request) ||
         !is_local_name(request->host) || !is_own_origin(request)) {
         reply_error(c->x, 401, "token_required", NULL,
                     "this server wants a token: make one with `reelay token`");

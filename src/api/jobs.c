@@ -235,7 +235,8 @@ void jobs_list(struct call *c)
     io_offload(io_thread_loop(exchange_thread(c->x)), list_work, listed, l);
 }
 
-/* An answer that promises something waits until the store has it on disk. */
+/* An answer that promises something waits until the store has it on disk, any
+ * other until who asks next finds what was reported. */
 
 struct promise {
     struct mail mail;
@@ -243,6 +244,7 @@ struct promise {
     struct call *call;
     struct update *update; /* one reference */
     int err;
+    bool must_last; /* on disk, that is */
     void (*kept)(struct call *c, struct update *u);
 };
 
@@ -250,7 +252,7 @@ static void promise_open(struct mail *mail)
 {
     struct promise *p = (struct promise *)mail;
 
-    if (p->err)
+    if (p->err && p->must_last)
         reply_error(p->call->x, 507, "not_stored", NULL, "the job could not be put on record: %s",
                     fail_text(p->err));
     else
@@ -268,9 +270,9 @@ static void promise_synced(void *context, int err)
     mailbox_post(p->home, &p->mail);
 }
 
-/* Takes the reference. */
-static void when_durable(struct call *c, struct update *u,
-                         void (*kept)(struct call *c, struct update *u))
+/* Both take the reference; `u` may be NULL. */
+static struct promise *promise_new(struct call *c, struct update *u,
+                                   void (*kept)(struct call *c, struct update *u))
 {
     struct promise *p = mem_new(struct promise);
 
@@ -279,7 +281,22 @@ static void when_durable(struct call *c, struct update *u,
     p->call = c;
     p->update = u;
     p->kept = kept;
+    return p;
+}
+
+static void when_durable(struct call *c, struct update *u,
+                         void (*kept)(struct call *c, struct update *u))
+{
+    struct promise *p = promise_new(c, u, kept);
+
+    p->must_last = true;
     store_sync(c->api->store, promise_synced, p);
+}
+
+static void when_heard(struct call *c, struct update *u,
+                       void (*kept)(struct call *c, struct update *u))
+{
+    store_after(c->api->store, promise_synced, promise_new(c, u, kept));
 }
 
 /* POST /jobs/create */
@@ -348,7 +365,9 @@ static void apply_report(struct call *c, struct report *r)
     struct update *u;
     int err = ledger_apply(c->api->ledger, id, &r->change, true, &u);
 
-    if (err == FAIL_STATE) {
+    if (err == FAIL_STATE && r->change.state == JOB_QUEUED) {
+        reply_error(c->x, 409, "already_begun", "status", "job %s is not queued any more", id);
+    } else if (err == FAIL_STATE) {
         reply_error(c->x, 409, "already_finished", NULL, "job %s has ended: it takes no reports",
                     id);
     } else if (err) {
@@ -356,8 +375,7 @@ static void apply_report(struct call *c, struct report *r)
     } else if (job_is_final(u->state)) {
         when_durable(c, u, reply_accepted);
     } else {
-        reply_accepted(c, u);
-        update_unref(&u);
+        when_heard(c, u, reply_accepted);
     }
 }
 
@@ -408,29 +426,31 @@ static void cancel_run(struct errand *e)
     errand_return(e);
 }
 
-static void reply_cancelling(struct call *c, const char *id)
+static void reply_cancelling(struct call *c, struct update *u)
 {
     struct buf json;
 
+    (void)u;
     buf_init(&json, JOB_ANSWER_MAX);
     emit_open(&json, '{');
-    emit_field_string(&json, "id", id);
+    emit_field_string(&json, "id", c->segments[0]);
     emit_field_string(&json, "status", "cancelling");
     emit_close(&json, '}');
     reply_json(c->x, 202, &json);
 }
 
-static void reply_ended(struct call *c)
+static void reply_cancel(struct call *c, int err)
 {
-    reply_error(c->x, 409, "already_finished", NULL, "job %s has ended already", c->segments[0]);
+    if (err == OK)
+        when_durable(c, NULL, reply_cancelling);
+    else
+        reply_error(c->x, 409, "already_finished", NULL, "job %s has ended already",
+                    c->segments[0]);
 }
 
 static void cancel_back(struct errand *e)
 {
-    if (e->err == OK)
-        reply_cancelling(e->call, e->video);
-    else
-        reply_ended(e->call);
+    reply_cancel(e->call, e->err);
     mem_free(e);
 }
 
@@ -442,10 +462,7 @@ static void cancel_external(struct call *c)
     change.state = JOB_CANCELLED;
     change.text[TEXT_ERROR] = "Cancelled";
     change.text[TEXT_MESSAGE] = "Cancelled";
-    if (ledger_apply(c->api->ledger, c->segments[0], &change, false, NULL) == OK)
-        reply_cancelling(c, c->segments[0]);
-    else
-        reply_ended(c);
+    reply_cancel(c, ledger_apply(c->api->ledger, c->segments[0], &change, false, NULL));
 }
 
 static void cancel_found(struct call *c, struct update *u)

@@ -55,12 +55,25 @@ struct creation {
     char title[JOB_TEXT_MAX];
 };
 
+static void discard_job(struct call *c, const char *id, const char *why)
+{
+    struct change change;
+
+    change_init(&change);
+    change.state = JOB_FAILED;
+    change.text[TEXT_ERROR] = why;
+    ledger_apply(c->api->ledger, id, &change, false, NULL);
+}
+
 static void created_open(struct mail *mail)
 {
     struct creation *n = (struct creation *)mail;
     struct buf json;
 
     if (n->err) {
+        /* Nobody knows its id, so nobody would ever send it anything. */
+        uploads_finish(n->call->api->uploads, n->id);
+        discard_job(n->call, n->id, "the video could not be put on record");
         reply_error(n->call->x, 507, "not_stored", NULL, "the video could not be put on record");
     } else {
         buf_init(&json, ANSWER_MAX);
@@ -98,16 +111,6 @@ static int create_job(struct call *c, struct creation *n)
         err = ledger_create(c->api->ledger, n->id, &change, NULL);
     }
     return err;
-}
-
-static void discard_job(struct call *c, const char *id, const char *why)
-{
-    struct change change;
-
-    change_init(&change);
-    change.state = JOB_FAILED;
-    change.text[TEXT_ERROR] = why;
-    ledger_apply(c->api->ledger, id, &change, false, NULL);
 }
 
 static void create_upload(struct call *c, struct creation *n, const struct upload *u)

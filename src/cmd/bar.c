@@ -2,7 +2,6 @@
  * line itself. */
 #include "cmd/bar.h"
 
-#include <langinfo.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +11,14 @@
 #include "base/clock.h"
 #include "base/emit.h"
 
-enum { REDRAW_MS = 100, JSON_MS = 500, WIDTH_DEFAULT = 80, WIDTH_MAX = 400, LINE_MAX = 4096 };
+enum {
+    REDRAW_MS = 100,
+    JSON_MS = 500,
+    WIDTH_DEFAULT = 80,
+    WIDTH_MAX = 400,
+    LINE_MAX = 4096,
+    JSON_MAX = 512 * 1024
+};
 
 static unsigned width_of(const struct bar *bar)
 {
@@ -32,9 +38,15 @@ void bar_init(struct bar *bar, FILE *out, bool wants_json)
     setlocale(LC_CTYPE, ""); /* for the widths of characters */
     bar->out = out;
     bar->is_json = wants_json || !isatty(fileno(out));
-    bar->is_utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    bar->is_utf8 = mblen("\xc3\xa9", 2) == 2;
     bar->has_escapes = term != NULL && *term != '\0' && strcmp(term, "dumb") != 0;
     bar->has_colour = bar->has_escapes && (no_colour == NULL || *no_colour == '\0');
+    buf_init(&bar->last, JSON_MAX);
+}
+
+void bar_deinit(struct bar *bar)
+{
+    buf_deinit(&bar->last);
 }
 
 static void wipe(struct bar *bar)
@@ -51,7 +63,7 @@ static void draw(struct bar *bar, const struct bar_state *state)
     unsigned width = width_of(bar) - 1;
     struct buf line;
 
-    buf_init(&line, LINE_MAX);
+    buf_init(&line, 4 * LINE_MAX);
     bar_format(state, width, bar->is_utf8, &line);
     if (bar->is_shown)
         wipe(bar);
@@ -66,10 +78,13 @@ static void print_json(struct bar *bar, const struct bar_state *state)
 {
     struct buf line;
 
-    buf_init(&line, 64 * 1024);
-    bar_json(state, &line);
-    fprintf(bar->out, "%s\n", buf_text(&line));
-    fflush(bar->out);
+    buf_init(&line, JSON_MAX);
+    bar_json(state, bar->id, &line);
+    if (!line.failed && !str_equal(buf_str(&line), buf_str(&bar->last))) {
+        bar_event(bar, buf_text(&line));
+        buf_reset(&bar->last);
+        buf_append(&bar->last, line.data, line.len);
+    }
     buf_deinit(&line);
 }
 
@@ -109,58 +124,34 @@ void bar_clear(struct bar *bar)
     fflush(bar->out);
 }
 
-void bar_say(struct bar *bar, enum bar_mark mark, const char *format, ...)
+static void put_clean(struct bar *bar, FILE *out, const char *text)
 {
-    static const char *const colours[] = { "\033[32m", "\033[31m", "" };
-    static const char *const marks[] = { "\xe2\x9c\x93 ", "\xe2\x9c\x97 ", "" };
-    struct buf text, clean;
+    struct buf clean;
+
+    buf_init(&clean, 4 * LINE_MAX);
+    bar_put_text(&clean, text, LINE_MAX, bar->is_utf8);
+    fputs(buf_text(&clean), out);
+    buf_deinit(&clean);
+}
+
+void bar_say(struct bar *bar, bool is_good, const char *format, ...)
+{
+    struct buf text;
     va_list args;
 
     if (bar->is_json)
         return;
     bar_clear(bar);
-    buf_init(&text, LINE_MAX);
-    buf_init(&clean, LINE_MAX);
+    buf_init(&text, 4 * LINE_MAX);
     va_start(args, format);
     buf_vprintf(&text, format, args);
     va_end(args);
-    bar_put_text(&clean, buf_text(&text), LINE_MAX, bar->is_utf8);
-    bool is_coloured = bar->has_colour && *colours[mark];
-    fprintf(bar->out, "%s%s%s%s\n", is_coloured ? colours[mark] : "",
-            bar->is_utf8 ? marks[mark] : "", is_coloured ? "\033[0m" : "", buf_text(&clean));
+    if (is_good && bar->is_utf8)
+        fputs(bar->has_colour ? "\033[32m\xe2\x9c\x93\033[0m " : "\xe2\x9c\x93 ", bar->out);
+    put_clean(bar, bar->out, buf_text(&text));
+    fputc('\n', bar->out);
     fflush(bar->out);
     buf_deinit(&text);
-    buf_deinit(&clean);
-}
-
-static void error_for_programs(struct bar *bar, const char *id, const char *why)
-{
-    struct buf json;
-
-    buf_init(&json, 2 * LINE_MAX);
-    emit_open(&json, '{');
-    emit_field_string(&json, "event", "error");
-    if (id != NULL)
-        emit_field_string(&json, "id", id);
-    emit_field_string(&json, "error", why);
-    emit_close(&json, '}');
-    bar_event(bar, buf_text(&json));
-    buf_deinit(&json);
-}
-
-void bar_error(struct bar *bar, const char *id, const char *why)
-{
-    struct buf clean;
-
-    if (bar->is_json) {
-        error_for_programs(bar, id, why);
-        return;
-    }
-    bar_keep(bar);
-    buf_init(&clean, LINE_MAX);
-    bar_put_text(&clean, why, LINE_MAX, bar->is_utf8);
-    fprintf(stderr, "reelay: %s\n", buf_text(&clean));
-    buf_deinit(&clean);
 }
 
 void bar_event(struct bar *bar, const char *json)
@@ -169,4 +160,23 @@ void bar_event(struct bar *bar, const char *json)
         return;
     fprintf(bar->out, "%s\n", json);
     fflush(bar->out);
+}
+
+void bar_fail(struct bar *bar, const char *state, const char *why)
+{
+    struct buf json;
+
+    buf_init(&json, JSON_MAX);
+    emit_open(&json, '{');
+    if (bar->id != NULL)
+        emit_field_string(&json, "id", bar->id);
+    emit_field_string(&json, "state", state);
+    emit_field_string(&json, "error", why);
+    emit_close(&json, '}');
+    bar_event(bar, buf_text(&json));
+    buf_deinit(&json);
+    bar_keep(bar);
+    fputs("reelay: ", stderr);
+    put_clean(bar, stderr, why);
+    fputc('\n', stderr);
 }

@@ -14,7 +14,8 @@
 enum bar_unit { BAR_NO_UNIT, BAR_BYTES, BAR_TIMES }; /* of `speed`: bytes/s, times real time */
 
 struct bar_state {
-    const char *stage;   /* "Uploading" */
+    const char *state;   /* "uploading", "queued", "processing", ... */
+    const char *stage;   /* "converting"; a terminal shows it with a capital */
     const char *message; /* or NULL */
     double fraction;     /* 0 to 1; negative: unknown */
     enum bar_unit unit;
@@ -25,8 +26,9 @@ struct bar_state {
 
 /* The line, at most `width` columns wide. Pure. */
 void bar_format(const struct bar_state *s, unsigned width, bool is_utf8, struct buf *out);
-/* The same as {"event":"progress",...}. Pure. */
-void bar_json(const struct bar_state *s, struct buf *out);
+/* The same as {"id":...,"state":...,"stage":...,"progress":...}; `id` may be NULL.
+ * Pure. */
+void bar_json(const struct bar_state *s, const char *id, struct buf *out);
 
 /* "1.4 GiB"; "1:03", "2:05:09". */
 void bar_put_bytes(struct buf *out, double bytes);
@@ -37,15 +39,18 @@ unsigned bar_put_text(struct buf *out, const char *text, unsigned columns, bool 
 
 struct bar {
     FILE *out;
+    const char *id; /* of the job, once it is known; borrowed */
     bool is_json;
     bool is_utf8, has_escapes, has_colour;
     bool is_shown;      /* a line is there that the next one replaces */
     unsigned width_was; /* columns it had */
     uint64_t drawn_ms;  /* monotonic, 0: never */
     char stage[64];     /* last shown */
+    struct buf last;    /* the last JSON, which is not said twice */
 };
 
 void bar_init(struct bar *bar, FILE *out, bool wants_json);
+void bar_deinit(struct bar *bar);
 
 /* Draws, unless it did a moment ago; a new stage is always drawn. */
 void bar_show(struct bar *bar, const struct bar_state *state);
@@ -57,14 +62,14 @@ void bar_keep(struct bar *bar);
 /* Wipes the line. */
 void bar_clear(struct bar *bar);
 
-enum bar_mark { BAR_GOOD, BAR_BAD, BAR_NOTE };
-/* A line of its own for people (nothing with JSON). */
-void bar_say(struct bar *bar, enum bar_mark mark, const char *format, ...)
+/* A line of its own for people on a terminal; a good one with a check mark. */
+void bar_say(struct bar *bar, bool is_good, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Why a command ends without what it was for: on standard error for people, as
- * {"event":"error",...} for programs. `id` may be NULL. */
-void bar_error(struct bar *bar, const char *id, const char *why);
-/* A line of its own for programs (nothing without JSON). */
+/* A line of its own for programs: a JSON object. */
 void bar_event(struct bar *bar, const char *json);
+
+/* Why it did not come to what it was for: on standard error in any case, and
+ * for programs as {"id":...,"state":STATE,"error":...}. */
+void bar_fail(struct bar *bar, const char *state, const char *why);
 
 #endif

@@ -164,11 +164,14 @@ static void put_line(const struct bar_state *s, unsigned width, bool is_utf8,
                      struct buf pieces[PIECES], struct buf *out)
 {
     unsigned stage = text_width(s->stage, is_utf8);
+    size_t begin = out->len;
 
     stage = stage < STAGE_COLUMNS ? STAGE_COLUMNS : stage;
     if (stage > width)
         stage = width;
     unsigned used = bar_put_text(out, s->stage, stage, is_utf8);
+    if (out->len > begin && out->data[begin] >= 'a' && out->data[begin] <= 'z')
+        out->data[begin] = (char)(out->data[begin] - 'a' + 'A');
     unsigned bar = make_room(pieces, width, stage);
     if (bar == 0) { /* too narrow for a bar */
         if (s->fraction >= 0 && used + 6 <= width)
@@ -201,18 +204,20 @@ void bar_format(const struct bar_state *s, unsigned width, bool is_utf8, struct 
         buf_deinit(&pieces[i]);
 }
 
-void bar_json(const struct bar_state *s, struct buf *out)
+void bar_json(const struct bar_state *s, const char *id, struct buf *out)
 {
     emit_open(out, '{');
-    emit_field_string(out, "event", "progress");
+    if (id != NULL)
+        emit_field_string(out, "id", id);
+    emit_field_string(out, "state", s->state);
     emit_field_string(out, "stage", s->stage);
     if (s->fraction >= 0)
         emit_field_real(out, "progress", clamp(s->fraction), 4);
     if (s->message != NULL)
         emit_field_string(out, "message", s->message);
     if (s->unit == BAR_BYTES) {
-        emit_field_int(out, "bytes_done", (int64_t)s->done);
-        emit_field_int(out, "bytes_total", (int64_t)s->total);
+        emit_field_int(out, "sent", (int64_t)s->done);
+        emit_field_int(out, "total", (int64_t)s->total);
     }
     if (s->speed >= 0 && s->unit != BAR_NO_UNIT)
         emit_field_real(out, s->unit == BAR_BYTES ? "bytes_per_second" : "speed", s->speed, 2);

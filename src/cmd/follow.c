@@ -72,6 +72,8 @@ static void show(struct follow *f)
 {
     struct bar_state state;
 
+    if (f->view.is_final)
+        return; /* job_view_end says it */
     job_view_state(&f->view, &state);
     bar_show(f->bar, &state);
 }
@@ -133,10 +135,8 @@ static void renew(struct follow *f)
 
 static int interrupted(struct follow *f)
 {
-    bar_keep(f->bar);
-    bar_say(f->bar, BAR_NOTE, "The job goes on without you; to see it again: reelay watch %s",
-            f->id);
-    bar_event(f->bar, "{\"event\":\"interrupted\"}");
+    bar_fail(f->bar, "interrupted", "interrupted: the job goes on by itself");
+    bar_say(f->bar, false, "To see it again: reelay watch %s", f->id);
     return EXIT_INTERRUPTED;
 }
 
@@ -156,13 +156,13 @@ static int follow_on(struct follow *f)
             return interrupted(f);
         }
         if (status >= 0 && !f->view.is_final) {
-            bar_error(f->bar, f->id, answer.why);
+            bar_fail(f->bar, "error", answer.why);
             client_answer_free(&answer);
             return status;
         }
         client_answer_free(&answer);
         if (f->view.is_final)
-            return job_view_end(&f->view, f->bar, f->client->base, f->id);
+            return job_view_end(&f->view, f->bar, f->client->base);
         show(f);
         if (!client_sleep(f->client, client_backoff_ms(f->attempt++, BACKOFF_MAX_MS, random_u64())))
             return interrupted(f);
@@ -174,6 +174,7 @@ int follow_job(struct client *c, struct bar *bar, const char *id, bool has_been_
 {
     struct follow f = { .client = c, .bar = bar, .id = id };
 
+    bar->id = id;
     job_view_init(&f.view);
     if (has_been_reached)
         heard(&f);

@@ -10,7 +10,7 @@ enum { TEXT_LIMIT = 16 * 1024, RESULT_LIMIT = 256 * 1024, LINE_LIMIT = 512 * 102
 
 void job_view_init(struct job_view *v)
 {
-    *v = (struct job_view){ .fraction = -1, .speed = -1, .eta_s = -1 };
+    *v = (struct job_view){ .state = "queued", .fraction = -1, .speed = -1, .eta_s = -1 };
     buf_init(&v->stage, TEXT_LIMIT);
     buf_init(&v->message, TEXT_LIMIT);
     buf_init(&v->error, TEXT_LIMIT);
@@ -54,6 +54,7 @@ static void keep_result(struct job_view *v, const json_t *object)
 /* A cancelled job is "failed" at this door and "cancelled" in its record. */
 static void keep_state(struct job_view *v, const char *state)
 {
+    snprintf(v->state, sizeof(v->state), "%s", state);
     v->is_completed = strcmp(state, "completed") == 0;
     v->is_final =
         v->is_completed || strcmp(state, "failed") == 0 || strcmp(state, "cancelled") == 0;
@@ -110,28 +111,11 @@ void job_view_read_job(struct job_view *v, const json_t *job)
     }
 }
 
-static const char *stage_title(const char *stage)
-{
-    static const char *const titles[][2] = {
-        { "assembling", "Assembling" }, { "converting", "Converting" },
-        { "processing", "Processing" }, { "downloading", "Downloading" },
-        { "uploading", "Publishing" },  { "complete", "Done" },
-        { "completed", "Done" },        { "queued", "Waiting" },
-        { "rendering", "Rendering" },
-    };
-
-    if (*stage == '\0')
-        return "Waiting";
-    for (size_t i = 0; i < sizeof(titles) / sizeof(*titles); i++)
-        if (strcmp(stage, titles[i][0]) == 0)
-            return titles[i][1];
-    return stage;
-}
-
 void job_view_state(const struct job_view *v, struct bar_state *out)
 {
     *out = (struct bar_state){
-        .stage = stage_title(buf_text(&v->stage)),
+        .state = v->state,
+        .stage = v->stage.len ? buf_text(&v->stage) : "waiting",
         .message = v->message.len ? buf_text(&v->message) : NULL,
         .fraction = v->fraction,
         .unit = BAR_TIMES,
@@ -149,60 +133,52 @@ static void put_url(const struct job_view *v, const char *base, struct buf *out)
     buf_append(out, url.at ? url.at : "", url.len);
 }
 
-static void end_for_people(const struct job_view *v, struct bar *bar, const char *url)
+static void completed_for_people(const struct job_view *v, struct bar *bar, const char *url)
 {
-    struct bar_state state;
-
-    if (v->is_completed) {
-        job_view_state(v, &state);
-        state.stage = "Done";
-        state.fraction = 1;
-        state.speed = -1;
-        state.eta_s = -1;
-        bar_show_now(bar, &state);
-        bar_keep(bar);
-        if (*url)
-            bar_say(bar, BAR_GOOD, "%s", url);
-        else if (v->result.len > 0)
-            bar_say(bar, BAR_GOOD, "%s", buf_text(&v->result));
-        else
-            bar_say(bar, BAR_GOOD, "The job is done");
-    } else {
-        bar_keep(bar);
-        bar_say(bar, BAR_BAD, "%s", v->error.len ? buf_text(&v->error) : "The job failed");
-    }
+    bar_show_now(bar,
+                 &(struct bar_state){
+                     .state = v->state, .stage = "done", .fraction = 1, .speed = -1, .eta_s = -1 });
+    bar_keep(bar);
+    if (*url)
+        bar_say(bar, true, "%s", url);
+    else if (v->result.len > 0)
+        bar_say(bar, true, "%s", buf_text(&v->result));
+    else
+        bar_say(bar, true, "The job is done");
 }
 
-static void end_for_programs(const struct job_view *v, struct bar *bar, const char *url,
-                             const char *id)
+static void completed_for_programs(const struct job_view *v, struct bar *bar, const char *url)
 {
     struct buf json;
 
     buf_init(&json, LINE_LIMIT);
     emit_open(&json, '{');
-    emit_field_string(&json, "event", v->is_completed ? "completed" : "failed");
-    emit_field_string(&json, "id", id);
-    if (*url)
-        emit_field_string(&json, "playlist_url", url);
-    if (!v->is_completed)
-        emit_field_string(&json, "error", v->error.len ? buf_text(&v->error) : "The job failed");
+    emit_field_string(&json, "id", bar->id);
+    emit_field_string(&json, "state", v->state);
+    emit_field_real(&json, "progress", 1, 1);
     if (v->result.len > 0)
         emit_field_raw(&json, "result", buf_text(&v->result));
+    if (*url)
+        emit_field_string(&json, "playlist_url", url);
     emit_close(&json, '}');
     bar_event(bar, buf_text(&json));
     buf_deinit(&json);
 }
 
-int job_view_end(const struct job_view *v, struct bar *bar, const char *base, const char *id)
+int job_view_end(const struct job_view *v, struct bar *bar, const char *base)
 {
     struct buf url;
 
+    if (!v->is_completed) {
+        bar_fail(bar, v->state, v->error.len ? buf_text(&v->error) : "The job failed");
+        return EXIT_REFUSED;
+    }
     buf_init(&url, TEXT_LIMIT + 4096);
     put_url(v, base, &url);
     if (bar->is_json)
-        end_for_programs(v, bar, buf_text(&url), id);
+        completed_for_programs(v, bar, buf_text(&url));
     else
-        end_for_people(v, bar, buf_text(&url));
+        completed_for_people(v, bar, buf_text(&url));
     buf_deinit(&url);
-    return v->is_completed ? EXIT_DONE : EXIT_REFUSED;
+    return EXIT_DONE;
 }

@@ -12,6 +12,7 @@
 
 struct job_view {
     bool is_final, is_completed;
+    char state[16]; /* "queued", ... as the server has it */
     struct buf stage, message, error;
     struct buf url;    /* hls_url as the server has it */
     struct buf result; /* JSON, or empty */
@@ -30,6 +31,6 @@ void job_view_read_job(struct job_view *v, const json_t *job);
 void job_view_state(const struct job_view *v, struct bar_state *out);
 
 /* Says how it ended; returns the exit status. `base` makes the URL absolute. */
-int job_view_end(const struct job_view *v, struct bar *bar, const char *base, const char *id);
+int job_view_end(const struct job_view *v, struct bar *bar, const char *base);
 
 #endif

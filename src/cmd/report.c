@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "cmd/cmd.h"
 #include "cmd/follow.h"
+#include "core/job.h"
 
 enum { BODY_MAX = 64 * 1024, PATH_LIMIT = 1024, TRIES = 4 };
 
@@ -90,10 +91,12 @@ static bool is_json(const char *text, bool only_object)
 }
 
 /* -1: fine; else the exit status. */
-static int check(const struct report_options *o)
+static int check(const struct report_options *o, const char *id)
 {
     double fraction = 0;
 
+    if (!job_id_is_valid(str_of(id)))
+        return wrong("this cannot be a job's id: letters, digits and -_.:~@+=,!$");
     if (o->is_complete && o->error != NULL)
         return wrong("--complete and --error exclude each other");
     if ((o->is_complete || o->error != NULL) && o->progress != NULL)
@@ -186,7 +189,7 @@ static int report(const struct report_options *o, const char *id)
     struct client client;
     struct buf why, body;
 
-    int status = check(o);
+    int status = check(o, id);
     if (status >= 0)
         return status;
     buf_init(&why, 1024);

@@ -63,6 +63,58 @@ static bool is_all_loopback(const struct option_list *addresses)
     return true;
 }
 
+/* What follows http:// or https://, or NULL. */
+static const char *behind_scheme(const char *url)
+{
+    static const char *const schemes[] = { "https://", "http://" };
+
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(*schemes); i++)
+        if (str_starts(str_of(url), str_of(schemes[i])))
+            return url + strlen(schemes[i]);
+    return NULL;
+}
+
+/* As browsers send it (RFC 6454, 6.2): anything else would never match. */
+static bool is_origin(const char *text)
+{
+    const char *host = behind_scheme(text);
+
+    return host != NULL && *host != '\0' && strpbrk(host, "/?#@ \t\r\n\"") == NULL;
+}
+
+/* Paths are put right behind it. */
+static bool is_base_url(const char *text)
+{
+    const char *host = behind_scheme(text);
+
+    return host != NULL && *host != '\0' && *host != '/' && strpbrk(host, "?#@ \t\r\n\"") == NULL &&
+           !str_ends(str_of(host), STR("/"));
+}
+
+static int check_addresses(struct server *s)
+{
+    const struct serve_options *o = &s->options;
+
+    if (o->listen.count == 0) {
+        buf_puts(&s->why, "--listen: an address is missing (ADDR:PORT)");
+        return FAIL_SYNTAX;
+    }
+    if (*o->public_url && !is_base_url(o->public_url)) {
+        buf_printf(&s->why,
+                   "--public-url: \"%s\" is not a URL such as https://host, without a "
+                   "slash at its end",
+                   o->public_url);
+        return FAIL_SYNTAX;
+    }
+    for (size_t i = 0; i < o->origins.count; i++)
+        if (!is_origin(o->origins.items[i])) {
+            buf_printf(&s->why, "--cors-origin: \"%s\" is not an origin such as https://host:port",
+                       o->origins.items[i]);
+            return FAIL_SYNTAX;
+        }
+    return OK;
+}
+
 static int check_security(struct server *s)
 {
     const struct serve_options *o = &s->options;
@@ -329,8 +381,10 @@ static void close_all(struct server *s)
 
 static int start(struct server *s)
 {
-    int err = check_security(s);
+    int err = check_addresses(s);
 
+    if (err == OK)
+        err = check_security(s);
     copy_settings(s);
     if (err == OK)
         err = open_records(s);
@@ -339,6 +393,36 @@ static int start(struct server *s)
     if (err == OK)
         err = open_doors(s);
     return err;
+}
+
+static bool is_program(const char *name)
+{
+    struct str folders = str_of(strchr(name, '/') ? "" : getenv("PATH"));
+    struct buf path;
+
+    if (folders.len == 0)
+        return access(name, X_OK) == 0;
+    buf_init(&path, 4096);
+    bool found = false;
+    while (folders.at != NULL && !found) {
+        struct str folder = str_cut(&folders, ':');
+        buf_reset(&path);
+        buf_printf(&path, "%.*s/%s", STR_ARG(folder), name);
+        found = !path.failed && access(buf_text(&path), X_OK) == 0;
+    }
+    buf_deinit(&path);
+    return found;
+}
+
+/* Progress is relayed without them too, so it is no reason not to start. */
+static void warn_of_missing_programs(const struct serve_options *o)
+{
+    const char *const programs[] = { o->ffmpeg, o->ffprobe };
+
+    for (size_t i = 0; i < sizeof(programs) / sizeof(*programs); i++)
+        if (!is_program(programs[i]))
+            log_warn("program_missing", LOG_S("program", programs[i]),
+                     LOG_S("means", "uploads cannot be converted"));
 }
 
 static void raise_descriptors(void)
@@ -363,6 +447,7 @@ static int serve(struct server *s)
     } else {
         uv_signal_start(&s->sigterm, on_signal, SIGTERM);
         uv_signal_start(&s->sigint, on_signal, SIGINT);
+        warn_of_missing_programs(&s->options);
         log_info("sandbox", LOG_S("walls", child_sandbox_describe()));
         uv_run(&s->loop, UV_RUN_DEFAULT);
         log_info("stopped");

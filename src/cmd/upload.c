@@ -55,24 +55,23 @@ static const struct option options[] = {
 static const struct command_help help = {
     .usage = "reelay upload FILE [--server URL] [--token TOKEN] [--title TEXT]\n"
              "                   [--chunk-size SIZE] [--parallel N] [--json]",
-    .about =
-        "Sends a video in chunks, then follows the job that makes HLS of it, and prints\n"
-        "the playlist's URL.\n"
-        "\n"
-        "What breaks is tried again. After Ctrl-C, a crash or a lost server the same\n"
-        "command goes on: it sends only what the server does not have. What it needs for\n"
-        "that is kept in $XDG_STATE_HOME/reelay (else ~/.local/state/reelay) until the\n"
-        "job has ended.\n"
-        "\n"
-        "Where standard output is no terminal, or with --json, it prints one JSON object\n"
-        "per line: {\"event\":\"progress\",...} and last \"completed\", \"failed\", \"error\" or\n"
-        "\"interrupted\".\n"
-        "\n"
-        "Exit status: 0 the job completed; 1 it failed, was cancelled, or the server\n"
-        "refused; 2 wrong usage; 3 the server cannot be reached; 130 interrupted.\n"
-        "\n"
-        "  reelay upload holiday.mp4\n"
-        "  REELAY_TOKEN=... reelay upload talk.mov --server https://video.example.org",
+    .about = "Sends a video in chunks, then follows the job that makes HLS of it, and prints\n"
+             "the playlist's URL.\n"
+             "\n"
+             "What breaks is tried again. After Ctrl-C, a crash or a lost server the same\n"
+             "command goes on: it sends only what the server does not have. What it needs for\n"
+             "that is kept in $XDG_STATE_HOME/reelay (else ~/.local/state/reelay) until the\n"
+             "job has ended.\n"
+             "\n"
+             "Where standard output is no terminal, or with --json, it prints one JSON object\n"
+             "per line, whose \"state\" is in the end \"completed\" (then with \"playlist_url\"),\n"
+             "\"failed\", \"error\" or \"interrupted\".\n"
+             "\n"
+             "Exit status: 0 the job completed; 1 it failed, was cancelled, or the server\n"
+             "refused; 2 wrong usage; 3 the server cannot be reached; 130 interrupted.\n"
+             "\n"
+             "  reelay upload holiday.mp4\n"
+             "  REELAY_TOKEN=... reelay upload talk.mov --server https://video.example.org",
     .options = options,
 };
 
@@ -98,14 +97,9 @@ static int stop(struct upload *u, const struct client_answer *answer)
 {
     bool can_go_on = u->memory.video != NULL && client_exit_status(answer) != EXIT_REFUSED;
 
-    if (answer->err == FAIL_CANCELLED) {
-        bar_keep(&u->bar);
-        bar_event(&u->bar, "{\"event\":\"interrupted\"}");
-    } else {
-        bar_error(&u->bar, u->memory.video, answer->why);
-    }
+    bar_fail(&u->bar, answer->err == FAIL_CANCELLED ? "interrupted" : "error", answer->why);
     if (can_go_on)
-        bar_say(&u->bar, BAR_NOTE, "To go on from here, give the same command again");
+        bar_say(&u->bar, false, "To go on from here, give the same command again");
     return client_exit_status(answer);
 }
 
@@ -272,7 +266,7 @@ static void resume(struct upload *u, struct client_answer *out)
         return;
     buf_init(&there, 64);
     bar_put_bytes(&there, (double)upload_bytes_there(&u->plan));
-    bar_say(&u->bar, BAR_NOTE, "Going on: %s of it are on the server already", buf_text(&there));
+    bar_say(&u->bar, false, "Going on: %s of it are on the server already", buf_text(&there));
     buf_deinit(&there);
 }
 
@@ -315,7 +309,7 @@ static void create(struct upload *u, struct client_answer *out)
     u->memory.chunk_size = upload_chunk_size(u->plan.size, u->options->chunk_size);
     make_plan(u);
     if (upload_memory_save(&u->memory) != OK)
-        bar_say(&u->bar, BAR_NOTE,
+        bar_say(&u->bar, false,
                 "(If this breaks off it cannot be gone on with: "
                 "there is no place to remember it)");
 }
@@ -377,19 +371,6 @@ static int follow(struct upload *u)
     return status;
 }
 
-static void tell_id(struct upload *u)
-{
-    struct buf json;
-
-    buf_init(&json, 1024);
-    emit_open(&json, '{');
-    emit_field_string(&json, "event", u->is_resumed ? "resumed" : "created");
-    emit_field_string(&json, "id", u->memory.video);
-    emit_close(&json, '}');
-    bar_event(&u->bar, buf_text(&json));
-    buf_deinit(&json);
-}
-
 static int run(struct upload *u)
 {
     struct client_answer answer;
@@ -405,7 +386,7 @@ static int run(struct upload *u)
     }
     if (client_is_good(&answer)) {
         client_answer_free(&answer);
-        tell_id(u);
+        u->bar.id = u->memory.video;
         send_all(u, &answer);
     }
     int status = client_is_good(&answer) ? EXIT_DONE : stop(u, &answer);
@@ -429,6 +410,7 @@ static int upload(const struct upload_options *o, const char *path)
         u.memory.server = mem_strdup(u.client.base);
         bar_init(&u.bar, stdout, o->client.wants_json);
         status = run(&u);
+        bar_deinit(&u.bar);
         client_deinit(&u.client);
     }
     buf_deinit(&why);

@@ -229,21 +229,23 @@ static uint64_t bytes_sent(const struct sending *s)
     return bytes;
 }
 
-static void show(const struct sending *s, struct bar *bar, struct pace *pace)
+static void show(const struct sending *s, struct bar *bar, struct pace *pace,
+                 void (*draw)(struct bar *bar, const struct bar_state *state))
 {
     uint64_t done = bytes_sent(s), total = s->plan->size;
 
     pace_note(pace, clock_mono_ms(), done);
     double speed = pace_per_second(pace);
-    bar_show(bar, &(struct bar_state){
-                      .stage = "Uploading",
-                      .fraction = (double)done / (double)total,
-                      .unit = BAR_BYTES,
-                      .speed = speed,
-                      .eta_s = pace_eta_s(speed, total - done),
-                      .done = done,
-                      .total = total,
-                  });
+    draw(bar, &(struct bar_state){
+                  .state = "uploading",
+                  .stage = "uploading",
+                  .fraction = (double)done / (double)total,
+                  .unit = BAR_BYTES,
+                  .speed = speed,
+                  .eta_s = pace_eta_s(speed, total - done),
+                  .done = done,
+                  .total = total,
+              });
 }
 
 static void stop(struct sending *s)
@@ -280,7 +282,7 @@ void upload_chunks(struct client *c, struct bar *bar, struct upload_plan *plan,
         s->slots[i].sending = s;
     while (s->left > 0 && !s->is_over) {
         advance(s);
-        show(s, bar, &pace);
+        show(s, bar, &pace, bar_show);
         if (!client_run(c, TICK_MS)) {
             *out = (struct client_answer){ .err = FAIL_CANCELLED, .why = "interrupted" };
             break;
@@ -289,6 +291,6 @@ void upload_chunks(struct client *c, struct bar *bar, struct upload_plan *plan,
             login(s);
     }
     stop(s);
-    show(s, bar, &pace);
+    show(s, bar, &pace, bar_show_now);
     mem_free(s);
 }

@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "cmd/cmd.h"
 #include "cmd/follow.h"
+#include "core/job.h"
 
 struct watch_options {
     struct client_options client;
@@ -20,8 +21,8 @@ static const struct command_help help = {
              "yet is waited for. When the connection breaks, it is made again.\n"
              "\n"
              "Prints the playlist's URL in the end. Where standard output is no terminal, or\n"
-             "with --json, it prints one JSON object per line: {\"event\":\"progress\",...} and\n"
-             "last \"completed\" or \"failed\".\n"
+             "with --json, it prints one JSON object per line, whose \"state\" is in the end\n"
+             "\"completed\" (then with \"playlist_url\") or \"failed\".\n"
              "\n"
              "Exit status: 0 the job completed; 1 it failed, was cancelled, or the server\n"
              "refused; 2 wrong usage; 3 the server cannot be reached; 130 interrupted.\n"
@@ -39,6 +40,10 @@ static int watch(const struct client_options *o, const char *id)
     struct buf why;
     bool has_ended;
 
+    if (!job_id_is_valid(str_of(id))) {
+        fprintf(stderr, "reelay watch: \"%s\" cannot be a job's id\n", id);
+        return EXIT_USAGE;
+    }
     buf_init(&why, 1024);
     int err = client_init(&client, o, &why);
     if (err)
@@ -47,13 +52,15 @@ static int watch(const struct client_options *o, const char *id)
     if (err)
         return EXIT_USAGE;
     bar_init(&bar, stdout, o->wants_json);
+    bar.id = id;
     client_login(&client, &login);
     int status = client_exit_status(&login);
     if (login.err)
-        bar_error(&bar, id, login.why);
+        bar_fail(&bar, "error", login.why);
     else
         status = follow_job(&client, &bar, id, client.has_session, &has_ended);
     client_answer_free(&login);
+    bar_deinit(&bar);
     client_deinit(&client);
     return status;
 }

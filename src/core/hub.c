@@ -108,9 +108,9 @@ void hub_leave(struct hub *h, struct session *s)
         LL_DELETE2(h->dirty_sessions, s, next_dirty);
         s->is_dirty = false;
     }
-    if (s->dialect->hears_all && (s->all_prev || h->all_sessions == s)) {
+    if (s->hears_all) {
         DL_DELETE2(h->all_sessions, s, all_prev, all_next);
-        s->all_prev = s->all_next = NULL;
+        s->hears_all = false;
         if (h->all_sessions == NULL) {
             ledger_unwatch_all(h->ledger, h->index);
             prune(h);
@@ -155,13 +155,13 @@ int hub_subscribe(struct hub *h, struct session *s, const char *job)
     }
     sub->seq = 0;
     /* The ledger gives its last heard state together with the promise to post
-     * what follows. It stays this subscriber's: were it made the topic's, the
-     * copy that may still be in the mailbox would be news to nobody. */
-    if (!sub->topic->is_watched || sub->topic->latest == NULL) {
-        update_unref(&sub->present);
-        sub->present = ledger_watch(h->ledger, job, h->index);
-        sub->topic->is_watched = true;
-    }
+     * what follows. It is asked every time, since the topic may be behind it: on
+     * another thread this client may have heard what lies in our mailbox still.
+     * The answer stays this subscriber's: were it made the topic's, the copy in
+     * the mailbox would be news to nobody. */
+    update_unref(&sub->present);
+    sub->present = ledger_watch(h->ledger, job, h->index);
+    sub->topic->is_watched = true;
     s->is_behind = true;
     hub_mark_dirty(h, s);
     return OK;
@@ -188,18 +188,28 @@ void hub_unsubscribe(struct hub *h, struct session *s, const char *job)
         hub_drop_subscription(h, sub);
 }
 
+/* The copy in the mailbox, if it is still there, will be news to nobody: so
+ * whoever follows this job is owed its present. */
 static void learn(void *context, struct update *u)
 {
     struct hub *h = context;
+    struct topic *t = topic_of(h, u->text[TEXT_ID]);
 
-    topic_advance(h, topic_of(h, u->text[TEXT_ID]), u);
+    if (!topic_advance(h, t, u))
+        return;
+    for (struct subscription *sub = t->subscriptions; sub; sub = sub->next) {
+        sub->session->is_behind = true;
+        hub_mark_dirty(h, sub->session);
+    }
 }
 
 void hub_subscribe_all(struct hub *h, struct session *s)
 {
     if (h->all_sessions == NULL)
         ledger_watch_all(h->ledger, h->index, learn, h);
+    assert(!s->hears_all);
     DL_APPEND2(h->all_sessions, s, all_prev, all_next);
+    s->hears_all = true;
     s->all_seen = 0;
     s->all_joined = h->published;
     s->is_behind = true;
@@ -252,6 +262,9 @@ static void clear_log(struct hub *h)
     {
         t->first_entry = t->last_entry = -1;
         t->next_dirty = NULL;
+        /* Its last subscriber may have left while it was in the log. */
+        if (h->all_sessions == NULL && is_idle(h, t))
+            topic_free(h, t);
     }
     h->dirty_topics = NULL;
     for (int i = 0; i < h->log_count; i++)

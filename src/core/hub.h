@@ -23,7 +23,7 @@ void hub_free(struct hub *h); /* no session may be left */
 int hub_subscribe(struct hub *h, struct session *s, const char *job);
 void hub_unsubscribe(struct hub *h, struct session *s, const char *job);
 
-/* The session hears of every job its viewer may see, beginning with those in
+/* Once: the session hears of every job its viewer may see, beginning with those in
  * progress. */
 void hub_subscribe_all(struct hub *h, struct session *s);
 

@@ -141,10 +141,8 @@ static void settle(struct ledger *l, struct entry *e)
         forget(l, l->finished);
 }
 
-static void post(struct ledger *l, struct entry *e, struct update *u)
+static void post(struct ledger *l, uint64_t watchers, struct update *u)
 {
-    uint64_t watchers = e->watchers | l->all_watchers;
-
     for (unsigned i = 0; watchers != 0; i++, watchers >>= 1)
         if (watchers & 1)
             l->listeners[i]->post(l->listeners[i], u);
@@ -156,7 +154,7 @@ static void hear(struct ledger *l, struct entry *e, struct update *u)
         return;
     update_unref(&e->heard);
     e->heard = update_ref(u);
-    post(l, e, u);
+    post(l, e->watchers | l->all_watchers, u);
     settle(l, e);
 }
 
@@ -231,8 +229,11 @@ void ledger_restore(struct ledger *l, struct update *u)
     if (e->head == NULL) {
         e->head = update_ref(u);
         l->jobs++;
-        /* Whoever began to watch before it was read back has not heard it. */
-        hear(l, e, u);
+        e->heard = update_ref(u);
+        /* Whoever began to watch before it was read back has not heard it. To
+         * those who hear all, a job that ended long ago is no news. */
+        post(l, e->watchers | (job_is_final(u->state) ? 0 : l->all_watchers), u);
+        settle(l, e);
     }
     pthread_mutex_unlock(&l->lock);
 }

@@ -56,8 +56,9 @@ int ledger_apply(struct ledger *l, const char *id, const struct change *c, bool 
 /* Creates a job that must not exist; FAIL_EXISTS. */
 int ledger_create(struct ledger *l, const char *id, const struct change *c, struct update **out);
 
-/* Puts back a state that the store had: heard already, nothing is posted or
- * appended. Does nothing when the job is there. Shares the reference. */
+/* Puts back a state that the store had: nothing is appended, and it is posted
+ * only to those who wait for just this job (and an unfinished one to those who
+ * hear all). Does nothing when the job is there. Shares the reference. */
 void ledger_restore(struct ledger *l, struct update *u);
 
 /* From the journal: these, in this order, are written down. Keeps its own

@@ -31,7 +31,6 @@ enum {
     /* Sessions */
     SESSION_SUBSCRIPTIONS_MAX = 1000,
     SESSION_REPLIES_MAX = 16, /* control replies waiting; more: 1008 */
-    HUB_FRESH_MAX = 256,      /* updates of one job kept within one tick */
 
     /* Sockets */
     SOCKET_UNSENT_MAX = 64 * 1024, /* in the kernel and not sent yet; then it takes no more */

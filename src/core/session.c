@@ -190,7 +190,7 @@ static void note_all_seen(struct session *s)
     struct subscription *sub;
 
     s->is_behind = false;
-    if (s->dialect->hears_all)
+    if (s->hears_all)
         s->all_seen = h->published;
     else
         DL_FOREACH2(s->subscriptions, sub, session_next)
@@ -205,7 +205,7 @@ static void note_all_seen(struct session *s)
 void session_flush(struct session *s)
 {
     struct batch b;
-    bool is_all = s->dialect->hears_all;
+    bool is_all = s->hears_all;
 
     if (s->is_closed)
         return;
@@ -236,6 +236,10 @@ static void reply(struct session *s, struct msg *m)
         msg_unref(&m);
         return;
     }
+    /* One packet may bring more questions than there is room for answers: only
+     * who does not read them is to blame. */
+    if (s->reply_count == SESSION_REPLIES_MAX && !s->is_blocked)
+        send_replies(s);
     if (s->reply_count == SESSION_REPLIES_MAX) {
         msg_unref(&m);
         s->is_closed = true;

@@ -16,10 +16,10 @@
 struct child;
 
 struct child_limits {
-    uint64_t memory_max;  /* RLIMIT_AS, bytes; 0: no limit, as for all of these */
-    uint64_t file_max;    /* RLIMIT_FSIZE, bytes */
-    uint32_t cpu_max_s;   /* RLIMIT_CPU */
-    uint32_t files_max;   /* RLIMIT_NOFILE */
+    uint64_t memory_max;    /* RLIMIT_AS, bytes; 0: no limit, as for all of these */
+    uint64_t file_max;      /* RLIMIT_FSIZE, bytes */
+    uint32_t cpu_max_s;     /* RLIMIT_CPU */
+    uint32_t files_max;     /* RLIMIT_NOFILE */
     const char *read_path;  /* the one input it may read, beside the system's libraries; or NULL */
     const char *write_path; /* the one folder it may write in; or NULL */
     bool may_connect;       /* it may use the network */

@@ -9,9 +9,11 @@
 #include "base/mem.h"
 #include "io/thread_internal.h"
 
+/* A client that sends a whole chunk before it reads must get to its refusal. */
 enum {
-    LINGER_MS = 5 * 1000,
-    LINGER_BYTES = 16 * 1024 * 1024,
+    LINGER_MS = 5 * 1000, /* a turn; one of silence is the last */
+    LINGER_TURNS = 6,
+    LINGER_BYTES = 256 * 1024 * 1024,
 };
 
 struct connection *connection_open(struct io_thread *t, int fd, bool is_counted)
@@ -86,6 +88,7 @@ static void linger_on(struct connection *c, ssize_t got)
         connection_close(c);
     else
         c->linger_left -= (uint32_t)got;
+    c->is_heard = true;
 }
 
 static void read_some(struct connection *c)
@@ -167,6 +170,7 @@ void connection_linger(struct connection *c)
         return;
     c->is_lingering = true;
     c->linger_left = LINGER_BYTES;
+    c->linger_turns = LINGER_TURNS;
     if (shutdown(c->fd, SHUT_WR) != 0) {
         connection_close(c);
         return;
@@ -180,12 +184,22 @@ static struct connection *of_entry(struct wheel_entry *e)
     return (struct connection *)(void *)((char *)e - offsetof(struct connection, deadline));
 }
 
+static void linger_turn(struct connection *c)
+{
+    if (!c->is_heard || --c->linger_turns == 0 || c->thread->is_draining) {
+        connection_close(c);
+        return;
+    }
+    c->is_heard = false;
+    connection_due_in(c, LINGER_MS);
+}
+
 void connection_fire(struct wheel_entry *e)
 {
     struct connection *c = of_entry(e);
 
     if (c->is_lingering) {
-        connection_close(c);
+        linger_turn(c);
         return;
     }
     /* On the wheel also without a deadline: that is how draining finds it. */

@@ -48,8 +48,10 @@ struct connection {
     uint16_t holds;
     uint8_t events; /* wanted of uv_poll */
     bool is_closing;
-    bool is_closed; /* ops->closed has run, or is running */
+    bool is_closed;       /* ops->closed has run, or is running */
+    uint8_t linger_turns; /* still to come */
     bool is_lingering;
+    bool is_heard;                          /* something came in this turn of lingering */
     bool is_counted;                        /* against connections_max */
     _Alignas(8) char room[CONNECTION_ROOM]; /* the owner's */
 };

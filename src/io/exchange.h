@@ -26,7 +26,7 @@ typedef void (*exchange_handler)(void *context, struct exchange *x);
 
 const struct http_request *exchange_request(const struct exchange *x); /* until answered */
 struct io_thread *exchange_thread(const struct exchange *x);
-bool exchange_is_gone(const struct exchange *x); /* nobody will read the answer */
+bool exchange_is_gone(const struct exchange *x);            /* nobody will read the answer */
 void exchange_peer(const struct exchange *x, char out[64]); /* "127.0.0.1" */
 bool exchange_is_loopback(const struct exchange *x);
 
@@ -37,14 +37,16 @@ void *exchange_state(const struct exchange *x);
 
 /* The whole body in memory, at most `max` bytes (else 413 is answered and
  * `done` never runs). `body` is valid until the exchange is answered. */
-void exchange_read(struct exchange *x, size_t max, void (*done)(struct exchange *x, struct str body));
+void exchange_read(struct exchange *x, size_t max,
+                   void (*done)(struct exchange *x, struct str body));
 
 /* The body as it comes. Each event returns nothing; to refuse in the middle,
  * answer: the rest is then not read and the connection closed behind it. */
 struct body_events {
     void (*data)(struct exchange *x, const char *bytes, size_t len);
-    void (*end)(struct exchange *x);  /* complete */
-    void (*gone)(struct exchange *x); /* the client left before the end; answer anyway, to release */
+    void (*end)(struct exchange *x); /* complete */
+    void (*gone)(
+        struct exchange *x); /* the client left before the end; answer anyway, to release */
 };
 void exchange_stream(struct exchange *x, const struct body_events *events);
 /* No event at all until resumed, `gone` included: whoever hands bytes to a

@@ -86,7 +86,7 @@ static const char *explain(const struct fetch *fetch, CURLcode code)
     case FAIL_IO: return "the file cannot be read";
     default: break;
     }
-    return *fetch->transfer.error ? fetch->transfer.error : curl_easy_strerror(code);
+    return transfer_why(&fetch->transfer, code);
 }
 
 static void on_finished(struct transfer *t, CURLcode code)

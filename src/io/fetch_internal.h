@@ -26,6 +26,9 @@ void transfer_begin(struct transfer *t);
 /* Takes it away from there and frees the easy handle. */
 void transfer_end(struct transfer *t);
 
+/* A clause for people: what became of it. */
+const char *transfer_why(const struct transfer *t, CURLcode code);
+
 int fail_from_curl(CURLcode code);
 
 #endif

@@ -49,6 +49,13 @@ int fail_from_curl(CURLcode code)
     }
 }
 
+const char *transfer_why(const struct transfer *t, CURLcode code)
+{
+    if (code == CURLE_COULDNT_CONNECT)
+        return "nothing answers there"; /* libcurl says it in two sentences */
+    return *t->error ? t->error : curl_easy_strerror(code);
+}
+
 static void reap(struct fetcher *f)
 {
     int left;

@@ -218,7 +218,7 @@ static void on_connected(struct transfer *t, CURLcode code)
     curl_socket_t s = CURL_SOCKET_BAD;
 
     if (code != CURLE_OK) {
-        end_with(w, fail_from_curl(code), *t->error ? t->error : curl_easy_strerror(code));
+        end_with(w, fail_from_curl(code), transfer_why(t, code));
         return;
     }
     curl_easy_getinfo(t->easy, CURLINFO_ACTIVESOCKET, &s);

@@ -19,7 +19,10 @@ enum {
     PACKAGE_INDEX_MAX = 32 << 20,
     PACKAGE_INIT_MAX = 1 << 20,
     PACKAGE_MASTER_MAX = 64 << 10,
-    SHORTFALL_MIN_MS = 2000, /* less than this may be missing at the end */
+    /* What may be missing at the end: a twentieth, and of short videos more, for
+     * a container's own idea of its length is no better than that. */
+    SHORTFALL_MIN_MS = 500,
+    SHORTFALL_MAX_MS = 2000,
 };
 
 /* One frame of sound behind the rest makes players wait for more that never
@@ -218,6 +221,17 @@ static int read_all(struct package *p)
     return OK;
 }
 
+static int64_t may_lack(int64_t want_ms)
+{
+    int64_t of_short = want_ms / 3;
+
+    if (of_short < SHORTFALL_MIN_MS)
+        of_short = SHORTFALL_MIN_MS;
+    if (of_short > SHORTFALL_MAX_MS)
+        of_short = SHORTFALL_MAX_MS;
+    return want_ms / 20 > of_short ? want_ms / 20 : of_short;
+}
+
 /* ffmpeg ends well also when its input broke off. */
 static int check_length(const struct package *p)
 {
@@ -227,8 +241,7 @@ static int check_length(const struct package *p)
         int64_t ms = (int64_t)llround(playlist_seconds(&p->items[i].list) * 1000);
         have = ms > have ? ms : have;
     }
-    int64_t may_lack = want / 20 > SHORTFALL_MIN_MS ? want / 20 : SHORTFALL_MIN_MS;
-    if (want < 0 || have >= want - may_lack)
+    if (want < 0 || have >= want - may_lack(want))
         return OK;
     buf_printf(p->why, "the video breaks off after %.1f of %.1f s", (double)have / 1000,
                (double)want / 1000);
@@ -291,8 +304,8 @@ static void write_variant(const struct package *p, unsigned rung, struct buf *ou
     buf_printf(out, "#EXT-X-STREAM-INF:BANDWIDTH=%" PRIu64 ",AVERAGE-BANDWIDTH=%" PRIu64,
                playlist_peak(&r->list) + peak, playlist_average(&r->list) + average);
     buf_printf(out, ",CODECS=\"%s%s\",RESOLUTION=%dx%d,FRAME-RATE=%.3f", r->codec,
-               p->audio_count ? ",mp4a.40.2" : "", p->rungs[rung].width, p->rungs[rung].height,
-               (double)p->info->fps_num / p->info->fps_den);
+               p->audio_count || recipe_is_muxed(p->info) ? ",mp4a.40.2" : "", p->rungs[rung].width,
+               p->rungs[rung].height, (double)p->info->fps_num / p->info->fps_den);
     buf_printf(out, "%s\n%s/index.m3u8\n", p->audio_count ? ",AUDIO=\"aud\"" : "", r->name);
 }
 

@@ -16,6 +16,9 @@
 
 enum { SPEC_MAX = 64 * 1024, WHY_MAX = 2048 };
 
+/* A work record's step besides those in the table. */
+static const char cancel_step[] = "cancel";
+
 struct pipelines *pipelines_new(const struct pipeline_parts *parts)
 {
     struct pipelines *ps = mem_new(struct pipelines);
@@ -26,7 +29,7 @@ struct pipelines *pipelines_new(const struct pipeline_parts *parts)
 
 void pipelines_free(struct pipelines *ps)
 {
-    assert(ps->running == NULL);
+    assert(ps->running == NULL && ps->clearing == 0);
     mem_free(ps);
 }
 
@@ -63,7 +66,7 @@ static void wake_waiting(struct pipelines *ps)
     }
 }
 
-static void stop_converting(struct pipeline *p)
+void pipeline_stop_converting(struct pipeline *p)
 {
     if (!p->is_converting)
         return;
@@ -73,9 +76,9 @@ static void stop_converting(struct pipeline *p)
         wake_waiting(p->owner);
 }
 
-static void drained(struct pipelines *ps)
+void pipelines_drained(struct pipelines *ps)
 {
-    if (!ps->is_draining || ps->running != NULL || ps->drained == NULL)
+    if (!ps->is_draining || ps->running != NULL || ps->clearing > 0 || ps->drained == NULL)
         return;
     void (*done)(void *) = ps->drained;
     ps->drained = NULL;
@@ -85,13 +88,12 @@ static void drained(struct pipelines *ps)
     done(ps->drained_context);
 }
 
-/* Out of the list; nothing refers to it any more. */
-static void pipeline_free(struct pipeline *p)
+void pipeline_free(struct pipeline *p)
 {
     struct pipelines *ps = p->owner;
 
     assert(p->task == NULL);
-    stop_converting(p);
+    pipeline_stop_converting(p);
     if (p->reserved > 0)
         disk_unreserve(ps->parts.disk, p->reserved);
     DL_DELETE(ps->running, p);
@@ -100,7 +102,7 @@ static void pipeline_free(struct pipeline *p)
     mem_free(p->scratch);
     mem_free(p->source);
     mem_free(p);
-    drained(ps);
+    pipelines_drained(ps);
 }
 
 static double of_job(const char *stage, double fraction)
@@ -170,9 +172,6 @@ static void answer(struct pipeline *p, int err, const char *why)
         give(p->answer_context, err, why);
 }
 
-static void end_failed(struct pipeline *p, int err, const char *why);
-static void end_cancelled(struct pipeline *p);
-
 static void record_open(struct mail *mail)
 {
     struct record *r = (struct record *)mail;
@@ -182,12 +181,12 @@ static void record_open(struct mail *mail)
     mem_free(r);
     if (err) {
         answer(p, err, "the work could not be put on record");
-        end_failed(p, err, "the work could not be put on record");
+        pipeline_end_failed(p, err, "the work could not be put on record");
         return;
     }
     answer(p, OK, NULL);
     if (p->is_cancelled)
-        end_cancelled(p);
+        pipeline_end_cancelled(p);
     else if (p->owner->is_draining)
         pipeline_free(p);
     else
@@ -235,12 +234,17 @@ static void prepared(void *context)
 {
     struct pipeline *p = context;
 
+    if (p->is_cancelled) {
+        answer(p, OK, NULL);
+        pipeline_end_cancelled(p);
+        return;
+    }
     if (p->err == OK) {
         checkpoint(p);
         return;
     }
     answer(p, p->err, "the scratch folder could not be made");
-    end_failed(p, p->err, "the scratch folder could not be made");
+    pipeline_end_failed(p, p->err, "the scratch folder could not be made");
 }
 
 void pipeline_begin(struct pipeline *p)
@@ -248,121 +252,22 @@ void pipeline_begin(struct pipeline *p)
     io_offload(p->owner->parts.loop, prepare_work, prepared, p);
 }
 
-/* Ends */
-
-static void remove_work(void *context)
-{
-    struct pipeline *p = context;
-
-    /* What stays behind is swept at the next start; there is no one to tell. */
-    disk_scratch_remove(p->owner->parts.disk, p->video);
-    if (p->is_cancelled)
-        disk_chunks_remove(p->owner->parts.disk, p->video);
-}
-
-static void removed(void *context)
-{
-    pipeline_free(context);
-}
-
-static void result(struct pipeline *p, const char *url, struct buf *out)
-{
-    const struct media_info *info = &p->spec.info;
-
-    emit_open(out, '{');
-    emit_field_string(out, "hls_path", p->spec.key);
-    emit_field_string(out, "hls_url", url);
-    emit_field_real(out, "duration", info->duration_ms >= 0 ? (double)info->duration_ms / 1000 : 0,
-                    3);
-    if (info->has_video) {
-        emit_field_int(out, "width", info->width);
-        emit_field_int(out, "height", info->height);
-    }
-    emit_field_int(out, "size", (int64_t)p->published);
-    emit_close(out, '}');
-}
-
-static void end_completed(struct pipeline *p)
-{
-    const struct pipeline_parts *parts = &p->owner->parts;
-    struct change c;
-    struct buf url, json;
-
-    buf_init(&url, JOB_TEXT_MAX);
-    buf_init(&json, JOB_JSON_MAX);
-    buf_printf(&url, "%s/%s/master.m3u8", parts->settings->public_url, p->spec.key);
-    result(p, buf_text(&url), &json);
-    change_init(&c);
-    c.state = JOB_COMPLETED;
-    c.file_size = (int64_t)p->published;
-    c.text[TEXT_MESSAGE] = "Video processing completed successfully";
-    c.text[TEXT_HLS_PATH] = p->spec.key;
-    c.text[TEXT_URL] = buf_text(&url);
-    c.text[TEXT_STORAGE] = "disk";
-    c.text[TEXT_RESULT] = buf_text(&json);
-    ledger_apply(parts->ledger, p->video, &c, false, NULL);
-    buf_deinit(&url);
-    buf_deinit(&json);
-    log_info("job_completed", LOG_S("job", p->video), LOG_I("bytes", p->published));
-    /* Behind the final state in the store's queue: a crash between the two
-     * finds a finished job with work, which pipelines_resume clears away. */
-    uploads_finish(parts->uploads, p->video);
-    io_offload(parts->loop, remove_work, removed, p);
-}
-
-static void end_cancelled(struct pipeline *p)
-{
-    const struct pipeline_parts *parts = &p->owner->parts;
-    struct change c;
-
-    stop_converting(p);
-    change_init(&c);
-    c.state = JOB_CANCELLED;
-    c.text[TEXT_MESSAGE] = "Cancelled";
-    c.text[TEXT_ERROR] = "Cancelled";
-    ledger_apply(parts->ledger, p->video, &c, false, NULL);
-    log_info("job_cancelled", LOG_S("job", p->video));
-    uploads_finish(parts->uploads, p->video);
-    io_offload(parts->loop, remove_work, removed, p);
-}
-
-/* The uploader may mend it as soon as it hears of the failure: so the upload is
- * open again before that, and on record as open only behind it. */
-static void end_failed(struct pipeline *p, int err, const char *why)
-{
-    const struct pipeline_parts *parts = &p->owner->parts;
-    bool has_source = p->spec.upload.has_source;
-    struct change c;
-
-    stop_converting(p);
-    change_init(&c);
-    c.state = JOB_FAILED;
-    c.text[TEXT_MESSAGE] = p->step->failure;
-    c.text[TEXT_ERROR] = why && *why ? why : fail_text(err);
-    log_warn("job_failed", LOG_S("job", p->video), LOG_S("step", p->step->name),
-             LOG_S("reason", fail_name(err)), LOG_S("why", c.text[TEXT_ERROR]));
-    uploads_reopen(parts->uploads, p->video, has_source);
-    ledger_apply(parts->ledger, p->video, &c, false, NULL);
-    uploads_save(parts->uploads, p->video);
-    pipeline_free(p);
-}
-
 void pipeline_step_done(struct pipeline *p, int err, const char *why)
 {
     assert(p->task == NULL);
     if (p->is_cancelled) {
-        end_cancelled(p);
+        pipeline_end_cancelled(p);
     } else if (err && p->owner->is_draining) {
         pipeline_free(p);
     } else if (err) {
-        end_failed(p, err, why);
+        pipeline_end_failed(p, err, why);
     } else {
-        stop_converting(p);
+        pipeline_stop_converting(p);
         p->step++;
         if (p->step->name != NULL)
             checkpoint(p);
         else
-            end_completed(p);
+            pipeline_end_completed(p);
     }
 }
 
@@ -385,29 +290,6 @@ static void stop(struct pipeline *p)
         media_task_cancel(p->task);
 }
 
-/* A name on its way to a worker thread. */
-struct leftover {
-    struct disk *disk;
-    char video[JOB_ID_MAX + 1];
-};
-
-static void leftover_work(void *context)
-{
-    struct leftover *l = context;
-
-    disk_chunks_remove(l->disk, l->video);
-    disk_scratch_remove(l->disk, l->video);
-}
-
-static void remove_leftover(struct pipelines *ps, const char *video)
-{
-    struct leftover *l = mem_new(struct leftover);
-
-    l->disk = ps->parts.disk;
-    snprintf(l->video, sizeof(l->video), "%s", video);
-    io_offload(ps->parts.loop, leftover_work, mem_free, l);
-}
-
 static void end_upload(struct pipelines *ps, const char *video, enum job_state state,
                        const char *error)
 {
@@ -420,7 +302,19 @@ static void end_upload(struct pipelines *ps, const char *video, enum job_state s
     /* A failed one stays failed: only its remains are cleared away. */
     ledger_apply(ps->parts.ledger, video, &c, false, NULL);
     uploads_finish(ps->parts.uploads, video);
-    remove_leftover(ps, video);
+    pipelines_clear(ps, video, "", false);
+}
+
+/* Until what runs has stopped: a crash meanwhile must not finish the job. No
+ * checkpoint comes behind this one. */
+static void record_cancellation(struct pipeline *p)
+{
+    struct buf spec;
+
+    buf_init(&spec, SPEC_MAX);
+    spec_write(&p->spec, &spec);
+    store_put_work(p->owner->parts.store, p->video, cancel_step, buf_text(&spec), NULL, NULL);
+    buf_deinit(&spec);
 }
 
 int pipelines_cancel(struct pipelines *ps, const char *video)
@@ -430,10 +324,11 @@ int pipelines_cancel(struct pipelines *ps, const char *video)
 
     if (p != NULL) {
         p->is_cancelled = true;
+        record_cancellation(p);
         stop(p);
         if (p->is_waiting) {
             p->is_waiting = false;
-            end_cancelled(p);
+            pipeline_end_cancelled(p);
         }
         return OK;
     }
@@ -469,17 +364,19 @@ static bool resume_one(void *context, const struct work *w)
     struct update *u = ledger_head(ps->parts.ledger, w->job);
     bool is_over = u == NULL || u->state == JOB_COMPLETED || u->state == JOB_CANCELLED;
     bool goes_on = step != NULL && !is_over && u->state != JOB_FAILED;
+    bool is_published = u != NULL && u->state == JOB_COMPLETED;
     struct spec spec;
 
     update_unref(&u);
-    if (uploads_restore(ps->parts.uploads, w, goes_on) != OK ||
-        (goes_on && spec_read(w->spec, &spec) != OK)) {
+    if (spec_read(w->spec, &spec) != OK ||
+        (!is_over && uploads_restore(ps->parts.uploads, w, goes_on) != OK)) {
         log_error("work_unreadable", LOG_S("job", w->job), LOG_S("step", w->step));
         return true;
     }
-    if (is_over) {
-        uploads_finish(ps->parts.uploads, w->job);
-        remove_leftover(ps, w->job);
+    if (!is_over && strcmp(w->step, cancel_step) == 0) {
+        pipeline_end_cancelled(pipeline_new(ps, w->job, &spec, pipeline_steps));
+    } else if (is_over) {
+        pipelines_clear(ps, w->job, spec.key, is_published);
     } else if (goes_on) {
         r->count++;
         pipeline_begin(pipeline_new(ps, w->job, &spec, step));
@@ -525,11 +422,13 @@ void pipelines_drain(struct pipelines *ps, uint32_t grace_ms, void (*done)(void 
     if (p->is_waiting)
         pipeline_free(p);
     if (ps->running == NULL) {
-        drained(ps);
+        pipelines_drained(ps);
         return;
     }
-    ps->drain_timer = mem_new(uv_timer_t);
-    uv_timer_init(ps->parts.loop, ps->drain_timer);
-    ps->drain_timer->data = ps;
+    if (ps->drain_timer == NULL) {
+        ps->drain_timer = mem_new(uv_timer_t);
+        uv_timer_init(ps->parts.loop, ps->drain_timer);
+        ps->drain_timer->data = ps;
+    }
     uv_timer_start(ps->drain_timer, grace_is_over, grace_ms, 0);
 }

@@ -58,8 +58,8 @@ void pipelines_assemble(struct pipelines *ps, const char *video, const char *fil
                         void (*answer)(void *context, int err, const char *why), void *context);
 
 /* Ends an upload or its processing: the job is cancelled, ffmpeg killed with its
- * group, chunks and scratch removed. FAIL_MISSING if nothing of that video is
- * under way here. */
+ * group, chunks and scratch removed. The record of it is queued with the store.
+ * FAIL_MISSING if nothing of that video is under way here. */
 int pipelines_cancel(struct pipelines *ps, const char *video);
 
 /* Forgets uploads that nobody has touched since `before_ms`. */

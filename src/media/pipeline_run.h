@@ -59,6 +59,7 @@ struct pipelines {
     size_t count;
     unsigned converting;
     bool is_draining;
+    size_t clearing; /* remains of ended uploads that are being removed */
     uv_timer_t *drain_timer;
     void (*drained)(void *context);
     void *drained_context;
@@ -76,5 +77,23 @@ void pipeline_say(struct pipeline *p, const char *stage, double fraction, const 
 struct pipeline *pipeline_new(struct pipelines *ps, const char *video, const struct spec *spec,
                               const struct step *step);
 void pipeline_begin(struct pipeline *p);
+
+/* Its turn at converting is over; the next one's begins. */
+void pipeline_stop_converting(struct pipeline *p);
+
+/* Out of the list; nothing refers to it any more. */
+void pipeline_free(struct pipeline *p);
+
+/* The job has ended; each frees the pipeline. What runs must have stopped. */
+void pipeline_end_completed(struct pipeline *p);
+void pipeline_end_cancelled(struct pipeline *p);
+void pipeline_end_failed(struct pipeline *p, int err, const char *why);
+
+/* Removes what an ended upload leaves on the disk, the tree under `key` too
+ * unless it was published, and then its work record. */
+void pipelines_clear(struct pipelines *ps, const char *video, const char *key, bool is_published);
+
+/* Tells whoever waits for the drain, when nothing is left to wait for. */
+void pipelines_drained(struct pipelines *ps);
 
 #endif

@@ -8,6 +8,8 @@ enum {
     KEYFRAME_S = 2,
     THREADS_MAX = 8,
     RECIPE_TEXT_MAX = 8 * 1024,
+    MUXED_BELOW_MS = 500,
+    TRACK_MIN_MS = 1000,
 };
 
 struct recipe {
@@ -15,6 +17,7 @@ struct recipe {
     const struct media_info *info;
     const struct rung *rungs;
     unsigned rung_count, audio_count;
+    bool is_muxed;
     struct arguments *a;
 };
 
@@ -23,8 +26,16 @@ void recipe_audio_name(unsigned track, char out[RECIPE_AUDIO_NAME])
     snprintf(out, RECIPE_AUDIO_NAME, "a%u", track % 100);
 }
 
+bool recipe_is_muxed(const struct media_info *info)
+{
+    return info->has_video && info->audio_count > 0 && info->duration_ms >= 0 &&
+           info->duration_ms < MUXED_BELOW_MS;
+}
+
 unsigned recipe_audio_count(const struct media_info *info)
 {
+    if (recipe_is_muxed(info))
+        return 0;
     return !info->has_video && info->audio_count > 1 ? 1 : info->audio_count;
 }
 
@@ -56,6 +67,24 @@ static void add_input(struct recipe *r, const char *path)
     arguments_addf(r->a, "file:%s", path);
 }
 
+/* A track of a few frames beside a long one stops players at its end: silence,
+ * or the last picture, makes it last a second. No longer, so that an input that
+ * breaks off is still seen to. */
+static double least_seconds(const struct media_info *info)
+{
+    int64_t ms = info->duration_ms < TRACK_MIN_MS ? info->duration_ms : TRACK_MIN_MS;
+
+    return ms > 0 ? (double)ms / 1000 : 0;
+}
+
+static void pad_picture(const struct media_info *info, struct buf *out)
+{
+    double missing = least_seconds(info) - (double)info->video_ms / 1000;
+
+    if (info->audio_count > 0 && info->video_ms >= 0 && missing > 0)
+        buf_printf(out, ",tpad=stop_mode=clone:stop_duration=%.3f", missing);
+}
+
 /* What every rendition shares, done once: deinterlacing, an even frame rate
  * from zero on, and the light of HDR brought to what ordinary screens show. The
  * colours of PQ and HLG are those of BT.2020 also where the file omits it. */
@@ -66,6 +95,7 @@ static void prepare_picture(const struct recipe *r, struct buf *out)
     if (info->is_interlaced)
         buf_puts(out, "bwdif=mode=send_frame:deint=interlaced,");
     buf_printf(out, "fps=%d/%d:start_time=0", info->fps_num, info->fps_den);
+    pad_picture(info, out);
     if (!info->is_hdr)
         return;
     buf_printf(out, ",setparams=color_primaries=bt2020:color_trc=%s:colorspace=bt2020nc",
@@ -87,6 +117,30 @@ static void split_picture(const struct recipe *r, struct buf *out)
                    r->rungs[i].width, r->rungs[i].height, i);
 }
 
+static void prepare_track(const struct recipe *r, unsigned track, struct buf *out)
+{
+    double least = least_seconds(r->info);
+
+    buf_printf(out, "%s[0:a:%d]aresample=48000:async=1:first_pts=0", out->len ? ";" : "",
+               r->info->audio[track].index);
+    if (r->info->has_video && least > 0)
+        buf_printf(out, ",apad=whole_dur=%.3f", least);
+}
+
+static void prepare_sound(const struct recipe *r, struct buf *out)
+{
+    for (unsigned i = 0; i < r->audio_count; i++) {
+        prepare_track(r, i, out);
+        buf_printf(out, "[a%u]", i);
+    }
+    if (!r->is_muxed)
+        return;
+    prepare_track(r, 0, out);
+    buf_printf(out, ",asplit=%u", r->rung_count);
+    for (unsigned i = 0; i < r->rung_count; i++)
+        buf_printf(out, "[a%u]", i);
+}
+
 static void add_filters(struct recipe *r)
 {
     struct buf graph;
@@ -94,9 +148,7 @@ static void add_filters(struct recipe *r)
     buf_init(&graph, RECIPE_TEXT_MAX);
     if (r->info->has_video)
         split_picture(r, &graph);
-    for (unsigned i = 0; i < r->audio_count; i++)
-        buf_printf(&graph, "%s[0:a:%d]aresample=48000:async=1:first_pts=0[a%u]",
-                   graph.len ? ";" : "", r->info->audio[i].index, i);
+    prepare_sound(r, &graph);
     arguments_add(r->a, "-filter_complex");
     arguments_add(r->a, buf_text(&graph));
     buf_deinit(&graph);
@@ -108,7 +160,7 @@ static void add_maps(struct recipe *r)
         arguments_add(r->a, "-map");
         arguments_addf(r->a, "[v%u]", i);
     }
-    for (unsigned i = 0; i < r->audio_count; i++) {
+    for (unsigned i = 0; i < (r->is_muxed ? r->rung_count : r->audio_count); i++) {
         arguments_add(r->a, "-map");
         arguments_addf(r->a, "[a%u]", i);
     }
@@ -148,24 +200,32 @@ static void add_encoders(struct recipe *r)
         if (info->is_hdr)
             arguments_add_all(r->a, bt709);
     }
-    if (r->audio_count > 0)
+    if (r->audio_count > 0 || r->is_muxed)
         arguments_add_all(r->a, sound);
+}
+
+static void map_rungs(const struct recipe *r, const char *group, struct buf *map)
+{
+    for (unsigned i = 0; i < r->rung_count; i++) {
+        buf_printf(map, "%sv:%u,", i ? " " : "", i);
+        if (r->is_muxed)
+            buf_printf(map, "a:%u,", i);
+        buf_printf(map, "%sname:%s", group, r->rungs[i].name);
+    }
 }
 
 static void add_variants(struct recipe *r)
 {
     bool has_group = r->rung_count > 0 && r->audio_count > 0;
+    const char *group = has_group ? "agroup:aud," : "";
     struct buf map;
 
     buf_init(&map, RECIPE_TEXT_MAX);
-    for (unsigned i = 0; i < r->rung_count; i++)
-        buf_printf(&map, "%sv:%u,%sname:%s", i ? " " : "", i, has_group ? "agroup:aud," : "",
-                   r->rungs[i].name);
+    map_rungs(r, group, &map);
     for (unsigned i = 0; i < r->audio_count; i++) {
         char name[RECIPE_AUDIO_NAME];
         recipe_audio_name(i, name);
-        buf_printf(&map, "%sa:%u,%sname:%s", map.len ? " " : "", i, has_group ? "agroup:aud," : "",
-                   name);
+        buf_printf(&map, "%sa:%u,%sname:%s", map.len ? " " : "", i, group, name);
         if (has_group)
             buf_printf(&map, "%s,language:%s", i == 0 ? ",default:yes" : "",
                        r->info->audio[i].language);
@@ -222,6 +282,7 @@ struct arguments *recipe_build(const struct media_settings *settings, const stru
                         .rungs = rungs,
                         .rung_count = rung_count,
                         .audio_count = recipe_audio_count(info),
+                        .is_muxed = recipe_is_muxed(info),
                         .a = arguments_new() };
 
     add_input(&r, path);

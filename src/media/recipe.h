@@ -9,8 +9,13 @@
 enum { RECIPE_AUDIO_NAME = 8 };
 void recipe_audio_name(unsigned track, char out[RECIPE_AUDIO_NAME]);
 
-/* How many sound tracks are carried over: without a picture only the first,
- * because the variants of a master playlist are alternatives. */
+/* A clip of a few frames: its one sound track goes into the picture's segments,
+ * because players that fetch sound apart never come to the end of it (seen with
+ * hls.js below 0.2 s). */
+bool recipe_is_muxed(const struct media_info *info);
+
+/* How many renditions of sound alone there are: without a picture only the
+ * first track, because the variants of a master playlist are alternatives. */
 unsigned recipe_audio_count(const struct media_info *info);
 
 struct arguments *recipe_build(const struct media_settings *settings, const struct media_info *info,

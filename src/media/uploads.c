@@ -283,10 +283,8 @@ void uploads_finish(struct uploads *us, const char *video)
 {
     pthread_mutex_lock(&us->lock);
     struct entry *e = find(us, video);
-    if (e != NULL) {
+    if (e != NULL)
         drop(us, e);
-        store_drop_work(us->store, video, NULL, NULL);
-    }
     pthread_mutex_unlock(&us->lock);
 }
 

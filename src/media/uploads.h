@@ -70,7 +70,8 @@ void uploads_reopen(struct uploads *us, const char *video, bool has_source);
 /* Queues the work record of an OPEN upload. */
 void uploads_save(struct uploads *us, const char *video);
 
-/* Over: nothing is left of it but its job. Drops the work record. */
+/* Over: takes no more chunks, and none is listed. The work record goes when its
+ * remains are off the disk, so that a restart in between finds them. */
 void uploads_finish(struct uploads *us, const char *video);
 
 /* The OPEN ones untouched since `before_ms`, at most `max` names (mem_free). */

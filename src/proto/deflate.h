@@ -14,8 +14,8 @@
 #include "proto/http.h"
 
 struct deflate_params {
-    uint8_t server_bits; /* window of what the server sends, 9-15 */
-    uint8_t client_bits; /* of what the client sends, 8-15 */
+    uint8_t server_bits;    /* window of what the server sends, 9-15 */
+    uint8_t client_bits;    /* of what the client sends, 8-15 */
     bool names_client_bits; /* the answer carries client_max_window_bits */
     bool names_server_bits;
 };

@@ -66,7 +66,8 @@ static json_t *parse_object(const uint8_t *bytes, size_t len)
 {
     json_error_t error;
 
-    if (!is_shallow(bytes, len))
+    /* jansson passes over a NUL behind a number or a word. */
+    if (!is_shallow(bytes, len) || (len > 0 && memchr(bytes, '\0', len) != NULL))
         return NULL;
     json_t *json = json_loadb((const char *)bytes, len, JSON_REJECT_DUPLICATES, &error);
     if (json_is_object(json))

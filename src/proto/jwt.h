@@ -43,8 +43,8 @@ enum { JWT_TEXT_MAX = 8 * 1024, JWT_SUBJECT_MAX = 255 };
 
 struct jwt_claims {
     char subject[JWT_SUBJECT_MAX + 1]; /* `sub`; a number is written out; "" if absent */
-    bool is_admin;      /* `scope` (space-separated, or an array) has "admin" */
-    int64_t expires_ms; /* `exp`, wall clock; 0: none */
+    bool is_admin;                     /* `scope` (space-separated, or an array) has "admin" */
+    int64_t expires_ms;                /* `exp`, wall clock; 0: none */
 };
 
 /* OK, or why not: FAIL_SYNTAX (not a token), FAIL_DENIED (signature, algorithm,

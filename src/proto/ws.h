@@ -19,7 +19,14 @@
 #include "proto/deflate.h"
 #include "proto/http.h"
 
-enum ws_opcode { WS_CONTINUATION = 0, WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
+enum ws_opcode {
+    WS_CONTINUATION = 0,
+    WS_TEXT = 1,
+    WS_BINARY = 2,
+    WS_CLOSE = 8,
+    WS_PING = 9,
+    WS_PONG = 10
+};
 
 /* Section 7.4.1. Those that never go over the wire (1005, 1006) are absent;
  * WS_CLOSE_EMPTY stands for a Close without a code. */
@@ -62,12 +69,12 @@ struct ws_reader {
     uint8_t head_len;
     uint8_t mask[4];
     uint8_t mask_at;
-    uint8_t first_byte;         /* FIN, RSV, opcode of the frame */
+    uint8_t first_byte; /* FIN, RSV, opcode of the frame */
     uint8_t control_len;
-    char *control;              /* payload of a control frame that is not whole */
+    char *control; /* payload of a control frame that is not whole */
     bool in_payload;
-    bool is_deflate;            /* permessage-deflate was negotiated */
-    bool is_over;               /* a Close came, or an error */
+    bool is_deflate; /* permessage-deflate was negotiated */
+    bool is_over;    /* a Close came, or an error */
 };
 
 void ws_reader_init(struct ws_reader *r, bool is_deflate);

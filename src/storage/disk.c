@@ -8,6 +8,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -15,6 +16,8 @@
 #include "core/job.h"
 #include "storage/disk_dir.h"
 #include "storage/disk_room.h"
+
+enum { LOCK_PATIENCE_MS = 1000, LOCK_RETRY_MS = 10 };
 
 /* Like mkdir -p, for a path that the operator wrote: links are fine here. */
 static int make_root(const char *root)
@@ -45,6 +48,23 @@ static void tell_holder(int fd, const char *root, struct buf *why)
     buf_printf(why, "%s: in use by another server (process %s)", root, *pid ? pid : "unknown");
 }
 
+/* A server that was killed while it started a child: between fork and exec that
+ * child has the lock too, a moment longer than its parent. */
+static int lock_patiently(int fd)
+{
+    const struct timespec moment = { .tv_nsec = LOCK_RETRY_MS * 1000000 };
+    int tries = LOCK_PATIENCE_MS / LOCK_RETRY_MS;
+
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return FAIL_IO;
+        if (tries-- <= 0)
+            return FAIL_EXISTS;
+        nanosleep(&moment, NULL);
+    }
+    return OK;
+}
+
 static int take_lock(struct disk *d, struct buf *why)
 {
     d->lock_fd = openat(d->root_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
@@ -53,14 +73,13 @@ static int take_lock(struct disk *d, struct buf *why)
         buf_printf(why, "%s/lock: %s", d->root, fail_text(err));
         return err;
     }
-    if (flock(d->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK) {
-            buf_printf(why, "%s/lock: cannot be locked", d->root);
-            return FAIL_IO;
-        }
+    int err = lock_patiently(d->lock_fd);
+    if (err == FAIL_EXISTS)
         tell_holder(d->lock_fd, d->root, why);
-        return FAIL_EXISTS;
-    }
+    else if (err)
+        buf_printf(why, "%s/lock: cannot be locked", d->root);
+    if (err)
+        return err;
     /* For people only, so it may fail: on a full disk the server still starts. */
     if (ftruncate(d->lock_fd, 0) == 0)
         dprintf(d->lock_fd, "%ld\n", (long)getpid());

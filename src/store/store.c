@@ -127,14 +127,25 @@ void store_drop_work(struct store *s, const char *job, void (*done)(void *contex
     queue_put(s, record);
 }
 
-void store_sync(struct store *s, void (*done)(void *context, int err), void *context)
+static void put_barrier(struct store *s, enum record_kind kind,
+                        void (*done)(void *context, int err), void *context)
 {
     struct record *record = mem_new(struct record);
 
-    record->kind = RECORD_SYNC;
+    record->kind = kind;
     record->done = done;
     record->context = context;
     queue_put(s, record);
+}
+
+void store_sync(struct store *s, void (*done)(void *context, int err), void *context)
+{
+    put_barrier(s, RECORD_SYNC, done, context);
+}
+
+void store_after(struct store *s, void (*done)(void *context, int err), void *context)
+{
+    put_barrier(s, RECORD_AFTER, done, context);
 }
 
 int store_sweep(struct store *s, int64_t before_ms, size_t max, size_t *count)

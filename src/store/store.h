@@ -43,7 +43,7 @@ void store_close(struct store *s);
 /* A job's work: which stage it is at and what the stages need to know. The spec
  * is the pipeline's JSON; the store does not read it. */
 struct work {
-    char *job;          /* mem_free */
+    char *job; /* mem_free */
     char *step;
     char *spec;
     int64_t updated_ms;
@@ -62,8 +62,14 @@ void store_drop_work(struct store *s, const char *job, void (*done)(void *contex
  * durable: for an answer that promises it. */
 void store_sync(struct store *s, void (*done)(void *context, int err), void *context);
 
+/* The same when all of that is heard, be it durable or not: for an answer behind
+ * which a reader must find what was written. An error says that the disk has
+ * trouble; progress is heard all the same. */
+void store_after(struct store *s, void (*done)(void *context, int err), void *context);
+
 /* All blocking. `each` borrows what it is given; returning false stops. It must
- * not call the reading functions; queueing writes is fine. */
+ * not call the reading functions; queueing writes is fine. Unfinished is also an
+ * ended job that still has work: a failed upload that can be mended. */
 int store_each_unfinished(struct store *s, bool (*each)(void *context, struct update *u),
                           void *context);
 int store_each_work(struct store *s, bool (*each)(void *context, const struct work *w),

@@ -175,6 +175,7 @@ static int write_record(struct store *s, const struct record *r)
      * none. So this counts: the time is the same for two within a millisecond. */
     case RECORD_SYNC: return sql_run(s->writes[WRITE_SYNC]);
     case RECORD_SWEEP: return write_sweep(s, r->sweep);
+    case RECORD_AFTER:
     case RECORD_UPDATE: break;
     }
     return OK;

@@ -11,7 +11,9 @@ enum { BUSY_MS = 2000 };
 static const char *const texts[READER_SQLS] = {
     [READ_JOB] = ("SELECT " ROW_COLUMNS " FROM jobs WHERE id = ?"),
     [READ_UNFINISHED] = ("SELECT " ROW_COLUMNS " FROM jobs"
-                         " WHERE state IN ('queued', 'processing') ORDER BY created_ms"),
+                         " WHERE state IN ('queued', 'processing') UNION ALL"
+                         " SELECT " ROW_COLUMNS " FROM jobs WHERE id IN (SELECT job FROM works)"
+                         " AND state NOT IN ('queued', 'processing') ORDER BY created_ms"),
     [READ_WORK] = "SELECT job, step, spec, updated_ms FROM works WHERE job = ?",
     [READ_WORKS] = "SELECT job, step, spec, updated_ms FROM works ORDER BY updated_ms",
     [READ_LIST] = ("SELECT " ROW_COLUMNS " FROM jobs WHERE updated_ms < ?1"

@@ -18,7 +18,7 @@
 
 enum { STORE_RETRY_FIRST_MS = 100 };
 
-enum record_kind { RECORD_UPDATE, RECORD_PUT, RECORD_DROP, RECORD_SYNC, RECORD_SWEEP };
+enum record_kind { RECORD_UPDATE, RECORD_PUT, RECORD_DROP, RECORD_SYNC, RECORD_AFTER, RECORD_SWEEP };
 
 /* Something to be written. */
 struct record {
@@ -30,7 +30,7 @@ struct record {
     bool is_confirmed; /* heard already, though it could not be written */
     bool is_due;       /* to be heard now */
     bool is_dropped;   /* heard, and a later one of the job stands for it */
-    /* RECORD_PUT, RECORD_DROP; RECORD_SYNC has only the callback */
+    /* RECORD_PUT, RECORD_DROP; RECORD_SYNC and RECORD_AFTER have only the callback */
     char *job, *step, *spec;
     int64_t updated_ms;
     void (*done)(void *context, int err);

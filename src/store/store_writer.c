@@ -237,7 +237,7 @@ static bool take(struct store *s, bool *is_asked)
     *is_asked = false;
     /* Somebody waits for these: worth a try before its time. */
     for (const struct record *r = s->queue.first; r != NULL; r = r->next)
-        *is_asked |= r->kind != RECORD_UPDATE;
+        *is_asked |= r->kind != RECORD_UPDATE && r->kind != RECORD_AFTER;
     records_move(&s->pending, &s->queue);
     if (s->is_closing)
         close_locked(s);

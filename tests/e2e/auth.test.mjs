@@ -95,7 +95,7 @@ describe('tokens', () => {
     const [hers, his, all] = await Promise.all(
       [alice, bob, admin].map((token) => server.watch(`/ws/progress?token=${token}`)),
     );
-    await server.report(id, { stage: 'a', progress: 0.5, message: 'x' }, alice);
+    await server.tell(id, { stage: 'a', progress: 0.5, message: 'x' }, alice);
     const isIt = (message) => message.video_id === id;
     await hers.until(isIt);
     await all.until(isIt);
@@ -111,13 +111,6 @@ describe('tokens', () => {
     assert.ok([403, 404].includes(cancel.status), `${cancel.status}`);
     assert.equal((await server.job(id, alice)).state, 'processing');
     for (const watcher of [hers, his, all]) watcher.drop();
-  });
-
-  test('a connection ends with its token', async () => {
-    const watcher = await server.watchStream(upload.id, mint({ exp: now() + 3 }));
-    await watcher.settle();
-    assert.equal(watcher.messages[0].type, 'connection');
-    assert.equal((await within(watcher.closed, 'the Close')).code, 4001);
   });
 
   test('a token never stands in the log', async () => {
@@ -144,4 +137,23 @@ test('the page gets a token from the server itself, on the loopback', async (t) 
   await watcher.settle();
   assert.equal(watcher.messages[0].type, 'connection');
   await watcher.leave();
+});
+
+test('nobody from elsewhere gets that token', async (t) => {
+  const server = await Server.during(t);
+  const elsewhere = [
+    { host: 'evil.example.com' },
+    { host: '127.0.0.1.evil.example.com' },
+    { host: 'localhost.evil.example.com' },
+    { origin: 'http://evil.example.com' },
+    { origin: 'null' },
+    { 'x-forwarded-for': '192.0.2.1' },
+    { forwarded: 'for=192.0.2.1' },
+  ];
+  for (const headers of elsewhere) {
+    const answer = await server.request('/api/session', { method: 'POST', headers });
+    assert.equal(answer.status, 401, JSON.stringify(headers));
+  }
+  const keyed = await Server.during(t, { args: ['--jwt-secret', 'a secret of thirty-two bytes or more'] });
+  assert.equal((await keyed.post('/api/session', {})).status, 401);
 });

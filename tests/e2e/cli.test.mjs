@@ -1,12 +1,13 @@
 // The program as a client: upload, watch, report, token.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 
-import { clip, longClip } from '../support/clips.mjs';
+import { clip, bulkyClip } from '../support/clips.mjs';
 import { verify } from '../support/hls.mjs';
-import { binary, environment, reelay, Server } from '../support/server.mjs';
-import { waitFor, within } from '../support/wait.mjs';
+import { binary, environment, reelay, Server, temporaryFolder } from '../support/server.mjs';
+import { addWitness, waitFor, within } from '../support/wait.mjs';
 
 const lines = (text) => text.split('\n').filter(Boolean);
 const objects = (text) => lines(text).map((line) => JSON.parse(line));
@@ -15,13 +16,18 @@ describe('the command line', () => {
   let server;
   let token;
   let env;
+  let state; // what the client keeps
 
   before(async () => {
     server = await Server.start();
     token = await server.token({ subject: 'cli' });
-    env = { REELAY_SERVER: server.origin, REELAY_TOKEN: token };
+    state = temporaryFolder();
+    env = { REELAY_SERVER: server.origin, REELAY_TOKEN: token, XDG_STATE_HOME: state };
   });
-  after(() => server.end());
+  after(async () => {
+    await server.end();
+    rmSync(state, { recursive: true, force: true });
+  });
 
   const start = (args) => {
     const child = spawn(binary, args, { env: environment(env), stdio: ['ignore', 'pipe', 'pipe'] });
@@ -33,8 +39,18 @@ describe('the command line', () => {
     return child;
   };
 
+  const someSent = (client) =>
+    waitFor(
+      () => {
+        assert.equal(client.exitCode, null, client.out + client.err);
+        return /"sent":[1-9]/.test(client.out);
+      },
+      'some chunks to be sent',
+      { every: 1 },
+    );
+
   test('says what it can do', async () => {
-    for (const args of [['--help'], ['help']]) {
+    for (const args of [['--help']]) {
       const { status, stdout } = await reelay(args);
       assert.equal(status, 0, args.join(' '));
       for (const name of ['serve', 'upload', 'watch', 'report', 'token']) assert.match(stdout, new RegExp(`\\b${name}\\b`));
@@ -57,12 +73,20 @@ describe('the command line', () => {
     }
   });
 
-  test('upload takes a file all the way and says where it plays', async () => {
+  test('upload shows a person a bar, and in the end where it plays', async (t) => {
     const file = await clip({ seconds: 3 });
-    const { status, stdout, stderr } = await reelay(['upload', file], { env });
-    assert.equal(status, 0, stderr);
-    const url = /https?:\/\/\S+\.m3u8/.exec(stdout)?.[0];
-    assert.ok(url, stdout);
+    const command = `'${binary}' upload '${file}'`;
+    const terminal = spawn('script', ['-qec', command, '/dev/null'], {
+      env: environment({ ...env, TERM: 'xterm', SHELL: '/bin/sh' }), stdio: ['pipe', 'pipe', 'pipe'] });
+    t.after(() => terminal.kill('SIGKILL'));
+    let screen = '';
+    t.after(addWitness(() => `--- the screen:\n${screen.slice(-2000)}`));
+    terminal.stdout.on('data', (data) => (screen += data));
+    const ended = new Promise((resolve) => terminal.on('close', resolve));
+    assert.equal(await within(ended, 'the end of upload'), 0, screen);
+    assert.match(screen, /\d+\s?%/);
+    const url = /https?:\/\/\S+?\.m3u8/.exec(screen)?.[0];
+    assert.ok(url, screen);
     assert.equal((await server.get(url)).status, 200);
   });
 
@@ -71,66 +95,100 @@ describe('the command line', () => {
     const { status, stdout, stderr } = await reelay(['upload', '--json', file], { env });
     assert.equal(status, 0, stderr);
     const steps = objects(stdout);
+    assert.equal(steps[0].state, 'uploading');
+    const converting = steps.filter((step) => step.stage === 'converting').map((step) => step.progress);
+    for (let at = 1; at < converting.length; at++) assert.ok(converting[at] >= converting[at - 1], stdout);
     const last = steps.at(-1);
     assert.equal(last.state, 'completed', stdout);
     const job = await server.job(last.id, token);
     assert.equal(job.state, 'completed');
-    await verify(server, job, 3);
+    const { master } = await verify(server, job, 3);
+    assert.equal(last.playlist_url, master);
+  });
+
+  test('upload without a terminal is the same as with --json', async () => {
+    const { status, stdout } = await reelay(['upload', await clip({ seconds: 2 })], { env });
+    assert.equal(status, 0);
+    assert.equal(objects(stdout).at(-1).state, 'completed');
   });
 
   test('upload of what is no video ends with status 1 and says why', async () => {
-    const { status, stderr } = await reelay(['upload', '/etc/hostname'], { env });
+    const { status, stdout } = await reelay(['upload', '/etc/hostname'], { env });
     assert.equal(status, 1);
-    assert.ok(stderr.length > 0);
+    const last = objects(stdout).at(-1);
+    assert.equal(last.state, 'failed');
+    assert.match(last.error, /not a video/);
   });
 
   test('upload of a file that is not there ends with a word, not a trace', async () => {
-    const { status, stderr } = await reelay(['upload', '/no/such/file.mp4'], { env });
-    assert.notEqual(status, 0);
-    assert.match(stderr, /no\/such\/file/);
+    const { status, stdout, stderr } = await reelay(['upload', '/no/such/file.mp4'], { env });
+    assert.ok([1, 2].includes(status), `${status}`);
+    assert.match(stdout + stderr, /no\/such\/file/);
   });
 
-  test('a server that is not there is named', async () => {
-    const { status, stderr } = await reelay(['watch', 'x'], { env: { ...env, REELAY_SERVER: 'http://127.0.0.1:1' } });
-    assert.notEqual(status, 0);
-    assert.match(stderr, /127\.0\.0\.1:1/);
+  test('a server that is not there is named, with status 3', { timeout: 120_000 }, async () => {
+    const away = { ...env, REELAY_SERVER: 'http://127.0.0.1:1' };
+    const { status, stdout, stderr } = await reelay(['report', 'x', '--progress', '0.5'], { env: away });
+    assert.equal(status, 3, stdout + stderr);
+    assert.match(stdout + stderr, /127\.0\.0\.1:1/);
   });
 
-  test('upload goes on where it was cut off', { timeout: 240_000 }, async () => {
-    const file = await longClip();
-    const first = start(['upload', '--json', '--chunk-size', '256K', file]);
-    await waitFor(() => server.log && objectsSoFar(first.out).some((step) => step.chunks_done > 2 || step.sent > 700_000), 'some chunks to be sent');
+  test('a token that is none is refused with status 1', async () => {
+    const { status } = await reelay(['upload', await clip({ seconds: 2 })], { env: { ...env, REELAY_TOKEN: 'none' } });
+    assert.equal(status, 1);
+  });
+
+  test('upload goes on where it was cut off', { timeout: 240_000 }, async (t) => {
+    const file = await bulkyClip();
+    const args = ['upload', '--chunk-size', '64K', '--parallel', '1', file];
+    const first = start(args);
+    t.after(() => first.kill('SIGKILL'));
+    await someSent(first);
     first.kill('SIGKILL');
     await first.ended;
-    const id = objectsSoFar(first.out).find((step) => step.id).id;
-    const before = await server.get(`/streaming/uploads/${id}`, token);
-    assert.ok(before.json.chunks.length > 0);
-    const second = await reelay(['upload', '--json', '--chunk-size', '256K', file], { env, timeout: 200_000 });
+    const [{ id }] = objects(first.out.slice(0, first.out.indexOf('\n')));
+    const { chunks, total_chunks } = (await server.get(`/streaming/uploads/${id}`, token)).json;
+    assert.ok(chunks.length > 0 && chunks.length < total_chunks, `${chunks.length} of ${total_chunks}`);
+    const second = await reelay(args, { env, timeout: 200_000 });
     assert.equal(second.status, 0, second.stderr);
     const steps = objects(second.stdout);
     assert.equal(String(steps.at(-1).id), String(id), 'it began anew');
-    assert.equal(steps.at(-1).state, 'completed');
+    const sent = steps.filter((step) => step.stage === 'uploading').map((step) => step.sent);
+    assert.ok(sent[0] >= chunks.length * 64 * 1024, `it sent again what was there: ${sent[0]}`);
   });
 
-  const objectsSoFar = (text) => objects(text.slice(0, text.lastIndexOf('\n') + 1));
+  test('Ctrl-C ends upload with status 130, and the upload can go on', async (t) => {
+    const args = ['upload', '--chunk-size', '64K', '--parallel', '1', '--title', 'interrupted', await bulkyClip()];
+    const client = start(args);
+    t.after(() => client.kill('SIGKILL'));
+    await someSent(client);
+    client.kill('SIGINT');
+    assert.deepEqual(await within(client.ended, 'the end of upload'), { code: 130, signal: null });
+    assert.equal(objects(client.out).at(-1).state, 'interrupted');
+  });
 
   test('report and watch: what one says the other hears', async () => {
     const watcher = start(['watch', '--json', 'reported']);
     for (const progress of ['0.25', '0.5']) {
-      const said = await reelay(['report', 'reported', '--stage', 'rendering', '--progress', progress, '--message', `at ${progress}`], { env });
+      const said = await reelay(
+        ['report', 'reported', '--stage', 'rendering', '--progress', progress, '--message', `at ${progress}`], { env });
       assert.equal(said.status, 0, said.stderr);
+      assert.equal(said.stdout, '');
       await waitFor(() => watcher.out.includes(`at ${progress}`), 'the watcher to hear');
     }
     const end = await reelay(['report', 'reported', '--complete', '--result', '{"frames":2}'], { env });
     assert.equal(end.status, 0, end.stderr);
     assert.deepEqual(await within(watcher.ended, 'the end of watch'), { code: 0, signal: null });
-    const heard = objects(watcher.out);
-    assert.equal(heard.at(-1).status ?? heard.at(-1).state, 'completed');
+    const last = objects(watcher.out).at(-1);
+    assert.equal(last.state, 'completed');
+    assert.deepEqual(last.result, { frames: 2 });
+    const again = await reelay(['report', 'reported', '--progress', '0.1'], { env });
+    assert.equal(again.status, 1, 'a job that has ended takes no report');
   });
 
   test('watch of a job that fails ends with status 1', async () => {
     const watcher = start(['watch', 'doomed']);
-    const said = await reelay(['report', 'doomed', '--fail', 'Out of memory'], { env });
+    const said = await reelay(['report', 'doomed', '--error', 'Out of memory'], { env });
     assert.equal(said.status, 0, said.stderr);
     assert.equal((await within(watcher.ended, 'the end of watch')).code, 1);
     assert.match(watcher.out + watcher.err, /Out of memory/);
@@ -139,16 +197,16 @@ describe('the command line', () => {
   test('watch survives a restart of the server', async (t) => {
     const own = await Server.during(t);
     const watcher = spawn(binary, ['watch', '--json', 'kept'], {
-      env: environment({ REELAY_SERVER: own.origin }), stdio: ['ignore', 'pipe', 'pipe'] });
+      env: environment({ ...env, REELAY_SERVER: own.origin }), stdio: ['ignore', 'pipe', 'pipe'] });
     t.after(() => watcher.kill('SIGKILL'));
     let out = '';
     watcher.stdout.on('data', (data) => (out += data));
     const ended = new Promise((resolve) => watcher.on('close', resolve));
-    await own.report('kept', { stage: 'a', progress: 0.5, message: 'before' });
+    await own.tell('kept', { stage: 'a', progress: 0.5, message: 'before' });
     await waitFor(() => out.includes('before'), 'watch to hear');
     await own.kill();
     await own.start();
-    await own.report('kept', { status: 'completed', result: {} });
+    await own.tell('kept', { status: 'completed', result: {} });
     assert.equal(await within(ended, 'the end of watch'), 0);
   });
 

@@ -10,7 +10,7 @@ import { clipBytes } from '../support/clips.mjs';
 import { entries, verify } from '../support/hls.mjs';
 import { Server } from '../support/server.mjs';
 import { Upload } from '../support/upload.mjs';
-import { randomOf, seed, waitFor } from '../support/wait.mjs';
+import { randomOf, seed, waitFor, within } from '../support/wait.mjs';
 import { watch } from '../support/watcher.mjs';
 
 const ROUNDS = 20;
@@ -35,6 +35,7 @@ class Faithful {
       const watcher = await watch(`ws://${this.server.host}${target}`).catch(() => null);
       if (watcher) {
         this.watcher = watcher;
+        if (this.stopped) watcher.drop();
         watcher.onmessage = (message) => message.type !== 'connection' && this.heard.push(message);
         await watcher.closed;
       } else {
@@ -135,7 +136,7 @@ describe('a server that is cut down', () => {
       await server.kill();
       checkPublished(server.dataDir);
       await server.start();
-      await client;
+      await within(client, 'the client to be promised everything');
       const job = await waitFor(
         async () => {
           checkPublished(server.dataDir);
@@ -143,7 +144,7 @@ describe('a server that is cut down', () => {
           return ['completed', 'failed', 'cancelled'].includes(state?.state) && state;
         },
         `job ${upload.id} to end`,
-        { timeout: 200_000, every: 100 },
+        { timeout: 90_000, every: 100 },
       );
       assert.equal(job.state, 'completed', JSON.stringify(job));
       await waitFor(() => faithful.sawEnd, 'the watcher to hear of the end');

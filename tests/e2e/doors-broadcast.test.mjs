@@ -10,11 +10,11 @@ describe('the broadcast door', () => {
   test('begins with one message per job in progress', async (t) => {
     const server = await Server.during(t);
     await server.post('/jobs/create', {});
-    await server.report('one', { stage: 'a', progress: 0.1, message: 'x' });
-    await server.report('one', { stage: 'a', progress: 0.25, message: 'x' });
-    await server.report('two', { stage: 'a', progress: 0.5, message: 'x' });
-    await server.report('over', { status: 'completed', result: {} });
-    await server.report('broken', { status: 'failed', error: 'no' });
+    await server.tell('one', { stage: 'a', progress: 0.1, message: 'x' });
+    await server.tell('one', { stage: 'a', progress: 0.25, message: 'x' });
+    await server.tell('two', { stage: 'a', progress: 0.5, message: 'x' });
+    await server.tell('over', { status: 'completed', result: {} });
+    await server.tell('broken', { status: 'failed', error: 'no' });
     const watcher = await server.watchAll();
     await watcher.settle();
     const said = watcher.messages.map(({ type, video_id, percent }) => ({ type, video_id, percent }));
@@ -39,8 +39,8 @@ describe('the broadcast door', () => {
   test('hears of every job, with the fields of the document', async (t) => {
     const server = await Server.during(t);
     const watcher = await server.watchAll();
-    await server.report('first', { stage: 'a', progress: 0.42, message: 'x' });
-    await server.report(777, { stage: 'a', progress: 0.5, message: 'x' });
+    await server.tell('first', { stage: 'a', progress: 0.42, message: 'x' });
+    await server.tell(777, { stage: 'a', progress: 0.5, message: 'x' });
     const first = await watcher.until(about('first'));
     const second = await watcher.until(about('777'));
     for (const message of [first, second]) {
@@ -60,10 +60,10 @@ describe('the broadcast door', () => {
   test('tells how a job ended, and nothing of it afterwards', async (t) => {
     const server = await Server.during(t);
     const watcher = await server.watchAll();
-    await server.report('good', { stage: 'a', progress: 0.9, message: 'x' });
-    await server.report('good', { status: 'completed', result: {} });
-    await server.report('bad', { stage: 'a', progress: 0.9, message: 'x' });
-    await server.report('bad', { status: 'failed', error: 'no' });
+    await server.tell('good', { stage: 'a', progress: 0.9, message: 'x' });
+    await server.tell('good', { status: 'completed', result: {} });
+    await server.tell('bad', { stage: 'a', progress: 0.9, message: 'x' });
+    await server.tell('bad', { status: 'failed', error: 'no' });
     await watcher.until((message) => about('bad')(message) && message.type === 'status');
     assert.deepEqual(watcher.messages.filter(about('good')).at(-1), {
       type: 'status',

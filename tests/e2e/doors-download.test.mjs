@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { clipBytes } from '../support/clips.mjs';
 import { Server } from '../support/server.mjs';
+import { waitFor } from '../support/wait.mjs';
 import { publish } from '../support/upload.mjs';
 
 describe('the download door', () => {
@@ -33,7 +34,7 @@ describe('the download door', () => {
 
   test('says percent of the job as a whole number', async () => {
     const watcher = await server.watchDownload('halfway');
-    await server.report('halfway', { stage: 'rendering', progress: 0.457, message: 'Rendering' });
+    await server.tell('halfway', { stage: 'rendering', progress: 0.457, message: 'Rendering' });
     await watcher.until((message) => message.type === 'status');
     assert.deepEqual(watcher.messages, [
       { type: 'status', data: { jobId: 'halfway', status: 'processing', progress: 45 } },
@@ -42,8 +43,8 @@ describe('the download door', () => {
   });
 
   test('shows a late subscriber the present, once', async () => {
-    await server.report('late', { stage: 'a', progress: 0.1, message: 'first' });
-    await server.report('late', { stage: 'a', progress: 0.2, message: 'second' });
+    await server.tell('late', { stage: 'a', progress: 0.1, message: 'first' });
+    await server.tell('late', { stage: 'a', progress: 0.2, message: 'second' });
     const watcher = await server.watchDownload('late');
     await watcher.settle();
     assert.deepEqual(watcher.messages, [
@@ -74,8 +75,8 @@ describe('the download door', () => {
 
   test('tells an error, and tells it again to who comes later', async () => {
     const watcher = await server.watchDownload('broken');
-    await server.report('broken', { stage: 'a', progress: 0.5, message: 'Half' });
-    await server.report('broken', { status: 'failed', error: 'Out of memory' });
+    await server.tell('broken', { stage: 'a', progress: 0.5, message: 'Half' });
+    await server.tell('broken', { status: 'failed', error: 'Out of memory' });
     const said = await watcher.until((message) => message.data?.status === 'failed');
     assert.deepEqual(said, {
       type: 'status',
@@ -91,17 +92,18 @@ describe('the download door', () => {
   test('answers pings in the midst of updates', async () => {
     const watcher = await server.watchDownload('pinged');
     for (let at = 1; at <= 5; at++) {
-      await server.report('pinged', { stage: 'a', progress: at / 10, message: `${at}` });
+      await server.tell('pinged', { stage: 'a', progress: at / 10, message: `${at}` });
       watcher.send('ping');
     }
     await watcher.until((message) => message.data?.progress === 50);
-    await watcher.settle();
-    assert.equal(watcher.messages.filter((message) => message.type === 'pong').length, 5);
+    const pongs = () => watcher.messages.filter((message) => message.type === 'pong').length;
+    await waitFor(() => pongs() >= 5, 'five answers');
+    assert.equal(pongs(), 5);
     await watcher.leave();
   });
 
   test('says the same over HTTP', async () => {
-    await server.report('polled', { stage: 'a', progress: 0.3, message: 'x' });
+    await server.tell('polled', { stage: 'a', progress: 0.3, message: 'x' });
     const watcher = await server.watchDownload('polled');
     const { data } = await watcher.until((message) => message.type === 'status');
     const answer = await server.get('/api/status/polled');

@@ -34,7 +34,7 @@ describe('the jobs door', () => {
 
   test('shows numeric ids as strings', async () => {
     const watcher = await server.watchJob(12345);
-    await server.report(12345, { stage: 'rendering', progress: 0.25, message: 'Rendering' });
+    await server.tell(12345, { stage: 'rendering', progress: 0.25, message: 'Rendering' });
     const update = await watcher.until((message) => message.status === 'processing');
     assert.deepEqual(timeless(watcher.messages[0]), greeting('12345'));
     assert.equal(update.job_id, '12345');
@@ -43,7 +43,7 @@ describe('the jobs door', () => {
 
   test('says a progress update with its metadata', async () => {
     const watcher = await server.watchJob('rendered');
-    await server.report('rendered', {
+    await server.tell('rendered', {
       stage: 'rendering',
       progress: 0.75,
       message: 'Rendering frame 1500/2000',
@@ -66,8 +66,8 @@ describe('the jobs door', () => {
 
   test('keeps the fraction between 0 and 1', async () => {
     const watcher = await server.watchJob('clamped');
-    await server.report('clamped', { stage: 'a', progress: -3, message: 'below' });
-    await server.report('clamped', { stage: 'a', progress: 3, message: 'above' });
+    await server.tell('clamped', { stage: 'a', progress: -3, message: 'below' });
+    await server.tell('clamped', { stage: 'a', progress: 3, message: 'above' });
     await watcher.until((message) => message.message === 'above');
     assert.deepEqual(watcher.messages.slice(1).map((message) => message.progress), [0, 1]);
     await watcher.leave();
@@ -75,9 +75,9 @@ describe('the jobs door', () => {
 
   test('never runs backwards within a stage, but a new stage may begin anew', async () => {
     const watcher = await server.watchJob('forwards');
-    await server.report('forwards', { stage: 'a', progress: 0.6, message: '1' });
-    await server.report('forwards', { stage: 'a', progress: 0.2, message: '2' });
-    await server.report('forwards', { stage: 'b', progress: 0.1, message: '3' });
+    await server.tell('forwards', { stage: 'a', progress: 0.6, message: '1' });
+    await server.tell('forwards', { stage: 'a', progress: 0.2, message: '2' });
+    await server.tell('forwards', { stage: 'b', progress: 0.1, message: '3' });
     await watcher.until((message) => message.message === '3');
     assert.deepEqual(watcher.messages.slice(1).map((message) => message.progress), [0.6, 0.6, 0.1]);
     await watcher.leave();
@@ -86,8 +86,8 @@ describe('the jobs door', () => {
   test('tells a completion, and tells it again to who comes later', async () => {
     const result = { video_url: 'https://cdn.example.com/video.mp4', duration: 66.67 };
     const watcher = await server.watchJob('done');
-    await server.report('done', { stage: 'rendering', progress: 0.5, message: 'Half' });
-    await server.report('done', { status: 'completed', result, message: 'Job completed successfully' });
+    await server.tell('done', { stage: 'rendering', progress: 0.5, message: 'Half' });
+    await server.tell('done', { status: 'completed', result, message: 'Job completed successfully' });
     const said = await watcher.until((message) => message.status === 'completed');
     assert.deepEqual(timeless(said), {
       job_id: 'done',
@@ -106,7 +106,7 @@ describe('the jobs door', () => {
   });
 
   test('completes without words of its own as the reporter does', async () => {
-    await server.report('terse', { status: 'completed', result: { frames: 1 } });
+    await server.tell('terse', { status: 'completed', result: { frames: 1 } });
     const watcher = await server.watchJob('terse');
     const said = await watcher.until((message) => message.status === 'completed');
     assert.equal(said.message, 'Job completed');
@@ -115,8 +115,8 @@ describe('the jobs door', () => {
 
   test('tells an error with the stage and progress it failed at', async () => {
     const watcher = await server.watchJob('broken');
-    await server.report('broken', { stage: 'rendering', progress: 0.5, message: 'Half' });
-    await server.report('broken', { status: 'failed', error: 'Out of memory' });
+    await server.tell('broken', { stage: 'rendering', progress: 0.5, message: 'Half' });
+    await server.tell('broken', { status: 'failed', error: 'Out of memory' });
     const said = await watcher.until((message) => message.status === 'failed');
     assert.deepEqual(timeless(said), {
       job_id: 'broken',
@@ -134,8 +134,8 @@ describe('the jobs door', () => {
   });
 
   test('shows a late subscriber the present, once', async () => {
-    await server.report('late', { stage: 'a', progress: 0.1, message: 'first' });
-    await server.report('late', { stage: 'a', progress: 0.2, message: 'second' });
+    await server.tell('late', { stage: 'a', progress: 0.1, message: 'first' });
+    await server.tell('late', { stage: 'a', progress: 0.2, message: 'second' });
     const watcher = await server.watchJob('late');
     await watcher.settle();
     assert.deepEqual(watcher.messages.slice(1).map((message) => message.message), ['second']);
@@ -148,7 +148,7 @@ describe('the jobs door', () => {
     const { job_id, ...rest } = answer.json;
     assert.deepEqual(rest, { websocket_url: `/ws/jobs/${job_id}`, status: 'queued' });
     const watcher = await server.watch(answer.json.websocket_url);
-    await server.report(job_id, { stage: 'processing', progress: 0.5, message: 'Working...' });
+    await server.tell(job_id, { stage: 'processing', progress: 0.5, message: 'Working...' });
     await watcher.until((message) => message.message === 'Working...');
     await watcher.leave();
   });
@@ -177,7 +177,7 @@ describe('the jobs door', () => {
   });
 
   test('refuses to move a finished job', async () => {
-    await server.report('over', { status: 'completed', result: null });
+    await server.tell('over', { status: 'completed', result: null });
     const answer = await server.post('/api/jobs/over/progress', { stage: 'a', progress: 0.1, message: 'again' });
     assert.equal(answer.status, 409, answer.text);
     assert.equal((await server.job('over')).state, 'completed');

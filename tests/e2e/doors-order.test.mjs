@@ -75,8 +75,9 @@ describe('order', () => {
   test('the number of a state grows with every change', async () => {
     let last = 0;
     for (let step = 0; step < 20; step++) {
-      await server.report('numbered', { stage: 'a', progress: step / 20, message: `${step}` });
-      const { seq } = await server.job('numbered');
+      await server.tell('numbered', { stage: 'a', progress: step / 20, message: `${step}` });
+      const { seq, message } = await server.job('numbered');
+      assert.equal(message, `${step}`);
       assert.ok(seq > last, `${seq} behind ${last}`);
       last = seq;
     }

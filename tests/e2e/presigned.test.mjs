@@ -80,7 +80,7 @@ describe('presigned URLs', () => {
   });
 
   test('an URL expires', async (t) => {
-    const own = await Server.during(t, { args: ['--upload-url-lifetime', '1s'] });
+    const own = await Server.during(t, { args: ['--url-ttl', '1s'] });
     const short = await Upload.create(own, { bytes: upload.bytes });
     const url = new URL(await short.url(0));
     const expires = Number(url.searchParams.get('expires')) * 1000;

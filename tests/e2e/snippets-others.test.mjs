@@ -107,7 +107,7 @@ describe("the download document's code", () => {
   });
 
   test('what was polled before can be polled still', async () => {
-    await server.report('polled-once', { stage: 'a', progress: 0.3, message: 'x' });
+    await server.tell('polled-once', { stage: 'a', progress: 0.3, message: 'x' });
     const script = await bundle(
       `import { createRoot } from 'react-dom/client';
        import { useEffect, useState } from 'react';
@@ -126,16 +126,16 @@ describe("the download document's code", () => {
 
 // The life of a job as an outside worker reports it.
 async function workOn(id) {
-  await server.report(id, { stage: 'rendering', progress: 0, message: 'Starting video render...' });
+  await server.tell(id, { stage: 'rendering', progress: 0, message: 'Starting video render...' });
   for (const frame of [500, 1000, 1500]) {
-    await server.report(id, {
+    await server.tell(id, {
       stage: 'rendering',
       progress: frame / 2000,
       message: `Rendering frame ${frame}/2000`,
       metadata: { current_frame: frame },
     });
   }
-  await server.report(id, {
+  await server.tell(id, {
     status: 'completed',
     result: { video_url: `https://cdn.example.com/videos/${id}.mp4`, duration: 66.67, frames: 2000 },
     message: 'Video rendering completed',
@@ -153,9 +153,9 @@ describe("the jobs document's code", () => {
         ${snippet('jobs/browser.js', own)}`,
     });
     await waitFor(() => page.heard.includes('Connected to job job_12345'), 'the greeting');
-    await own.report('job_12345', { stage: 'rendering', progress: 0.25, message: 'Rendering frame 500/2000' });
-    await own.report('job_12345', { stage: 'rendering', progress: 0.75, message: 'Rendering frame 1500/2000' });
-    await own.report('job_12345', { status: 'completed', result: { duration: 66.67 }, message: 'Done' });
+    await own.tell('job_12345', { stage: 'rendering', progress: 0.25, message: 'Rendering frame 500/2000' });
+    await own.tell('job_12345', { stage: 'rendering', progress: 0.75, message: 'Rendering frame 1500/2000' });
+    await own.tell('job_12345', { status: 'completed', result: { duration: 66.67 }, message: 'Done' });
     await waitFor(() => page.heard.some((line) => line.startsWith('Job completed!')), 'the end');
     assert.deepEqual(await page.evaluate('bar'), [0.25, 0.75]);
     assert.deepEqual(await page.evaluate('texts'), ['Rendering frame 500/2000', 'Rendering frame 1500/2000']);
@@ -172,7 +172,7 @@ describe("the jobs document's code", () => {
         ${snippet('jobs/browser.js', own)}`,
     });
     await waitFor(() => page.heard.includes('Connected to job progress stream'), 'the connection');
-    await own.report('job_12345', { status: 'failed', error: 'Out of memory', stage: 'rendering' });
+    await own.tell('job_12345', { status: 'failed', error: 'Out of memory', stage: 'rendering' });
     await waitFor(() => page.heard.includes('Job failed: Out of memory'), 'the failure');
     await page.close();
   });
@@ -200,9 +200,9 @@ describe("the jobs document's code", () => {
     const python = monitor(own);
     t.after(() => python.kill('SIGKILL'));
     await waitFor(() => python.screen.includes('Connected to job job_12345'), 'the Python client to connect');
-    await own.report('job_12345', { stage: 'rendering', progress: 0.5, message: 'Halfway' });
+    await own.tell('job_12345', { stage: 'rendering', progress: 0.5, message: 'Halfway' });
     await waitFor(() => python.screen.includes('Halfway'), 'the Python client to hear');
-    await own.report('job_12345', { status: 'completed', result: { duration: 66.67 } });
+    await own.tell('job_12345', { status: 'completed', result: { duration: 66.67 } });
     assert.equal(await within(python.ended, 'the end of the Python client'), 0, python.screen);
     assert.match(python.screen, /^rendering: 50\.0% - Halfway$/m);
     assert.match(python.screen, /^✅ Job completed: \{'duration': 66\.67\}$/m);
@@ -213,7 +213,7 @@ describe("the jobs document's code", () => {
     const python = monitor(own);
     t.after(() => python.kill('SIGKILL'));
     await waitFor(() => python.screen.includes('Connected to job job_12345'), 'the Python client to connect');
-    await own.report('job_12345', { status: 'failed', error: 'Out of memory', stage: 'rendering' });
+    await own.tell('job_12345', { status: 'failed', error: 'Out of memory', stage: 'rendering' });
     assert.equal(await within(python.ended, 'the end of the Python client'), 0, python.screen);
     assert.match(python.screen, /^❌ Job failed: Out of memory$/m);
   });
@@ -276,15 +276,15 @@ describe("the broadcast document's hooks", () => {
 
   test('show several videos at once, clear what has ended, in several tabs', async (t) => {
     const own = await Server.during(t);
-    await own.report('one', { stage: 'a', progress: 0.1, message: 'x' });
+    await own.tell('one', { stage: 'a', progress: 0.1, message: 'x' });
     const tabs = [await mount(own), await mount(own)];
     for (const tab of tabs) await shows(tab, ['one 10']);
-    await own.report('two', { stage: 'a', progress: 0.42, message: 'x' });
+    await own.tell('two', { stage: 'a', progress: 0.42, message: 'x' });
     for (const tab of tabs) await shows(tab, ['one 10', 'two 42']);
     assert.equal(await tabs[0].textContent('#one'), '10');
-    await own.report('one', { status: 'completed', result: {} });
+    await own.tell('one', { status: 'completed', result: {} });
     for (const tab of tabs) await shows(tab, ['two 42']);
-    await own.report('two', { status: 'failed', error: 'no' });
+    await own.tell('two', { status: 'failed', error: 'no' });
     for (const tab of tabs) await shows(tab, []);
     assert.equal(await tabs[0].textContent('#one'), 'null');
     for (const tab of tabs) {
@@ -298,13 +298,13 @@ describe("the broadcast document's hooks", () => {
   // the server is there.
   test('find a server that comes later, and show the present', { timeout: 90_000 }, async (t) => {
     const own = await Server.during(t);
-    await own.report('kept', { stage: 'a', progress: 0.5, message: 'x' });
+    await own.tell('kept', { stage: 'a', progress: 0.5, message: 'x' });
     await own.stop();
     const page = await mount(own, { isThere: false });
     await own.start();
     await page.waitForSelector('#reconnecting', { state: 'detached' });
     await shows(page, ['kept 50']);
-    await own.report('kept', { stage: 'a', progress: 0.6, message: 'x' });
+    await own.tell('kept', { stage: 'a', progress: 0.6, message: 'x' });
     await shows(page, ['kept 60']);
     await page.close();
   });

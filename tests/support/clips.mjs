@@ -36,6 +36,13 @@ export function longClip() {
   return clip({ seconds: 40, size: '1280x720', rate: 30 });
 }
 
+// Many bytes that are soon converted: noise, kept without loss.
+export function bulkyClip() {
+  return make([
+    '-f', 'lavfi', '-i', "nullsrc=size=320x180:rate=25:duration=8,geq=random(1)*255:128:128",
+    '-c:v', 'libx264', '-preset', 'ultrafast', '-qp', '0', '-pix_fmt', 'yuv420p'], '.mp4');
+}
+
 export async function clipBytes(options) {
   return readFileSync(await clip(options));
 }

@@ -108,13 +108,22 @@ static void replace_nul_escapes(char *text, size_t len)
     }
 }
 
-static void judge_json(struct exchange *x, struct str body)
+static json_t *read_json(struct str body)
 {
+    /* jansson passes over a NUL behind a number or a word. */
+    if (body.len > 0 && memchr(body.at, '\0', body.len) != NULL)
+        return NULL;
     char *text = mem_strndup(body.at, body.len);
-
     replace_nul_escapes(text, body.len);
     json_t *value = json_loadb(text, body.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
     mem_free(text);
+    return value;
+}
+
+static void judge_json(struct exchange *x, struct str body)
+{
+    json_t *value = read_json(body);
+
     reply_text(x, value != NULL ? 200 : 400, value != NULL ? "JSON\n" : "not JSON\n");
     json_decref(value);
 }

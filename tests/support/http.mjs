@@ -2,6 +2,8 @@
 // outlives a server that was killed.
 import http from 'node:http';
 
+const SILENCE_MAX = 60_000;
+
 export function request(url, { method = 'GET', headers = {}, body, json, token, signal } = {}) {
   const payload = json === undefined ? body : JSON.stringify(json);
   const all = { ...headers };
@@ -16,6 +18,7 @@ export function request(url, { method = 'GET', headers = {}, body, json, token, 
       answer.on('end', () => resolve(new Answer(answer, Buffer.concat(pieces))));
     });
     sent.on('error', reject);
+    sent.setTimeout(SILENCE_MAX, () => sent.destroy(new Error(`${method} ${url}: no answer`)));
     sent.end(payload);
   });
 }

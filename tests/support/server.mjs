@@ -205,7 +205,14 @@ export class Server {
   async report(id, body, token) {
     const answer = await this.post(`/api/jobs/${encodeURIComponent(id)}/progress`, body, token);
     assert.ok(answer.status >= 200 && answer.status < 300, `report: ${answer.status} ${answer.text}`);
-    return answer;
+    return answer.json;
+  }
+
+  // The same, and waits until it can be seen: an answered report is accepted,
+  // and heard a moment later.
+  async tell(id, body, token) {
+    const { seq } = await this.report(id, body, token);
+    await waitFor(async () => (await this.job(id, token))?.seq >= seq, `report ${seq} of ${id} to be heard`, { every: 3 });
   }
 
   async job(id, token) {

@@ -400,9 +400,11 @@ static void a_close_comes_behind_what_was_taken(void **state)
     WAIT_FOR(atomic_load(&blocked) > 0);
     ws_peer_say(&p, WS_FIN | WS_PING, "", 0);
     ws_peer_text(&p, "close me");
+    /* The Pong may have found the socket free in between, but nothing comes
+     * behind the Close. */
     ws_peer_expect_close(&p, WS_CLOSE_UNAUTHORIZED, true);
     assert_true(flood_seen > 0);
-    assert_int_equal(p.pongs, 0);
+    assert_true(p.pongs <= 1);
 }
 
 static void who_lets_too_much_wait_is_closed(void **state)

@@ -189,7 +189,24 @@ static void the_shortest_clips_convert(void **state)
     convert(clips_make("frame.mp4", PICTURE("320x240", "25", "1") "-frames:v 1 " X264), "frame");
     assert_plays("240p", "h264", 0.04, 0.01);
     convert(clips_make("tenth.mp4", PICTURE("320x240", "30", "0.1") SOUND("0.1") X264), "tenth");
-    assert_plays("240p", "h264", 0.1, 0.05);
+    assert_plays("240p", "aac\nh264", 0.1, 0.05);
+    assert_false(exists("a0"));
+    assert_non_null(strstr(line_of("master.m3u8", "STREAM-INF"), ",mp4a.40.2\""));
+    assert_string_equal(line_of("master.m3u8", "AUDIO="), "");
+    convert(clips_make("tall.mp4", PICTURE("1280x720", "30", "0.1") SOUND("0.1") X264), "tall");
+    assert_plays("720p", "aac\nh264", 0.1, 0.05);
+    assert_plays("360p", "aac\nh264", 0.1, 0.05);
+}
+
+static void a_track_of_a_few_frames_is_made_to_last_a_second(void **state)
+{
+    (void)state;
+    convert(clips_make("click.mp4", PICTURE("320x240", "25", "3") SOUND("0.1") X264), "click");
+    assert_plays("240p", "h264", 3, 0.1);
+    assert_plays("a0", "aac", 1, 0.1);
+    convert(clips_make("flash.mp4", PICTURE("320x240", "25", "0.08") SOUND("3") X264), "flash");
+    assert_plays("240p", "h264", 1, 0.1);
+    assert_plays("a0", "aac", 3, 0.1);
 }
 
 static void a_tail_of_one_frame_of_sound_is_dropped(void **state)
@@ -337,6 +354,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_variable_rate_becomes_constant),
         cmocka_unit_test(hdr_comes_out_in_the_colours_of_ordinary_screens),
         cmocka_unit_test(the_shortest_clips_convert),
+        cmocka_unit_test(a_track_of_a_few_frames_is_made_to_last_a_second),
         cmocka_unit_test(a_tail_of_one_frame_of_sound_is_dropped),
         cmocka_unit_test(a_change_of_size_in_mid_stream_is_survived),
         cmocka_unit_test(an_input_that_breaks_off_is_not_a_success),

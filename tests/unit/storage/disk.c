@@ -5,6 +5,7 @@
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
+#include <time.h>
 
 static void a_second_server_is_refused_and_told_who_has_the_data(void **state)
 {
@@ -46,6 +47,22 @@ static void the_lock_is_free_again_when_its_holder_is_gone(void **state)
     p->disk = place_open_disk(p->root);
     close(ready[0]);
     close(ready[1]);
+}
+
+/* What a child has of its parent between fork and exec. */
+static void a_lock_that_outlives_its_holder_by_a_moment_is_waited_for(void **state)
+{
+    struct place *p = *state;
+    const struct timespec moment = { .tv_nsec = 100000000 };
+
+    pid_t pid = fork();
+    if (pid == 0) {
+        nanosleep(&moment, NULL);
+        _exit(0);
+    }
+    disk_close(p->disk);
+    p->disk = place_open_disk(p->root);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
 static void folders_that_are_missing_are_made_all_the_way(void **state)
@@ -261,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(a_second_server_is_refused_and_told_who_has_the_data),
         CASE(the_lock_is_free_again_when_its_holder_is_gone),
+        CASE(a_lock_that_outlives_its_holder_by_a_moment_is_waited_for),
         CASE(folders_that_are_missing_are_made_all_the_way),
         CASE(a_root_that_is_a_file_is_refused_with_a_reason),
         CASE(what_is_promised_is_not_promised_again),

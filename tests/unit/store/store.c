@@ -151,6 +151,19 @@ static void a_barrier_answers_once_all_before_it_is_synced(void **state)
     }
 }
 
+static void what_was_said_before_is_heard_when_after_answers(void **state)
+{
+    struct desk *d = *state;
+
+    for (size_t i = 0; i < 30; i++) {
+        struct answer a = { .desk = d };
+        desk_say(d, "j", JOB_PROCESSING, (double)i / 100);
+        store_after(d->store, desk_answer, &a);
+        assert_int_equal(desk_wait_answer(&a), OK);
+        assert_int_equal(d->heard_count, i + 1);
+    }
+}
+
 static void closing_writes_what_is_queued(void **state)
 {
     struct desk *d = *state;
@@ -465,6 +478,7 @@ int main(void)
         CASE(a_final_update_is_synced_before_it_is_heard),
         CASE(a_work_record_is_synced_before_its_answer),
         CASE(a_barrier_answers_once_all_before_it_is_synced),
+        CASE(what_was_said_before_is_heard_when_after_answers),
         CASE(closing_writes_what_is_queued),
         IDLE(a_store_that_was_never_started_still_writes_at_its_end),
         IDLE(starts_are_counted),
