@@ -35,6 +35,14 @@ as_root() {
     fi
 }
 
+# Runs a command without a word, unless it fails.
+quietly() {
+    said=$("$@" 2>&1 </dev/null) || {
+        echo "$said" >&2
+        die "failed: $*"
+    }
+}
+
 is_installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
@@ -66,12 +74,13 @@ install_packages() {
     set -- $(missing_packages)
     [ $# -gt 0 ] || return 0
     say "apt-get update"
-    as_root apt-get -qq update
+    quietly as_root apt-get -qq update
     # shellcheck disable=SC2046 # what is known may have changed with the update
     set -- $(missing_packages)
     say "apt-get install $*"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "$@" \
-        </dev/null
+    say "this may take some minutes"
+    quietly as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get -qq -y install --no-install-recommends "$@"
     has_node || die "node $node_least or newer is needed; this system's packages have $(node --version)"
 }
 
@@ -95,7 +104,7 @@ install_modules() {
     wanted=$(cat "$1/package.json" "$1/package-lock.json" | cksum)
     [ "$(cat "$1/node_modules/.setup" 2>/dev/null)" != "$wanted" ] || return 0
     say "npm ci in $1/"
-    (cd "$1" && npm ci --silent --no-audit --no-fund </dev/null)
+    quietly npm ci --prefix "$1" --no-audit --no-fund
     echo "$wanted" >"$1/node_modules/.setup"
 }
 
