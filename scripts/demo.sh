@@ -33,8 +33,10 @@ stop_server() {
 }
 
 scripts/setup.sh >/dev/null || scripts/setup.sh
-${MAKE:-make} --no-print-directory all >build.log 2>&1 || { cat build.log >&2; die "it does not build"; }
-mv build.log build/build.log
+said=$(${MAKE:-make} --no-print-directory all 2>&1) || {
+    echo "$said" >&2
+    die "it does not build"
+}
 
 rm -rf $folder
 mkdir -p $folder

@@ -20,8 +20,11 @@ class FakeSocket {
 
 const turn = () => new Promise(resolve => setImmediate(resolve));
 
+// Node 18 names the timers without a word around them.
+const isOldNode = Number(process.versions.node.split('.')[0]) < 20;
+
 function start(t, options = {}) {
-    mock.timers.enable({ apis: ['setTimeout'] });
+    mock.timers.enable(isOldNode ? ['setTimeout'] : { apis: ['setTimeout'] });
     const seen = { sockets: [], states: [], messages: [], misses: 0, refused: [] };
     const live = new LiveSocket('/ws/progress', {
         api: {
