@@ -18,7 +18,14 @@
 
 enum { STORE_RETRY_FIRST_MS = 100 };
 
-enum record_kind { RECORD_UPDATE, RECORD_PUT, RECORD_DROP, RECORD_SYNC, RECORD_AFTER, RECORD_SWEEP };
+enum record_kind {
+    RECORD_UPDATE,
+    RECORD_PUT,
+    RECORD_DROP,
+    RECORD_SYNC,
+    RECORD_AFTER,
+    RECORD_SWEEP
+};
 
 /* Something to be written. */
 struct record {
