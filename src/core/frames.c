@@ -26,6 +26,23 @@ static void put_compressed(struct buf *out, const char *bytes, size_t len)
     buf_deinit(&small);
 }
 
+static void put(struct buf *out, const char *at, size_t len, enum framing framing)
+{
+    switch (framing) {
+    case FRAMING_WS_DEFLATE: put_compressed(out, at, len); break;
+    case FRAMING_LINES:
+        buf_append(out, at, len);
+        buf_append(out, "\n", 1);
+        break;
+    case FRAMING_RECORDS:
+        if (out->len > 0)
+            buf_append(out, FRAMES_SEPARATOR, 1);
+        buf_append(out, at, len);
+        break;
+    default: ws_append_frame(out, WS_FIN | WS_TEXT, at, len);
+    }
+}
+
 struct msg *frames_pack(const struct words *words, enum framing framing)
 {
     struct buf out;
@@ -38,10 +55,7 @@ struct msg *frames_pack(const struct words *words, enum framing framing)
     for (unsigned i = 0; i < words->count; i++) {
         const char *at = buf_text(&words->bytes) + begin;
         size_t len = words->ends[i] - begin;
-        if (framing == FRAMING_WS_DEFLATE)
-            put_compressed(&out, at, len);
-        else
-            ws_append_frame(&out, WS_FIN | WS_TEXT, at, len);
+        put(&out, at, len, framing);
         begin = words->ends[i] + 1;
     }
     struct msg *m = msg_new(out.data, out.len);

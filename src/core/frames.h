@@ -10,8 +10,13 @@
 enum framing {
     FRAMING_WS,         /* RFC 6455 text frames */
     FRAMING_WS_DEFLATE, /* the same, compressed by RFC 7692 where it is shorter */
+    FRAMING_LINES,      /* as they are, a newline behind each: server-sent events, polls */
+    FRAMING_RECORDS,    /* 0x1e between them: Engine.IO's payloads */
     FRAMINGS
 };
+
+/* Between two records: the Engine.IO protocol, "Payload encoding". */
+#define FRAMES_SEPARATOR "\x1e"
 
 _Static_assert(DIALECTS_MAX *FRAMINGS <= UPDATE_FRAMES_MAX, "the rendering cache is too small");
 

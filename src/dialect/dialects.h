@@ -11,7 +11,16 @@ extern const struct dialect dialect_jobs;      /* document 003 */
 extern const struct dialect dialect_broadcast; /* document 004 */
 
 /* Places in the rendering cache. */
-enum dialect_index { DIALECT_STREAM, DIALECT_DOWNLOAD, DIALECT_JOBS, DIALECT_BROADCAST };
+enum dialect_index {
+    DIALECT_STREAM,
+    DIALECT_DOWNLOAD,
+    DIALECT_JOBS,
+    DIALECT_BROADCAST,
+    DIALECT_SOCKETIO,
+    DIALECT_PLAIN,
+    DIALECT_EVENTS,
+    DIALECT_STATUS,
+};
 
 /* The `data` object of document 002: also the answer of GET /api/status/{id}. */
 void download_data(const struct update *u, struct buf *out);

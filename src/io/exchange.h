@@ -67,6 +67,13 @@ void exchange_reply(struct exchange *x, int status, const char *content_type, st
 void exchange_reply_file(struct exchange *x, int status, const char *content_type, int fd,
                          uint64_t first, uint64_t length);
 
+/* To another I/O thread, with its connection and everything that follows on it.
+ * Only before the body is asked for; as an answer, it must be the handler's last
+ * call: what was attached is released, and the handler is called anew over
+ * there, with the same request. */
+void exchange_move(struct exchange *x, unsigned thread);
+unsigned io_thread_index(const struct io_thread *t);
+
 /* A WebSocket. */
 struct ws_link;
 

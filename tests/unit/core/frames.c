@@ -110,6 +110,19 @@ static void several_messages_are_frames_one_after_the_other(void **state)
                         12);
 }
 
+static void without_a_websocket_messages_are_lines_or_records(void **state)
+{
+    (void)state;
+    messages = 3;
+    said = "ab";
+    struct msg *lines = frames_of(u, &first, FRAMING_LINES);
+    struct msg *records = frames_of(u, &first, FRAMING_RECORDS);
+    assert_int_equal(lines->len, 9);
+    assert_memory_equal(lines->data, "ab\nab\nab\n", 9);
+    assert_int_equal(records->len, 8);
+    assert_memory_equal(records->data, "ab" FRAMES_SEPARATOR "ab" FRAMES_SEPARATOR "ab", 8);
+}
+
 static void long_messages_have_the_longer_heads(void **state)
 {
     static char text[70001];
@@ -241,6 +254,7 @@ int main(void)
         FRAMES(every_dialect_and_framing_has_its_own),
         FRAMES(nothing_to_say_is_remembered_too),
         FRAMES(several_messages_are_frames_one_after_the_other),
+        FRAMES(without_a_websocket_messages_are_lines_or_records),
         FRAMES(long_messages_have_the_longer_heads),
         FRAMES(what_compresses_is_sent_compressed_and_inflates_to_the_same),
         FRAMES(what_would_grow_is_sent_as_it_is),
