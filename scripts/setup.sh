@@ -10,7 +10,7 @@ packages="
     uthash-dev libseccomp-dev libcurl4-openssl-dev libcmocka-dev
     clang clang-tidy clang-format libclang-rt-dev
     ffmpeg chromium
-    python3 python3-websockets
+    python3 python3-websockets python3-socketio python3-aiohttp python3-requests python3-websocket
     git ca-certificates curl procps util-linux"
 tools="cc pkg-config meson ninja ffmpeg ffprobe python3 git curl node npm"
 libraries="libuv openssl zlib jansson cjose sqlite3 libseccomp libcurl cmocka"
