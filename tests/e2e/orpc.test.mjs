@@ -528,4 +528,32 @@ describe('uploadVideo and the end of the server', () => {
     await nothingLeft(server);
     assert.ok(answered.size > 0);
   });
+
+  test('one that is under way when the server is asked to end is answered or cut, and nothing else', { timeout: 300_000 }, async (t) => {
+    const server = await Server.during(t);
+    const random = randomOf(seed);
+    const answered = new Set();
+    const body = form(data(input), part('0', bytes, { file: 'a.mp4' }));
+    const half = Math.floor(body.length / 2);
+    for (let round = 0; round < 4; round++) {
+      // Each waits in its middle for a moment of its own, before or behind the end.
+      async function* pieces(moment) {
+        yield body.subarray(0, half);
+        await new Promise((resolve) => setTimeout(resolve, moment));
+        yield body.subarray(half);
+      }
+      const uploads = [...Array(12).keys()].map(() =>
+        stream(server, { 'content-length': body.length }, pieces(random() * 400)));
+      await waitFor(() => received(server).length > 0, 'an upload to be begun');
+      await new Promise((resolve) => setTimeout(resolve, random() * 200));
+      await server.stop();
+      for (const { status, json } of await Promise.all(uploads)) {
+        assert.ok([undefined, 200, 503].includes(status), `${status}`);
+        if (status === 200) answered.add(json.json.videoId);
+      }
+      await server.start();
+    }
+    for (const id of answered) await complete(server, id);
+    await nothingLeft(server);
+  });
 });
