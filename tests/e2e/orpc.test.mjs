@@ -461,6 +461,25 @@ describe('limits of uploadVideo', () => {
     assert.deepEqual(await jobs(server), []);
   });
 
+  test('a page of a listed origin may call', async (t) => {
+    const origin = 'http://localhost:3000';
+    const server = await Server.during(t, { args: ['--cors-origin', origin] });
+    const asked = await server.request('/rpc/uploadVideo', {
+      method: 'OPTIONS',
+      headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization' },
+    });
+    assert.equal(asked.headers['access-control-allow-origin'], origin);
+    assert.match(asked.headers['access-control-allow-methods'], /\bPOST\b/);
+    assert.match(asked.headers['access-control-allow-headers'], /\bAuthorization\b/i);
+    for (const [body, status] of [[form(part('file', bytes, { file: 'a.mp4' })), 200], [end, 400]]) {
+      const answer = await server.request('/rpc/uploadVideo', {
+        method: 'POST', body, headers: { origin, 'content-type': 'multipart/form-data; boundary=B' },
+      });
+      assert.equal(answer.status, status, answer.text);
+      assert.equal(answer.headers['access-control-allow-origin'], origin);
+    }
+  });
+
   test('asks for a token where the doors do, and makes the job its owner\'s', async (t) => {
     const server = await Server.during(t, { env: withSecret });
     const file = fileOf(bytes);
