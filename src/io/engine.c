@@ -84,8 +84,8 @@ static void run_chore(struct chore *chore)
 
 static void fire(struct wheel_entry *entry)
 {
-    socket_due((struct engine_socket *)(void *)((char *)entry -
-                                                offsetof(struct engine_socket, deadline)));
+    socket_due(
+        (struct engine_socket *)(void *)((char *)entry - offsetof(struct engine_socket, deadline)));
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -100,10 +100,10 @@ static void on_timer(uv_timer_t *timer)
 /* Fine enough for the shorter of the two intervals. */
 static uint32_t tick_of(const struct engine_settings *settings)
 {
-    uint32_t tick_ms = (settings->ping_interval_ms < settings->ping_timeout_ms
-                            ? settings->ping_interval_ms
-                            : settings->ping_timeout_ms) /
-                       20;
+    uint32_t tick_ms =
+        (settings->ping_interval_ms < settings->ping_timeout_ms ? settings->ping_interval_ms
+                                                                : settings->ping_timeout_ms) /
+        20;
 
     if (tick_ms < TICK_MIN_MS)
         return TICK_MIN_MS;
@@ -122,9 +122,8 @@ static void watch_clock(struct engine_thread *et)
  * WebSockets hear their Close from their own connections. */
 static void drain_thread(struct drainer *drainer)
 {
-    struct engine_thread *et = (struct engine_thread *)(void *)((char *)drainer -
-                                                                offsetof(struct engine_thread,
-                                                                         drainer));
+    struct engine_thread *et =
+        (struct engine_thread *)(void *)((char *)drainer - offsetof(struct engine_thread, drainer));
     struct engine_socket *s, *next;
 
     HASH_ITER(hh, et->sockets, s, next)
@@ -206,9 +205,18 @@ static int check_handshake(const struct ask *a, char accept[WS_ACCEPT_SIZE])
     return status;
 }
 
-static bool is_full(struct engine *e)
+void engine_release_place(struct engine *e)
 {
-    return atomic_load_explicit(&e->socket_count, memory_order_relaxed) >= e->settings.sockets_max;
+    atomic_fetch_sub_explicit(&e->socket_count, 1, memory_order_relaxed);
+}
+
+static bool take_place(struct engine *e)
+{
+    if (atomic_fetch_add_explicit(&e->socket_count, 1, memory_order_relaxed) <
+        e->settings.sockets_max)
+        return true;
+    engine_release_place(e);
+    return false;
 }
 
 static void put_open(struct engine_socket *s, bool may_upgrade)
@@ -262,7 +270,7 @@ static void begin(struct engine *e, const struct ask *a, engine_open open, void 
         engine_refuse(a->x, 400, ENGINE_BAD_VERSION);
         return;
     }
-    if (is_full(e) || exchange_thread(a->x)->is_draining) {
+    if (exchange_thread(a->x)->is_draining || !take_place(e)) {
         exchange_header(a->x, "Retry-After", "1");
         engine_refuse(a->x, 503, ENGINE_BAD_REQUEST);
         return;

@@ -26,7 +26,8 @@ static void take(struct buf *queue, struct buf *out,
         struct record r;
         memcpy(&r, queue->data + at, sizeof(r));
         at += sizeof(r);
-        struct engineio_packet packet = { (enum engineio_type)r.type, r.is_binary,
+        struct engineio_packet packet = { (enum engineio_type)r.type,
+                                          r.is_binary,
                                           { queue->data + at, r.len } };
         append(out, &packet);
         at += r.len;

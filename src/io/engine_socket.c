@@ -64,7 +64,7 @@ void socket_end(struct engine_socket *s, uint16_t code, const char *reason)
 
 static void tell_gone(struct engine_socket *s)
 {
-    atomic_fetch_sub_explicit(&s->home->engine->socket_count, 1, memory_order_relaxed);
+    engine_release_place(s->home->engine);
     s->events->gone(s->context);
     buf_deinit(&s->queue);
     mem_free(s);
@@ -245,7 +245,6 @@ struct engine_socket *socket_new(struct engine_thread *et, const char sid[SID_SI
     buf_init(&s->queue, QUEUE_MAX);
     memcpy(s->sid, sid, SID_SIZE);
     HASH_ADD_STR(et->sockets, sid, s);
-    atomic_fetch_add_explicit(&et->engine->socket_count, 1, memory_order_relaxed);
     socket_set_deadline(s);
     return s;
 }
