@@ -166,9 +166,8 @@ static void start_with(uint32_t interval_ms, uint32_t timeout_ms, uint32_t socke
     ledger = ledger_new(NULL, 0);
     report("present");
     server_start(&server,
-                 (struct io_settings){ .threads = THREADS,
-                                       .timeouts = &quick_timeouts,
-                                       .thread_end = end_thread },
+                 (struct io_settings){
+                     .threads = THREADS, .timeouts = &quick_timeouts, .thread_end = end_thread },
                  ledger, handle);
 }
 
@@ -294,8 +293,12 @@ static void what_is_said_comes_back_on_any_connection(void **state)
     (void)state;
     for (int i = 0; i < 20; i++) {
         handshake("echo", sid);
-        post("echo", sid, "4one\x1e" "4two");
-        expect_poll("echo", sid, "4one\x1e" "4two");
+        post("echo", sid,
+             "4one\x1e"
+             "4two");
+        expect_poll("echo", sid,
+                    "4one\x1e"
+                    "4two");
         int fd = ask("GET", "echo", sid, "");
         post("echo", sid, "bAQID");
         expect(fd, 200, "bAQID");
@@ -357,7 +360,10 @@ static void an_upgrade_takes_along_what_waits(void **state)
     (void)state;
     for (int i = 0; i < 8; i++) {
         handshake("echo", sid);
-        post("echo", sid, "4one\x1e" "bAQI=\x1e" "4three");
+        post("echo", sid,
+             "4one\x1e"
+             "bAQI=\x1e"
+             "4three");
         probe(&p, "echo", sid, NULL);
         post("echo", sid, "4four");
         begin_notes(&p);
@@ -380,7 +386,9 @@ static void an_upgrade_frames_anew_what_a_session_had_framed(void **state)
     for (int i = 0; i < 2; i++) {
         handshake("watch", sid);
         expect_poll("watch", sid, "4present");
-        post("watch", sid, "4a\x1e" "4b");
+        post("watch", sid,
+             "4a\x1e"
+             "4b");
         probe(&p, "watch", sid, i == 0 ? NULL : "permessage-deflate");
         post("watch", sid, "4c");
         begin_notes(&p);
@@ -451,13 +459,19 @@ static void the_last_words_are_fetched_before_the_end(void **state)
 
     (void)state;
     handshake("echo", sid);
-    post("echo", sid, "4bye\x1e" "4ignored");
-    expect_poll("echo", sid, "4last\x1e" "1");
+    post("echo", sid,
+         "4bye\x1e"
+         "4ignored");
+    expect_poll("echo", sid,
+                "4last\x1e"
+                "1");
     expect_unknown(sid);
     handshake("echo", sid);
     int fd = ask("GET", "echo", sid, "");
     post("echo", sid, "4bye");
-    expect(fd, 200, "4last\x1e" "1");
+    expect(fd, 200,
+           "4last\x1e"
+           "1");
     expect_unknown(sid);
     WAIT_FOR(atomic_load(&gone) == 2);
 }

@@ -196,9 +196,10 @@ static void what_was_sent_behind_it_goes_along(void **state)
     int fd = client_open(&server);
 
     (void)state;
-    client_say(fd, GET("/0/t") POST("/1/e", "Content-Length: 5\r\n\r\nfirst") GET("/3/t") POST(
-                       "/0/e", "Transfer-Encoding: chunked\r\n\r\n3\r\nsec\r\n3\r\nond\r\n0\r\n\r\n")
-                       GET("/2/t"));
+    client_say(fd, GET("/0/t") POST("/1/e", "Content-Length: 5\r\n\r\nfirst") GET("/3/t")
+                       POST("/0/e",
+                            "Transfer-Encoding: chunked\r\n\r\n3\r\nsec\r\n3\r\nond\r\n0\r\n\r\n")
+                           GET("/2/t"));
     expect_next(fd, "on 0");
     expect_next(fd, "first");
     expect_next(fd, "on 3");

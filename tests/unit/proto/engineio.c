@@ -71,9 +71,9 @@ static void base64_is_read_as_bytes(void **state)
 static void what_is_no_packet_is_refused(void **state)
 {
     static const char *const bad[] = {
-        "",      "7",      "a",     "abc",   "\x1e",      " 4",     "bA",    "bAQ",   "bAQI",
-        "bA===", "b====",  "bAQ=A", "b-_-_", "bAQIDBA=",  "bAR==",  "bAAB=", "bAA A", "b\n",
-        "B",     "bAQID\n", "b=",    "b==",   "bAQIDBA===",
+        "",      "7",     "a",     "abc",     "\x1e",  " 4",       "bA",         "bAQ",
+        "bAQI",  "bA===", "b====", "bAQ=A",   "b-_-_", "bAQIDBA=", "bAR==",      "bAAB=",
+        "bAA A", "b\n",   "B",     "bAQID\n", "b=",    "b==",      "bAQIDBA===",
     };
 
     (void)state;
@@ -100,7 +100,10 @@ static void bytes_beyond_the_maximum_are_refused(void **state)
 
 static void a_payload_falls_into_its_packets(void **state)
 {
-    struct str rest = STR("4hello\x1e" "2\x1e" "4world"), text;
+    struct str rest = STR("4hello\x1e"
+                          "2\x1e"
+                          "4world"),
+               text;
 
     (void)state;
     assert_true(engineio_next(&rest, &text));
@@ -115,7 +118,9 @@ static void a_payload_falls_into_its_packets(void **state)
 /* A separator at an end has an empty packet beside it, which is none. */
 static void separators_at_the_ends_leave_empty_texts(void **state)
 {
-    struct str rest = STR("\x1e" "4a\x1e"), text;
+    struct str rest = STR("\x1e"
+                          "4a\x1e"),
+               text;
 
     (void)state;
     assert_true(engineio_next(&rest, &text));
@@ -140,7 +145,11 @@ static void packets_make_a_payload(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(packets) / sizeof(*packets); i++)
         engineio_append(&out, &packets[i]);
-    assert_string_equal(buf_text(&out), "4hello\x1e" "bAQIDBA==\x1e" "2\x1e" "b\x1e" "b////");
+    assert_string_equal(buf_text(&out), "4hello\x1e"
+                                        "bAQIDBA==\x1e"
+                                        "2\x1e"
+                                        "b\x1e"
+                                        "b////");
 }
 
 static void base64_comes_back_as_it_was(void **state)
@@ -170,7 +179,11 @@ static void a_packet_is_one_frame(void **state)
     engineio_append_frame(&out, &text);
     engineio_append_frame(&out, &bytes);
     assert_int_equal(out.len, 12);
-    assert_memory_equal(out.data, "\x81\x06" "4hello" "\x82\x02\x01\x02", 12);
+    assert_memory_equal(out.data,
+                        "\x81\x06"
+                        "4hello"
+                        "\x82\x02\x01\x02",
+                        12);
 }
 
 static void a_long_packet_has_a_long_head(void **state)
@@ -182,7 +195,10 @@ static void a_long_packet_has_a_long_head(void **state)
     memset(text, 'x', sizeof(text));
     engineio_append_frame(&out, &packet);
     assert_int_equal(out.len, 4 + 1 + sizeof(text));
-    assert_memory_equal(out.data, "\x81\x7e\x00\xc9" "4x", 6);
+    assert_memory_equal(out.data,
+                        "\x81\x7e\x00\xc9"
+                        "4x",
+                        6);
 }
 
 static void the_open_packet_tells_the_terms(void **state)
