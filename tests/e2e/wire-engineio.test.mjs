@@ -736,6 +736,7 @@ for (const threads of [1, 4]) {
       for (const ws of sockets) await ws.expectClose(1001);
       for (const wire of wires) {
         await wire.untilEnd();
+        wire.close();
         assert.match(wire.bytes.toString(), /^HTTP\/1\.1 200 [^]*\r\nConnection: close\r\n[^]*\r\n\r\n1$/);
       }
       await stopped;
