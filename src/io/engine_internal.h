@@ -66,7 +66,7 @@ struct engine_socket {
     struct exchange *post;       /* the POST under way */
     struct engine_link *link;    /* the transport, once it is a WebSocket */
     struct engine_link *probe;   /* may become that */
-    struct buf queue;            /* packets nobody has asked for yet: see queue_put */
+    struct buf queue;            /* packets nobody has asked for yet: see engine_queue_put */
     char sid[SID_SIZE];
     bool is_busy;
     bool is_over;     /* ended; all that is left is to say so */
@@ -103,7 +103,7 @@ void socket_put(struct engine_socket *s, const struct engineio_packet *packet);
 bool socket_receive(struct engine_socket *s, struct str text, struct buf *binary);
 
 /* engine_queue.c: packets as they wait for a transport. */
-void queue_put(struct buf *queue, const struct engineio_packet *packet);
+void engine_queue_put(struct buf *queue, const struct engineio_packet *packet);
 void queue_take_payload(struct buf *queue, struct buf *payload);
 void queue_take_frames(struct buf *queue, struct buf *frames);
 

@@ -9,7 +9,7 @@ struct record {
     bool is_binary;
 };
 
-void queue_put(struct buf *queue, const struct engineio_packet *packet)
+void engine_queue_put(struct buf *queue, const struct engineio_packet *packet)
 {
     struct record r = { .len = (uint32_t)packet->data.len,
                         .type = (uint8_t)packet->type,
