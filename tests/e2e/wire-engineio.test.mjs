@@ -424,11 +424,11 @@ for (const threads of [1, 4]) {
 
     describe('heartbeat', { concurrency: 4 }, () => {
       it('pings a poll that waits, and goes on upon a pong', async () => {
-        const sid = await hasty.open();
         const began = performance.now();
+        const sid = await hasty.open();
         for (let i = 1; i <= 3; i++) {
           await hasty.expectPoll(sid, '2');
-          assert.ok(performance.now() - began > i * INTERVAL - 20, 'not too early');
+          assert.ok(performance.now() - began > i * INTERVAL - 5, 'not too early');
           await hasty.expectPost(sid, '3');
         }
       });
