@@ -22,7 +22,7 @@ struct feed {
     struct outbox *waiting; /* NULL while the socket takes everything */
     uint32_t spoke_ms;      /* the loop's clock: when the socket last took something */
     uint32_t ignored;       /* bytes */
-    bool is_ending; /* or has ended */
+    bool is_ending;         /* or has ended */
 };
 
 _Static_assert(sizeof(struct feed) <= CONNECTION_ROOM, "the feed does not fit its connection");

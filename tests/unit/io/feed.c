@@ -321,8 +321,9 @@ static void what_a_client_says_is_thrown_away(void **state)
     int fd = client_open(&server);
 
     (void)state;
-    begin_with(fd, "GET /feed HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET /end HTTP/1.1"
-                   "\r\nHost: a\r\n\r\n");
+    begin_with(fd,
+               "GET /feed HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET /end HTTP/1.1"
+               "\r\nHost: a\r\n\r\n");
     take_text(fd, "hello\n");
     client_say(fd, "nobody hears this");
     on_its_thread(&mail);
