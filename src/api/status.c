@@ -112,8 +112,7 @@ static void wait_for_news(struct call *c, const struct update *u)
 
     p->sink.ops = &sink_ops;
     session_open(&p->session, hub, &dialect_poll, &p->sink, FRAMING_LINES, c->viewer);
-    hub_subscribe_after(hub, &p->session, c->segments[0],
-                        p->after != NOT_GIVEN ? p->after : known);
+    hub_subscribe_after(hub, &p->session, c->segments[0], p->after != NOT_GIVEN ? p->after : known);
     exchange_park(c->x, (uint32_t)p->wait_s * 1000, over);
 }
 

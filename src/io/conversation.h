@@ -6,10 +6,13 @@
  *      ^                                 \      (or no body)        |
  *      |                                  \ answered                | answered
  *      |        written, keeps alive       v                        v
- *      +------------------------------- ANSWER <--------------------+   (or PARKED)
+ *      +------------------------------- ANSWER <--------------------+
  *                                          | written, must close
  *                                          v
  *                                  connection_linger
+ *
+ * PARKED is a WAIT with a deadline, which the handler asked for. A connection
+ * that conversation_leave has given away is none of this any more.
  *
  * Two parties end it: the connection (closed) and the handler (no longer
  * owed). What is left of it is freed when both have, by conversation_run,
@@ -34,7 +37,7 @@ struct file_answer; /* sendfile.c's */
 typedef void (*conversation_heir)(struct connection *c, char *bytes, size_t len);
 
 struct exchange {
-    struct connection *connection; /* NULL once it is closed or a WebSocket's */
+    struct connection *connection; /* NULL once it is closed or its heir's */
     struct io_thread *thread;
     struct http_parser *parser;
     struct exchange *prev, *next; /* the thread's */

@@ -3,7 +3,8 @@
 
 #include "core/frames.h"
 
-#define BORN "\"created_at\":\"2024-01-01T00:00:00.000Z\",\"updated_at\":\"2024-01-01T00:00:00.000Z\"}"
+#define BORN                                                                                       \
+    "\"created_at\":\"2024-01-01T00:00:00.000Z\",\"updated_at\":\"2024-01-01T00:00:00.000Z\"}"
 
 /* What goes over the wire. */
 static void sends(const struct dialect *d, const char *expected)
@@ -18,8 +19,9 @@ static void an_event_is_an_id_and_the_job_and_ends_with_an_empty_line(void **sta
 {
     (void)state;
     begins(JOB_EXTERNAL, "abc", JOB_QUEUED);
-    sends(&dialect_events, "id: 1\ndata: {\"id\":\"abc\",\"kind\":\"external\",\"state\":\"queued\","
-                           "\"seq\":1,\"progress\":0.0,\"stage_progress\":0.0," BORN "\n\n");
+    sends(&dialect_events,
+          "id: 1\ndata: {\"id\":\"abc\",\"kind\":\"external\",\"state\":\"queued\","
+          "\"seq\":1,\"progress\":0.0,\"stage_progress\":0.0," BORN "\n\n");
     c.state = JOB_PROCESSING;
     c.fraction = 0.5;
     c.text[TEXT_STAGE] = "rendering";
