@@ -117,6 +117,17 @@ struct viewer *auth_viewer(const struct api *api, const struct http_request *req
  * once or later. A job the viewer may not see is NULL. */
 void job_find(struct call *c, const char *id, void (*found)(struct call *c, struct update *u));
 
+/* The same with the id in the path; one that is none is answered 404. */
+void job_find_in_path(struct call *c, void (*found)(struct call *c, struct update *u));
+
+/* Answers 404 and returns false when there is no such job. */
+bool job_is_known(struct call *c, struct update *u);
+
+/* Query parameters (query.c) */
+
+/* A whole number up to `max`; `out` stays when there is none. Not OK: answered 400. */
+int query_number(struct call *c, const char *name, uint64_t max, uint64_t *out);
+
 /* Errands: from an I/O thread to the desk and back (errand.c) */
 
 struct errand {
@@ -158,5 +169,6 @@ void door_stream(struct call *c);
 void door_download(struct call *c);
 void door_jobs(struct call *c);
 void door_broadcast(struct call *c);
+void door_events(struct call *c);
 
 #endif

@@ -51,3 +51,19 @@ void job_find(struct call *c, const char *id, void (*found)(struct call *c, stru
     snprintf(l->id, sizeof(l->id), "%s", id);
     io_offload(io_thread_loop(exchange_thread(c->x)), search, searched, l);
 }
+
+bool job_is_known(struct call *c, struct update *u)
+{
+    if (u != NULL)
+        return true;
+    reply_error(c->x, 404, "not_found", NULL, "there is no job %s", c->segments[0]);
+    return false;
+}
+
+void job_find_in_path(struct call *c, void (*found)(struct call *c, struct update *u))
+{
+    if (job_id_is_valid(str_of(c->segments[0])))
+        job_find(c, c->segments[0], found);
+    else
+        job_is_known(c, NULL);
+}

@@ -30,6 +30,7 @@ static const struct route routes[] = {
 
     { HTTP_GET, "/api/jobs", POLICY_DOOR, jobs_list },
     { HTTP_GET, "/api/jobs/{}", POLICY_DOOR, jobs_get },
+    { HTTP_GET, "/api/jobs/{}/events", POLICY_DOOR, door_events },
     { HTTP_DELETE, "/api/jobs/{}", POLICY_DOOR, jobs_cancel },
     { HTTP_POST, "/api/jobs/{}/progress", POLICY_DOOR, jobs_report },
 
@@ -130,7 +131,7 @@ static void cors(struct call *c, unsigned methods)
         if (request->method == HTTP_OPTIONS) {
             allow_header(c, "Access-Control-Allow-Methods", methods);
             exchange_header(c->x, "Access-Control-Allow-Headers",
-                            "Authorization, Content-Type, Range, If-None-Match");
+                            "Authorization, Content-Type, Range, If-None-Match, Last-Event-ID");
             exchange_header(c->x, "Access-Control-Max-Age", "600");
         } else {
             exchange_header(c->x, "Access-Control-Expose-Headers",

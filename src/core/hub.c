@@ -140,6 +140,11 @@ static struct subscription *find_subscription(struct session *s, const char *job
 
 int hub_subscribe(struct hub *h, struct session *s, const char *job)
 {
+    return hub_subscribe_after(h, s, job, 0);
+}
+
+int hub_subscribe_after(struct hub *h, struct session *s, const char *job, uint64_t seq)
+{
     struct subscription *sub = find_subscription(s, job);
 
     assert(job_id_is_valid(str_of(job)));
@@ -153,7 +158,6 @@ int hub_subscribe(struct hub *h, struct session *s, const char *job)
         DL_APPEND2(s->subscriptions, sub, session_prev, session_next);
         s->subscription_count++;
     }
-    sub->seq = 0;
     /* The ledger gives its last heard state together with the promise to post
      * what follows. It is asked every time, since the topic may be behind it: on
      * another thread this client may have heard what lies in our mailbox still.
@@ -161,6 +165,10 @@ int hub_subscribe(struct hub *h, struct session *s, const char *job)
      * the mailbox would be news to nobody. */
     update_unref(&sub->present);
     sub->present = ledger_watch(h->ledger, job, h->index);
+    /* Numbers only come to run ahead of the job's where its records were lost:
+     * taken at their word, they would keep this client in silence for good. */
+    uint64_t newest = sub->present != NULL ? sub->present->seq : 0;
+    sub->seq = seq < newest ? seq : newest;
     sub->topic->is_watched = true;
     s->is_behind = true;
     hub_mark_dirty(h, s);

@@ -21,6 +21,9 @@ void hub_free(struct hub *h); /* no session may be left */
 /* The session hears of `job` from now on, beginning with its present state.
  * OK also when it does already; FAIL_LIMIT over SESSION_SUBSCRIPTIONS_MAX. */
 int hub_subscribe(struct hub *h, struct session *s, const char *job);
+/* The same for a client that was sent everything up to `seq` on another connection:
+ * beginning with what is newer. A number from the future counts as the present's. */
+int hub_subscribe_after(struct hub *h, struct session *s, const char *job, uint64_t seq);
 void hub_unsubscribe(struct hub *h, struct session *s, const char *job);
 
 /* Once: the session hears of every job its viewer may see, beginning with those in

@@ -28,6 +28,10 @@ enum {
     WS_DEAD_AFTER_MS = 75 * 1000,   /* silence from it, though pinged */
     WS_CLOSE_TIMEOUT_MS = 5 * 1000, /* for the answer to our Close */
 
+    /* Server-sent events, long polls */
+    FEED_IGNORED_MAX = 64 * 1024, /* bytes from a client that has nothing more to say */
+    POLL_WAIT_MAX_S = 60,
+
     /* Sessions */
     SESSION_SUBSCRIPTIONS_MAX = 1000,
     SESSION_REPLIES_MAX = 16, /* control replies waiting; more: 1008 */

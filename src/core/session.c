@@ -202,6 +202,28 @@ static void note_all_seen(struct session *s)
         }
 }
 
+/* Everything is sent, and nothing will follow what was sent last. */
+static bool has_ended(const struct session *s)
+{
+    const struct subscription *sub;
+
+    if (!s->dialect->ends_with_job || s->hears_all)
+        return false;
+    DL_FOREACH2(s->subscriptions, sub, session_next)
+    {
+        const struct update *u = present_of(sub);
+        if (u == NULL || !job_is_final(u->state) || !viewer_may_see(s->viewer, u))
+            return false;
+    }
+    return s->subscriptions != NULL;
+}
+
+static void end_with_job(struct session *s)
+{
+    s->is_closed = true;
+    s->sink->ops->close(s->sink, WS_CLOSE_NORMAL, "the job has ended");
+}
+
 void session_flush(struct session *s)
 {
     struct batch b;
@@ -217,10 +239,14 @@ void session_flush(struct session *s)
     }
     bool fits = s->is_behind ? (is_all ? add_all_present(&b) : add_present(&b))
                              : (is_all ? add_all_steps(&b) : add_steps(&b));
-    if (fits && batch_send(&b))
-        note_all_seen(s);
-    else
+    if (!fits || !batch_send(&b)) {
         s->is_behind = true;
+        return;
+    }
+    bool is_over = has_ended(s);
+    note_all_seen(s);
+    if (is_over)
+        end_with_job(s);
 }
 
 void session_drain(struct session *s)

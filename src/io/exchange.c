@@ -148,6 +148,23 @@ void exchange_resume(struct exchange *x)
     conversation_wake(x);
 }
 
+void exchange_park(struct exchange *x, uint32_t timeout_ms, void (*over)(struct exchange *x))
+{
+    assert(x->is_owed && x->parked == NULL);
+    x->parked = over;
+    x->park_ms = timeout_ms;
+    x->is_unparked = false;
+    conversation_wake(x);
+}
+
+void exchange_unpark(struct exchange *x)
+{
+    if (x->parked == NULL)
+        return;
+    x->is_unparked = true;
+    conversation_wake(x);
+}
+
 void exchange_header(struct exchange *x, const char *name, const char *value)
 {
     assert(strpbrk(name, "\r\n:") == NULL && strpbrk(value, "\r\n") == NULL);
