@@ -167,8 +167,7 @@ bool origin_is_at_home(const struct call *c)
 {
     enum origin_kind kind = judge(c);
 
-    return is_from_here(c) &&
-           (kind == ORIGIN_NONE || kind == ORIGIN_OWN || kind == ORIGIN_LOCAL);
+    return is_from_here(c) && (kind == ORIGIN_NONE || kind == ORIGIN_OWN || kind == ORIGIN_LOCAL);
 }
 
 /* Reading */
@@ -179,8 +178,7 @@ static bool is_token(struct str s)
 
     for (size_t i = 0; i < s.len; i++) {
         char c = s.at[i];
-        bool is_plain =
-            (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        bool is_plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         if (!is_plain && (c == '\0' || strchr(others, c) == NULL))
             return false;
     }

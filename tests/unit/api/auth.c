@@ -178,8 +178,7 @@ static void a_bad_one_is_not_made_up_for_by_a_good_one(void **state)
     expect(&(struct asking){ .authorization = { "Bearer %0", "Bearer %1" } }, NULL, NULL);
     expect(&(struct asking){ .authorization = { "Bearer %0, Bearer %1" } }, NULL, NULL);
     expect(&(struct asking){ .query = "token=%2", .protocols = { "bearer, x" } }, NULL, "bearer");
-    expect(&(struct asking){ .query = "token=%2", .protocols = { "bearer, %0x" } }, NULL,
-           "bearer");
+    expect(&(struct asking){ .query = "token=%2", .protocols = { "bearer, %0x" } }, NULL, "bearer");
     expect(&(struct asking){ .query = "token=%2", .protocols = { "eyJ9.e30." } }, NULL,
            "eyJ9.e30.");
     expect(&(struct asking){ .query = "token=x&token=%2" }, NULL, NULL);
