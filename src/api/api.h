@@ -30,7 +30,9 @@ struct api_settings {
     uint64_t upload_max;               /* bytes of a whole upload */
     uint64_t url_lifetime_ms;          /* of a presigned upload URL */
     const char *public_url;            /* "" or "https://host", no slash at its end */
-    const struct option_list *origins; /* CORS */
+    const struct option_list *origins; /* whose pages may come: origins, or "*" */
+    bool guards_host;                  /* whoever asks must know its name: no token is asked for */
+    bool closes_expired;               /* a connection ends with its token */
 };
 
 /* Set before the first request, then only read. */
@@ -48,9 +50,10 @@ struct api {
 };
 
 enum policy {
-    POLICY_OPEN,  /* anybody */
-    POLICY_DOOR,  /* a token once settings->asks_all */
-    POLICY_TOKEN, /* a token always */
+    POLICY_OPEN,   /* anybody */
+    POLICY_PUBLIC, /* anybody, from any page unless there is a list of those that may */
+    POLICY_DOOR,   /* a token once settings->asks_all */
+    POLICY_TOKEN,  /* a token always */
 };
 
 struct route;
@@ -105,10 +108,27 @@ bool body_report(struct call *c, struct json_t *object, struct report *out);
 
 /* Who is asking (auth.c) */
 
-/* The viewer behind the request, by Authorization or ?token=. One reference, or
+/* The viewer behind the request, by Authorization, else by an offered WebSocket
+ * protocol, else by ?token=: the first that is given counts. One reference, or
  * NULL with `why` set when a token is needed and not there or not good. */
 struct viewer *auth_viewer(const struct api *api, const struct http_request *request,
                            enum policy policy, const char **why);
+/* The same by a token that came some other way; `at` NULL: none came. */
+struct viewer *auth_viewer_of_token(const struct api *api, struct str token, enum policy policy,
+                                    const char **why);
+/* Browsers can send a token only as a protocol, `new WebSocket(url, ["bearer",
+ * token])`, and give up unless one is selected. True with the one to select, as
+ * Sec-WebSocket-Protocol; `out` takes up to HTTP_HEAD_MAX. */
+bool auth_protocol(const struct http_request *request, struct buf *out);
+
+/* Whose page is asking (origin.c). The router asks the first two for every route. */
+
+/* Adds who may read the answer (CORS); true if whoever asks may. */
+bool origin_may_read(struct call *c, bool is_public);
+/* False: refused and answered. */
+bool origin_may_enter(struct call *c);
+/* Somebody at this machine, by no page or one that is on this machine too. */
+bool origin_is_at_home(const struct call *c);
 
 /* Jobs (lookup.c) */
 

@@ -219,12 +219,44 @@ static void reply_accepted(struct call *c, struct update *u)
     reply_json(c->x, 200, &json);
 }
 
+/* What exists is its owner's to report on, and nobody's own kind is changed: an
+ * upload's progress comes from its pipeline alone. Asked of the head, since the
+ * last heard state may be behind it. */
+static bool takes_report(struct call *c)
+{
+    const char *id = c->segments[0];
+    struct update *head = ledger_head(c->api->ledger, id);
+    bool is_foreign = head != NULL && !viewer_may_see(c->viewer, head);
+    bool is_worked_on = head != NULL && head->kind != JOB_EXTERNAL;
+
+    update_unref(&head);
+    if (is_foreign)
+        reply_error(c->x, 409, "id_taken", NULL, "this id cannot be used");
+    else if (is_worked_on)
+        reply_error(c->x, 409, "not_external", NULL,
+                    "job %s is worked on here: it takes no reports", id);
+    return !is_foreign && !is_worked_on;
+}
+
+/* Creating is tried first: then nobody can have created it in between, and an
+ * owner or a kind, once there, stays. */
+static int apply_as_owner(struct call *c, struct change *change, struct update **out)
+{
+    change->text[TEXT_OWNER] = c->viewer->subject;
+    return ledger_create(c->api->ledger, c->segments[0], change, out);
+}
+
 static void apply_report(struct call *c, struct report *r)
 {
     const char *id = c->segments[0];
     struct update *u;
-    int err = ledger_apply(c->api->ledger, id, &r->change, true, &u);
+    int err = apply_as_owner(c, &r->change, &u);
 
+    if (err == FAIL_EXISTS) {
+        if (!takes_report(c))
+            return;
+        err = ledger_apply(c->api->ledger, id, &r->change, true, &u);
+    }
     if (err == FAIL_STATE && r->change.state == JOB_QUEUED) {
         reply_error(c->x, 409, "already_begun", "status", "job %s is not queued any more", id);
     } else if (err == FAIL_STATE) {
@@ -239,24 +271,14 @@ static void apply_report(struct call *c, struct report *r)
     }
 }
 
-/* What exists is the owner's to report on, and nobody's own kind is changed:
- * an upload's progress comes from its pipeline alone. */
+/* It was looked for so that one that only the store remembers is back in the
+ * ledger. */
 static void report_found(struct call *c, struct update *u)
 {
     struct report *r = c->state;
-    struct update *hidden = u ? NULL : ledger_head(c->api->ledger, c->segments[0]);
 
-    if (hidden != NULL && !viewer_may_see(c->viewer, hidden))
-        job_is_known(c, NULL);
-    else if (u != NULL && u->kind != JOB_EXTERNAL)
-        reply_error(c->x, 409, "not_external", NULL,
-                    "job %s is worked on here: it takes no reports", c->segments[0]);
-    else {
-        if (u == NULL)
-            r->change.text[TEXT_OWNER] = c->viewer->subject;
-        apply_report(c, r);
-    }
-    update_unref(&hidden);
+    (void)u;
+    apply_report(c, r);
     report_deinit(r);
 }
 

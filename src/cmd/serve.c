@@ -74,12 +74,16 @@ static const char *behind_scheme(const char *url)
     return NULL;
 }
 
-/* As browsers send it (RFC 6454, 6.2): anything else would never match. */
+/* As browsers send it (RFC 6454, 6.2): anything else would never match. Apps
+ * have schemes of their own ("capacitor://localhost"). */
 static bool is_origin(const char *text)
 {
-    const char *host = behind_scheme(text);
+    const char *colon = strstr(text, "://");
 
-    return host != NULL && *host != '\0' && strpbrk(host, "/?#@ \t\r\n\"") == NULL;
+    if (strcmp(text, "*") == 0)
+        return true;
+    return colon != NULL && colon != text && colon[3] != '\0' &&
+           strpbrk(colon + 3, "/?#@ \t\r\n\"*") == NULL;
 }
 
 /* Paths are put right behind it. */
@@ -108,7 +112,8 @@ static int check_addresses(struct server *s)
     }
     for (size_t i = 0; i < o->origins.count; i++)
         if (!is_origin(o->origins.items[i])) {
-            buf_printf(&s->why, "--cors-origin: \"%s\" is not an origin such as https://host:port",
+            buf_printf(&s->why,
+                       "--cors-origin: \"%s\" is not an origin such as https://host:port, nor *",
                        o->origins.items[i]);
             return FAIL_SYNTAX;
         }
@@ -132,6 +137,8 @@ static int check_security(struct server *s)
     }
     s->api_settings.asks_all =
         o->auth == AUTH_ALL || (o->auth == AUTH_AUTO && (has_key || !is_local));
+    s->api_settings.guards_host = is_local && !s->api_settings.asks_all;
+    s->api_settings.closes_expired = o->token_expiry == TOKEN_EXPIRY_CLOSE;
     s->api_settings.gives_sessions = o->auth != AUTH_ALL && !has_key && is_local;
     return OK;
 }

@@ -42,6 +42,12 @@ const struct option serve_option_table[] = {
       .choices = "auto|all|off",
       .help = "which doors ask for a token: auto asks everywhere once a key is configured" },
     KEY_OPTIONS(struct serve_options, keys),
+    { .name = "token-expiry",
+      .type = OPTION_CHOICE,
+      AT(token_expiry),
+      .fallback = "keep",
+      .choices = "keep|close",
+      .help = "connections whose token has expired are kept, or closed with 4001" },
     { .name = "public-url",
       .type = OPTION_TEXT,
       AT(public_url),
@@ -52,7 +58,8 @@ const struct option serve_option_table[] = {
       .type = OPTION_LIST,
       AT(origins),
       .value = "ORIGIN",
-      .help = "pages of other origins that may call the API; may be given more than once",
+      .help = "pages of other origins that may call the API and connect; * for any; may be given "
+              "more than once",
       .alias = "WEBSOCKET_CORS_ORIGIN|ALLOWED_ORIGINS" },
 
     { .name = "max-chunk",

@@ -9,6 +9,7 @@
 #include "cmd/keys.h"
 
 enum auth_mode { AUTH_AUTO, AUTH_ALL, AUTH_OFF };
+enum token_expiry { TOKEN_EXPIRY_KEEP, TOKEN_EXPIRY_CLOSE };
 
 struct serve_options {
     struct option_list listen;
@@ -18,6 +19,7 @@ struct serve_options {
     bool is_insecure;
     int auth; /* enum auth_mode */
     struct key_options keys;
+    int token_expiry; /* enum token_expiry */
     const char *public_url;
     struct option_list origins;
 

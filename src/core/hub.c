@@ -303,9 +303,13 @@ void hub_flush(struct hub *h)
 
 void hub_tick(struct hub *h, uint64_t now_ms)
 {
+    int64_t now_wall_ms = clock_wall_ms();
+
     h->now_ms = now_ms;
-    for (struct session *s = h->sessions; s; s = s->next)
+    for (struct session *s = h->sessions; s; s = s->next) {
+        session_expire(s, now_wall_ms);
         session_keepalive(s, now_ms);
+    }
     if (h->all_sessions != NULL)
         prune(h);
 }

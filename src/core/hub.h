@@ -36,7 +36,8 @@ void hub_publish(struct hub *h, struct update *u);
 /* The end of the tick: every session that has something due is sent it. */
 void hub_flush(struct hub *h);
 
-/* Every now and then (a second): keepalives, and topics nobody needs go. */
+/* Every now and then (a second): keepalives, sessions whose viewer's time is
+ * over end, and topics nobody needs go. */
 void hub_tick(struct hub *h, uint64_t now_ms);
 
 size_t hub_sessions(const struct hub *h);

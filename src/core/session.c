@@ -256,6 +256,12 @@ void session_drain(struct session *s)
         hub_mark_dirty(s->hub, s);
 }
 
+static void end(struct session *s, uint16_t code, const char *reason)
+{
+    s->is_closed = true;
+    s->sink->ops->close(s->sink, code, reason);
+}
+
 static void reply(struct session *s, struct msg *m)
 {
     if (m == NULL || s->is_closed) {
@@ -268,8 +274,7 @@ static void reply(struct session *s, struct msg *m)
         send_replies(s);
     if (s->reply_count == SESSION_REPLIES_MAX) {
         msg_unref(&m);
-        s->is_closed = true;
-        s->sink->ops->close(s->sink, WS_CLOSE_POLICY, "too many answers are waiting to be read");
+        end(s, WS_CLOSE_POLICY, "too many answers are waiting to be read");
         return;
     }
     if (s->replies == NULL)
@@ -307,6 +312,14 @@ void session_receive(struct session *s, struct str message, struct request *requ
     s->dialect->receive(message, &words, request);
     session_say(s, &words);
     words_deinit(&words);
+}
+
+void session_expire(struct session *s, int64_t now_wall_ms)
+{
+    int64_t expires_ms = s->viewer->expires_ms;
+
+    if (!s->is_closed && expires_ms != 0 && now_wall_ms >= expires_ms)
+        end(s, WS_CLOSE_UNAUTHORIZED, "token expired");
 }
 
 void session_keepalive(struct session *s, uint64_t now_ms)

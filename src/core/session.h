@@ -80,6 +80,9 @@ void session_say(struct session *s, const struct words *words);
 /* The sink takes bytes again. */
 void session_drain(struct session *s);
 
+/* Ends it with 4001 if its viewer's time is over. */
+void session_expire(struct session *s, int64_t now_wall_ms);
+
 /* Says the dialect's keepalive if the client has heard nothing for so long. */
 void session_keepalive(struct session *s, uint64_t now_ms);
 

@@ -33,8 +33,8 @@ void answer_put_head(const struct exchange *x, struct buf *head, int status,
         buf_printf(head, "Content-Type: %s\r\n", content_type);
     if (connection != NULL)
         buf_printf(head, "Connection: %s\r\n", connection);
-    if (!x->is_refused) /* what the handler had added was for its own answer */
-        buf_append(head, x->fields.data, x->fields.len);
+    /* The rest of what the handler had added was for its own answer. */
+    buf_append(head, x->fields.data, x->is_refused ? x->fields_kept : x->fields.len);
 }
 
 void answer_begin(struct exchange *x, int status, const char *content_type, uint64_t length)
@@ -122,5 +122,5 @@ void answer_reset(struct exchange *x)
     buf_deinit(&x->head);
     msg_unref(&x->content);
     file_answer_free(x);
-    x->sent = 0;
+    x->sent = x->fields_kept = 0;
 }

@@ -65,6 +65,7 @@ struct exchange {
 
     /* The answer. */
     struct buf fields;
+    size_t fields_kept; /* bytes of them that are in our refusals too */
     struct buf head;
     struct msg *content;      /* or NULL */
     struct file_answer *file; /* or NULL */

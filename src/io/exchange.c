@@ -174,6 +174,11 @@ void exchange_header(struct exchange *x, const char *name, const char *value)
     assert(!x->fields.failed);
 }
 
+void exchange_keep_headers(struct exchange *x)
+{
+    x->fields_kept = x->fields.len;
+}
+
 /* The handler has let go; what it says is heard unless we spoke before it. */
 static bool take_word(struct exchange *x)
 {

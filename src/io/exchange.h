@@ -64,6 +64,9 @@ void exchange_resume(struct exchange *x);
 /* Adds a field to the answer; name and value are copied. A value with CR, LF or
  * NUL is our bug. */
 void exchange_header(struct exchange *x, const char *name, const char *value);
+/* What was added so far goes into any answer, also one that is given over the
+ * handler's head (its body breaks off, or grows too large). */
+void exchange_keep_headers(struct exchange *x);
 
 /* Answers. `body` may be NULL; takes the reference. For HEAD the length is sent
  * and the body is not. Content-Length, Date, Connection are added. */

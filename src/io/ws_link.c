@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "core/frames.h"
+#include "core/limits.h"
 #include "io/conversation.h"
 #include "io/outbox.h"
 #include "proto/ws.h"
@@ -290,7 +291,8 @@ static void say_switching(struct ws_link *l, const struct ws_answer *answer, con
 {
     struct buf head;
 
-    buf_init(&head, 4096);
+    /* The protocol is one that was offered: no longer than a head may be. */
+    buf_init(&head, HTTP_HEAD_MAX + 4096);
     buf_printf(&head,
                "HTTP/1.1 101 Switching Protocols\r\nDate: %s\r\nUpgrade: websocket\r\n"
                "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n",
