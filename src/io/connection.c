@@ -58,6 +58,7 @@ void connection_release(struct connection *c)
     assert(c->is_closed);
     if (c->fd >= 0)
         close(c->fd);
+    peers_leave(c->thread->pool->peers, &c->peer);
     io_thread_count(c->thread, -1, c->is_counted);
     mem_free(c);
 }

@@ -24,6 +24,7 @@
 
 struct connection;
 struct io_thread;
+struct peer;
 
 struct connection_ops {
     /* Bytes in the thread's buffer, valid during the call and free to be
@@ -35,7 +36,7 @@ struct connection_ops {
     void (*closed)(struct connection *c);
 };
 
-enum { CONNECTION_ROOM = 104 };
+enum { CONNECTION_ROOM = 112 };
 
 struct connection {
     uv_poll_t poll; /* first: handles are cast back */
@@ -43,6 +44,7 @@ struct connection {
     struct io_thread *thread;
     const struct connection_ops *ops; /* NULL: nobody's, it only lingers */
     void *owner;                      /* the ops' */
+    struct peer *peer;                /* its address's place until it is freed, or NULL */
     int fd;
     uint32_t linger_left; /* bytes still to be thrown away */
     uint16_t holds;
