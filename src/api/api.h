@@ -46,7 +46,8 @@ struct api {
     struct mailbox *desk;
     const struct jwt_keys *keys;
     const struct presign_key *presign;
-    uint64_t started_ms; /* monotonic */
+    uint64_t started_ms;     /* monotonic */
+    int64_t started_wall_ms; /* since 1970 */
 };
 
 enum policy {
@@ -184,6 +185,7 @@ void jobs_status(struct call *c);
 void files_published(struct call *c);
 void files_page(struct call *c);
 void health_get(struct call *c);
+void metrics_get(struct call *c);
 void session_create(struct call *c);
 void door_stream(struct call *c);
 void door_download(struct call *c);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "core/counters.h"
 #include "core/limits.h"
 #include "core/topic.h"
 
@@ -17,8 +18,15 @@ struct hub *hub_new(struct ledger *ledger, unsigned index)
 
     h->ledger = ledger;
     h->index = index;
+    h->subscriptions_max = SESSION_SUBSCRIPTIONS_MAX;
     h->now_ms = clock_mono_ms();
     return h;
+}
+
+void hub_limit(struct hub *h, unsigned subscriptions_max)
+{
+    assert(subscriptions_max <= UINT16_MAX);
+    h->subscriptions_max = subscriptions_max;
 }
 
 static void topic_free(struct hub *h, struct topic *t)
@@ -149,8 +157,10 @@ int hub_subscribe_after(struct hub *h, struct session *s, const char *job, uint6
 
     assert(job_id_is_valid(str_of(job)));
     if (sub == NULL) {
-        if (s->subscription_count == SESSION_SUBSCRIPTIONS_MAX)
+        if (s->subscription_count >= h->subscriptions_max) {
+            counter_add(COUNT_LIMITED_SUBSCRIPTIONS, 1);
             return FAIL_LIMIT;
+        }
         sub = mem_new(struct subscription);
         sub->session = s;
         sub->topic = topic_of(h, job);

@@ -18,8 +18,12 @@ struct hub;
 struct hub *hub_new(struct ledger *ledger, unsigned index);
 void hub_free(struct hub *h); /* no session may be left */
 
+/* Of one session; SESSION_SUBSCRIPTIONS_MAX if it is never said. At most UINT16_MAX. */
+void hub_limit(struct hub *h, unsigned subscriptions_max);
+
 /* The session hears of `job` from now on, beginning with its present state.
- * OK also when it does already; FAIL_LIMIT over SESSION_SUBSCRIPTIONS_MAX. */
+ * OK also when it does already; FAIL_LIMIT, and it is counted, over the hub's
+ * maximum. */
 int hub_subscribe(struct hub *h, struct session *s, const char *job);
 /* The same for a client that was sent everything up to `seq` on another connection:
  * beginning with what is newer. A number from the future counts as the present's. */

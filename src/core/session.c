@@ -6,6 +6,7 @@
 #include <utlist.h>
 
 #include "base/mem.h"
+#include "core/counters.h"
 #include "core/limits.h"
 #include "core/topic.h"
 #include "proto/ws.h"
@@ -30,6 +31,7 @@ void session_open(struct session *s, struct hub *hub, const struct dialect *dial
     s->framing = (uint8_t)framing;
     s->spoke_ms = hub->now_ms;
     hub_join(hub, s);
+    counter_session(dialect, 1);
 }
 
 static void drop_replies(struct session *s, unsigned count)
@@ -53,6 +55,7 @@ void session_close(struct session *s)
         drop_replies(s, s->reply_count);
     hub_leave(s->hub, s);
     viewer_unref(&s->viewer);
+    counter_session(s->dialect, -1);
     s->is_closed = true;
 }
 
@@ -68,8 +71,10 @@ static bool batch_send(struct batch *b)
         if (b->marks[i] != NULL)
             *b->marks[i] = b->values[i];
     s->is_blocked = taken < b->count;
-    if (taken > 0)
+    if (taken > 0) {
         s->spoke_ms = s->hub->now_ms;
+        counter_add(COUNT_DELIVERIES, taken);
+    }
     b->count = 0;
     return !s->is_blocked;
 }
@@ -274,6 +279,7 @@ static void reply(struct session *s, struct msg *m)
         send_replies(s);
     if (s->reply_count == SESSION_REPLIES_MAX) {
         msg_unref(&m);
+        counter_add(COUNT_LIMITED_REPLIES, 1);
         end(s, WS_CLOSE_POLICY, "too many answers are waiting to be read");
         return;
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/emit.h"
+#include "core/counters.h"
 #include "io/conversation.h"
 #include "proto/http.h"
 
@@ -44,6 +45,8 @@ void answer_begin(struct exchange *x, int status, const char *content_type, uint
     if (x->request == NULL || !x->request->keeps_alive || !x->is_complete || x->is_at_end ||
         x->thread->is_draining)
         x->must_close = true;
+    if (status >= 200)
+        counter_add((enum counter)(COUNT_ANSWERS + status / 100 - 2), 1);
     buf_init(head, ANSWER_HEAD_MAX);
     answer_put_head(x, head, status, content_type, connection_value(x, status));
     if (has_length(status))

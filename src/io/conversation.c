@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "core/counters.h"
 #include "core/limits.h"
 #include "proto/http.h"
 
@@ -456,6 +457,17 @@ static void on_writable(struct connection *c)
     conversation_run(x);
 }
 
+/* Whose deadline has passed. */
+static enum counter limit_of(const struct exchange *x)
+{
+    switch (x->phase) {
+    case PHASE_IDLE: return x->has_served ? COUNT_LIMITED_IDLE_TIME : COUNT_LIMITED_HANDSHAKE_TIME;
+    case PHASE_BODY: return COUNT_LIMITED_BODY_TIME;
+    case PHASE_ANSWER: return COUNT_LIMITED_WRITE_TIME;
+    default: return COUNT_LIMITED_HANDSHAKE_TIME;
+    }
+}
+
 static void on_due(struct connection *c)
 {
     struct exchange *x = c->owner;
@@ -465,6 +477,7 @@ static void on_due(struct connection *c)
         exchange_unpark(x);
         return;
     }
+    counter_add(limit_of(x), 1);
     if (!has_begun) {
         connection_close(c);
         return;
@@ -550,6 +563,10 @@ void conversation_refuse(struct exchange *x, int status)
         msg_unref(&content);
         return;
     }
+    if (status == 414 || status == 431)
+        counter_add(COUNT_LIMITED_HEAD_SIZE, 1);
+    if (status == 413)
+        counter_add(COUNT_LIMITED_BODY_SIZE, 1);
     x->is_refused = true;
     x->must_close = true;
     answer_begin(x, status, "application/json", content->len);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "io/conversation.h"
+#include "io/network.h"
 
 enum { FIELDS_MAX = 32 * 1024 };
 
@@ -54,12 +55,10 @@ void exchange_peer(const struct exchange *x, char out[64])
 
 bool exchange_is_loopback(const struct exchange *x)
 {
-    const struct sockaddr_in6 *v6 = (const void *)&x->peer;
-    struct in_addr v4;
+    struct ip ip;
 
-    if (as_ipv4(x, &v4))
-        return ntohl(v4.s_addr) >> 24 == 127;
-    return x->peer.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+    ip_of(&x->peer, &ip);
+    return ip_is_loopback(&ip);
 }
 
 void exchange_attach(struct exchange *x, void *state, void (*release)(void *state))

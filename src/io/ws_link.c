@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "core/counters.h"
 #include "core/frames.h"
 #include "core/limits.h"
 #include "io/conversation.h"
@@ -29,8 +30,9 @@ struct ws_link {
     struct ws_reader reader;
     /* The loop's clock, in milliseconds, cut to 32 bits: only differences count. */
     uint32_t heard_ms, spoke_ms, pinged_ms;
-    uint8_t state;   /* enum link_state */
-    uint8_t framing; /* enum framing */
+    struct bucket bucket; /* its messages and Pings */
+    uint8_t state;        /* enum link_state */
+    uint8_t framing;      /* enum framing */
 };
 
 _Static_assert(sizeof(struct ws_link) <= CONNECTION_ROOM, "the link does not fit its connection");
@@ -87,26 +89,35 @@ void ws_link_close(struct ws_link *l, uint16_t code, const char *reason)
     if (l->state != LINK_OPEN)
         return;
     l->state = LINK_CLOSING;
+    counter_close(COUNT_SERVER_CLOSES, code);
     say_close(l, code, reason);
 }
 
 /* The peer broke the protocol or a limit: nothing it says counts any more. */
-static void fail(struct ws_link *l, uint16_t code)
+static void fail(struct ws_link *l, uint16_t code, const char *reason)
 {
-    const char *reason = code == WS_CLOSE_TOO_BIG    ? "message too big"
-                         : code == WS_CLOSE_NOT_UTF8 ? "not UTF-8"
-                                                     : "protocol error";
-
-    if (l->state == LINK_OPEN)
+    if (l->state == LINK_OPEN) {
+        counter_close(COUNT_SERVER_CLOSES, code);
         say_close(l, code, reason);
+    }
     end_when_flushed(l);
+}
+
+/* Within the reader's callbacks: what it was fed is over too. */
+static bool take_one(struct ws_link *l)
+{
+    if (io_thread_take(connection_of(l)->thread, &l->bucket))
+        return true;
+    l->reader.is_over = true;
+    fail(l, WS_CLOSE_POLICY, "too many messages");
+    return false;
 }
 
 static void on_message(void *context, enum ws_opcode type, char *data, size_t len)
 {
     struct ws_link *l = context;
 
-    if (l->state == LINK_OPEN)
+    if (l->state == LINK_OPEN && take_one(l))
         l->events->message(l->context, type, (struct str){ data, len });
 }
 
@@ -116,7 +127,7 @@ static void on_ping(void *context, const char *data, size_t len)
     struct ws_link *l = context;
     char frame[2 + WS_CONTROL_MAX];
 
-    if (l->state != LINK_OPEN)
+    if (l->state != LINK_OPEN || !take_one(l))
         return;
     frame[0] = (char)(WS_FIN | WS_PONG);
     frame[1] = (char)len;
@@ -138,8 +149,10 @@ static void on_close(void *context, uint16_t code, struct str reason)
     struct ws_link *l = context;
 
     (void)reason;
-    if (l->state == LINK_OPEN)
+    if (l->state == LINK_OPEN) {
+        counter_close(COUNT_CLIENT_CLOSES, code);
         say_close(l, code, "");
+    }
     end_when_flushed(l);
 }
 
@@ -157,8 +170,14 @@ static void on_input(struct connection *c, char *bytes, size_t len)
     if (l->state == LINK_ENDING)
         return;
     uint16_t code = ws_reader_feed(&l->reader, &c->thread->pool->ws, &reader_events, l, bytes, len);
-    if (code != WS_CLOSE_EMPTY)
-        fail(l, code);
+    if (code == WS_CLOSE_EMPTY)
+        return;
+    if (code == WS_CLOSE_TOO_BIG)
+        counter_add(COUNT_LIMITED_MESSAGE_SIZE, 1);
+    fail(l, code,
+         code == WS_CLOSE_TOO_BIG    ? "message too big"
+         : code == WS_CLOSE_NOT_UTF8 ? "not UTF-8"
+                                     : "protocol error");
 }
 
 static void on_writable(struct connection *c)
@@ -192,6 +211,7 @@ static void watch(struct ws_link *l)
 
     bool is_stuck = l->waiting != NULL && unspoken >= timeouts->ws_dead;
     if (unheard >= timeouts->ws_dead || is_stuck) {
+        counter_add(COUNT_LIMITED_WS_TIME, 1);
         connection_close(connection_of(l));
         return;
     }
@@ -225,6 +245,10 @@ static void on_closed(struct connection *c)
 {
     struct ws_link *l = link_of(c);
 
+    counter_add(COUNT_OPEN_WEBSOCKET, -1);
+    counter_add(COUNT_OPEN_HTTP, 1); /* until it is released */
+    if (l->state == LINK_OPEN)
+        counter_add(COUNT_LOST_WEBSOCKETS, 1);
     l->state = LINK_ENDING;
     outbox_free(&l->waiting);
     ws_reader_deinit(&l->reader);
@@ -333,6 +357,9 @@ struct ws_link *ws_link_open(struct exchange *x, const struct ws_answer *answer,
     l->framing = is_deflate && answer->deflate->server_bits == 15 ? FRAMING_WS_DEFLATE : FRAMING_WS;
     ws_reader_init(&l->reader, is_deflate);
     l->heard_ms = l->spoke_ms = l->pinged_ms = now_of(l);
+    counter_add(COUNT_OPEN_HTTP, -1);
+    counter_add(COUNT_OPEN_WEBSOCKET, 1);
+    counter_add(COUNT_OPENED_WEBSOCKET, 1);
     say_switching(l, answer, x->thread->date);
     return l;
 }
