@@ -39,7 +39,7 @@ struct viewer *auth_viewer(const struct api *api, const struct http_request *req
     if (err == OK)
         return viewer_new(claims.subject, claims.is_admin || !is_needed, claims.expires_ms);
     if (!is_needed)
-        return viewer_new("", true, 0);
+        return viewer_anyone();
     *why = is_given ? explain(err) : "a token is needed: Authorization: Bearer, or ?token=";
     return NULL;
 }
