@@ -145,7 +145,7 @@ struct viewer *auth_viewer_of_token(const struct api *api, struct str token, enu
         return viewer_new(claims.subject, claims.is_admin || !is_needed,
                           ends ? claims.refused_ms : 0);
     if (!is_needed)
-        return viewer_new("", true, 0);
+        return viewer_anyone();
     *why = explain(err);
     return NULL;
 }

@@ -54,6 +54,7 @@ struct session {
     uint16_t subscription_count;
     uint8_t reply_count;
     uint8_t framing; /* enum framing */
+    bool sees_all;   /* as the viewer: a look there less for each delivery */
     bool hears_all;  /* hub_subscribe_all was called */
     bool is_dirty;   /* is in the hub's list of those to be flushed */
     bool is_blocked; /* the sink takes nothing at the moment */
