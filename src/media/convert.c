@@ -339,9 +339,11 @@ static void on_worked(uv_work_t *work, int status)
 static void begin_work(struct convert *c, enum convert_state state, uv_work_cb work)
 {
     c->state = state;
-    c->err = uv_queue_work(c->loop, &c->work, work, on_worked) ? FAIL_IO : OK;
-    if (c->err == OK)
+    c->err = OK; /* from here on the worker's */
+    if (uv_queue_work(c->loop, &c->work, work, on_worked) == 0)
         c->busy++;
+    else
+        c->err = FAIL_IO;
 }
 
 /* Whatever was wrong with it, work done in one go is not. */
