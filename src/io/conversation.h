@@ -11,6 +11,8 @@
  *                                          v
  *                                  connection_linger
  *
+ * From WAIT, exchange_move has it begin anew on another thread with the same HEAD.
+ *
  * Two parties end it: the connection (closed) and the handler (no longer
  * owed). What is left of it is freed when both have, by conversation_run,
  * which is the one place that moves it on. The handler's calls only note what

@@ -25,7 +25,8 @@ struct engine_socket;
 struct engine_settings {
     uint32_t ping_interval_ms;
     uint32_t ping_timeout_ms;
-    size_t payload_max;   /* bytes of a message and of a POST; announced as maxPayload */
+    size_t payload_max;   /* bytes of a message and of a POST; announced as maxPayload; at
+                           * most io_settings.ws.message_max */
     uint32_t sockets_max; /* over all threads; a further one is answered 503 */
     bool allows_eio3;     /* clients of revision 3 too */
 };

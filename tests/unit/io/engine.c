@@ -165,9 +165,7 @@ static void start_with(uint32_t interval_ms, uint32_t timeout_ms, uint32_t socke
     engine = engine_new(&settings);
     ledger = ledger_new(NULL, 0);
     report("present");
-    server_start(&server,
-                 (struct io_settings){
-                     .threads = THREADS, .timeouts = &quick_timeouts, .thread_end = end_thread },
+    server_start(&server, (struct io_settings){ .threads = THREADS, .thread_end = end_thread },
                  ledger, handle);
 }
 
