@@ -13,6 +13,7 @@
  *
  * PARKED is a WAIT with a deadline, which the handler asked for. A connection
  * that conversation_leave has given away is none of this any more.
+ * From WAIT, exchange_move has it begin anew on another thread with the same HEAD.
  *
  * Two parties end it: the connection (closed) and the handler (no longer
  * owed). What is left of it is freed when both have, by conversation_run,

@@ -25,8 +25,8 @@ struct ask {
     char sid[SID_SIZE + 1]; /* one that is too long is cut, and then nobody's */
     bool has_sid;
     bool is_polling, is_websocket; /* neither: no transport that we know */
-    bool is_v4;
-    bool is_jsonp; /* a script instead of an answer: for browsers without CORS */
+    unsigned revision;             /* 0: none that we know */
+    bool is_jsonp;                 /* a script instead of an answer: for browsers without CORS */
 };
 
 struct engine *engine_new(const struct engine_settings *settings)
@@ -184,7 +184,7 @@ static void ask_read(struct ask *a, struct exchange *x)
     a->is_polling = is_value(&value, "polling");
     a->is_websocket = is_value(&value, "websocket");
     get_parameter(a->request->query, "EIO", &value);
-    a->is_v4 = is_value(&value, "4");
+    a->revision = is_value(&value, "4") ? ENGINEIO_V4 : is_value(&value, "3") ? ENGINEIO_V3 : 0;
     a->is_jsonp = url_query_get(a->request->query, "j", &value) != FAIL_MISSING;
     get_parameter(a->request->query, "sid", &value);
     a->has_sid = value.len > 0;
@@ -246,14 +246,14 @@ static void name(const struct engine_thread *et, char sid[SID_SIZE])
     encode_base64url(secret, sizeof(secret), sid + 1);
 }
 
-static struct engine_socket *add_socket(struct engine_thread *et)
+static struct engine_socket *add_socket(struct engine_thread *et, enum engineio_revision revision)
 {
     char sid[SID_SIZE];
 
     name(et, sid);
     if (HASH_COUNT(et->sockets) == 0)
         watch_clock(et);
-    return socket_new(et, sid);
+    return socket_new(et, sid, revision);
 }
 
 static void begin(struct engine *e, const struct ask *a, engine_open open, void *argument)
@@ -266,7 +266,7 @@ static void begin(struct engine *e, const struct ask *a, engine_open open, void 
     }
     if (a->is_websocket && check_handshake(a, accept) != 0)
         return;
-    if (!a->is_v4) {
+    if (a->revision != ENGINEIO_V4 && !(a->revision == ENGINEIO_V3 && e->settings.allows_eio3)) {
         engine_refuse(a->x, 400, ENGINE_BAD_VERSION);
         return;
     }
@@ -275,7 +275,8 @@ static void begin(struct engine *e, const struct ask *a, engine_open open, void 
         engine_refuse(a->x, 503, ENGINE_BAD_REQUEST);
         return;
     }
-    struct engine_socket *s = add_socket(thread_of(e, exchange_thread(a->x)));
+    struct engine_socket *s =
+        add_socket(thread_of(e, exchange_thread(a->x)), (enum engineio_revision)a->revision);
     /* The exchange, and with it what `argument` may point to, is not freed
      * before the end of this call, also when its connection is a WebSocket. */
     if (a->is_websocket)

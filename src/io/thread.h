@@ -1,5 +1,6 @@
 /* The I/O threads: each has a loop, a mailbox, a hub, SO_REUSEPORT listeners
- * and its own connections. A connection lives and dies on one thread. */
+ * and its own connections. A connection lives and dies on one thread, unless
+ * exchange_move takes it to another between two requests. */
 #ifndef IO_THREAD_H
 #define IO_THREAD_H
 

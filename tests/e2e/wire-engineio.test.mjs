@@ -2,6 +2,7 @@
 // one I/O thread and with four: then requests of one socket come in on any of
 // them. Two servers each: a patient one, and one with short heartbeats.
 import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
 import { after, before, describe, it } from 'node:test';
 
 import { request } from '../support/http.mjs';
@@ -11,6 +12,7 @@ import { Conformance, Peer, Wire, OP, frame } from '../support/wire.mjs';
 
 const WebSocket = require('ws');
 const { Socket: Client } = require('engine.io-client');
+const OldClient = createRequire(require.resolve('socket.io-client-2'))('engine.io-client');
 
 const RS = '\x1e';
 const INTERVAL = 300;
@@ -175,7 +177,8 @@ for (const threads of [1, 4]) {
 
       for (const [name, query, error, method] of [
         ['no version', { transport: 'polling' }, errors.version],
-        ['another version', { EIO: 3, transport: 'polling' }, errors.version],
+        ['another version', { EIO: 2, transport: 'polling' }, errors.version],
+        ['a version to come', { EIO: 5, transport: 'polling' }, errors.version],
         ['a version that is none', { EIO: 'abc', transport: 'polling' }, errors.version],
         ['no transport', { EIO: 4 }, errors.transport],
         ['an unknown transport', { EIO: 4, transport: 'abc' }, errors.transport],
@@ -681,6 +684,68 @@ for (const threads of [1, 4]) {
           client.on('heartbeat', () => beats++);
           await waitFor(() => {
             for (let i = 0; i < 3; i++) say();
+            assert.equal(client.why, undefined);
+            return beats >= 3;
+          }, 'three heartbeats', { every: 5 });
+          await waitFor(() => heard.length >= said, 'the last echo');
+          assert.deepEqual(heard, Array.from({ length: said }, (_, i) => i));
+          assert.equal(client.transport.name, transports.at(-1));
+          client.close();
+        });
+      }
+    });
+
+    describe('revision 3', () => {
+      const of = (sid) => ({ EIO: 3, transport: 'polling', ...(sid && { sid }) });
+      const open = async (server) => {
+        const answer = await server.ask(of());
+        const [, length, text] = /^(\d+):0(.*)$/.exec(answer.text);
+        assert.equal(Number(length), text.length + 1);
+        return JSON.parse(text).sid;
+      };
+
+      it('has lengths in its payloads, in UTF-16 units', async () => {
+        const sid = await open(pipe);
+        const payload = '6:4hello5:4€\u{1f389}:10:b4AQIDBA==';
+        assert.equal((await pipe.ask(of(sid), { method: 'POST', body: payload })).text, 'ok');
+        assert.equal((await pipe.ask(of(sid))).text, payload);
+      });
+
+      it('closes upon a length that does not fit', async () => {
+        const sid = await open(pipe);
+        assert.equal((await pipe.ask(of(sid), { method: 'POST', body: '7:4hello' })).status, 400);
+        await pipe.expectGone(sid);
+      });
+
+      it('has the client ping', async () => {
+        const sid = await open(hasty);
+        for (let i = 0; i < 4; i++) {
+          await new Promise((resolve) => setTimeout(resolve, INTERVAL / 2));
+          assert.equal((await hasty.ask(of(sid), { method: 'POST', body: '1:2' })).text, 'ok');
+          assert.equal((await hasty.ask(of(sid))).text, '1:3');
+        }
+        await new Promise((resolve) => setTimeout(resolve, INTERVAL + TIMEOUT + 1));
+        await hasty.expectGone(sid);
+      });
+
+      it('closes upon a pong', async () => {
+        const sid = await open(pipe);
+        assert.equal((await pipe.ask(of(sid), { method: 'POST', body: '1:3' })).status, 400);
+        await pipe.expectGone(sid);
+      });
+
+      for (const transports of [['polling'], ['websocket'], ['polling', 'websocket']]) {
+        it(`its client hears everything once and in order by ${transports.join(', then ')}`, async () => {
+          const client = new OldClient(`ws://127.0.0.1:${quick.port}`, { transports, forceBase64: true });
+          const heard = [];
+          let said = 0;
+          client.on('message', (data) => heard.push(Number(data)));
+          client.on('close', (why) => (client.why = why));
+          let beats = 0;
+          client.on('pong', () => beats++);
+          await within(new Promise((resolve) => client.on('open', resolve)), 'the client to open');
+          await waitFor(() => {
+            for (let i = 0; i < 3; i++) client.send(String(said++));
             assert.equal(client.why, undefined);
             return beats >= 3;
           }, 'three heartbeats', { every: 5 });

@@ -5,7 +5,7 @@
  *     (default 127.0.0.1:9001 1 300 200)
  *
  *     /ws         WebSocket echo, permessage-deflate on
- *     /engine.io/ Engine.IO echo, maxPayload 1e6
+ *     /engine.io/ Engine.IO echo, revisions 4 and 3, maxPayload 1e6
  *     POST /      echoes the body
  *     POST /json  200 if the body is JSON by RFC 8259, else 400
  */
@@ -201,6 +201,7 @@ int main(int argc, char **argv)
         .ping_timeout_ms = number(argc, argv, 4, 200),
         .payload_max = 1000 * 1000,
         .sockets_max = 10000,
+        .allows_eio3 = true,
     };
     struct engine *engine = engine_new(&engine_settings);
     struct io_pool *pool;

@@ -156,7 +156,7 @@ static void report(const char *message)
 
 static void start_with(uint32_t interval_ms, uint32_t timeout_ms, uint32_t sockets_max)
 {
-    struct engine_settings settings = { interval_ms, timeout_ms, 10000, sockets_max };
+    struct engine_settings settings = { interval_ms, timeout_ms, 10000, sockets_max, false };
 
     atomic_store(&opened, 0);
     atomic_store(&gone, 0);
@@ -165,9 +165,7 @@ static void start_with(uint32_t interval_ms, uint32_t timeout_ms, uint32_t socke
     engine = engine_new(&settings);
     ledger = ledger_new(NULL, 0);
     report("present");
-    server_start(&server,
-                 (struct io_settings){
-                     .threads = THREADS, .timeouts = &quick_timeouts, .thread_end = end_thread },
+    server_start(&server, (struct io_settings){ .threads = THREADS, .thread_end = end_thread },
                  ledger, handle);
 }
 
@@ -586,6 +584,16 @@ static void a_socket_too_many_is_answered_503(void **state)
     handshake("echo", sid);
 }
 
+static void an_older_client_is_refused_unless_it_is_wanted(void **state)
+{
+    int fd = client_open(&server);
+
+    (void)state;
+    expect_answer(fd, "GET /echo/?EIO=3&transport=polling HTTP/1.1\r\nHost: a\r\n\r\n", 400,
+                  "{\"code\":5,\"message\":\"Unsupported protocol version\"}");
+    close(fd);
+}
+
 static int start_quick(void **state)
 {
     (void)state;
@@ -625,6 +633,7 @@ int main(void)
         CASE(a_client_that_leaves_its_poll_has_left),
         CASE(sockets_without_a_connection_end_with_the_pool),
         CASE(draining_answers_the_polls_and_closes_the_rest),
+        CASE(an_older_client_is_refused_unless_it_is_wanted),
         cmocka_unit_test_setup_teardown(a_socket_too_many_is_answered_503, start_small, stop),
         cmocka_unit_test_setup_teardown(who_does_not_answer_a_ping_is_gone, start_quick, stop),
     };

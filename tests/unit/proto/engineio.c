@@ -40,7 +40,7 @@ static void expect(struct str text, enum engineio_type type, bool is_binary, str
 {
     struct engineio_packet packet;
 
-    assert_int_equal(engineio_read(text, &binary, &packet), OK);
+    assert_int_equal(engineio_read(ENGINEIO_V4, text, &binary, &packet), OK);
     assert_int_equal(packet.type, type);
     assert_int_equal(packet.is_binary, is_binary);
     assert_int_equal(packet.data.len, data.len);
@@ -79,7 +79,7 @@ static void what_is_no_packet_is_refused(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         struct engineio_packet packet = { .type = ENGINEIO_NOOP };
-        assert_int_equal(engineio_read(str_of(bad[i]), &binary, &packet), FAIL_SYNTAX);
+        assert_int_equal(engineio_read(ENGINEIO_V4, str_of(bad[i]), &binary, &packet), FAIL_SYNTAX);
         assert_int_equal(packet.type, ENGINEIO_NOOP);
         assert_int_equal(binary.len, 0);
     }
@@ -92,9 +92,9 @@ static void bytes_beyond_the_maximum_are_refused(void **state)
 
     (void)state;
     buf_init(&small, 3);
-    assert_int_equal(engineio_read(STR("bAAAA"), &small, &packet), OK);
-    assert_int_equal(engineio_read(STR("bAAAAAAAA"), &small, &packet), FAIL_LIMIT);
-    assert_int_equal(engineio_read(STR("bAAAA"), &small, &packet), OK);
+    assert_int_equal(engineio_read(ENGINEIO_V4, STR("bAAAA"), &small, &packet), OK);
+    assert_int_equal(engineio_read(ENGINEIO_V4, STR("bAAAAAAAA"), &small, &packet), FAIL_LIMIT);
+    assert_int_equal(engineio_read(ENGINEIO_V4, STR("bAAAA"), &small, &packet), OK);
     buf_deinit(&small);
 }
 
@@ -106,13 +106,13 @@ static void a_payload_falls_into_its_packets(void **state)
                text;
 
     (void)state;
-    assert_true(engineio_next(&rest, &text));
+    assert_true(engineio_next(ENGINEIO_V4, &rest, &text));
     assert_true(str_equal(text, STR("4hello")));
-    assert_true(engineio_next(&rest, &text));
+    assert_true(engineio_next(ENGINEIO_V4, &rest, &text));
     assert_true(str_equal(text, STR("2")));
-    assert_true(engineio_next(&rest, &text));
+    assert_true(engineio_next(ENGINEIO_V4, &rest, &text));
     assert_true(str_equal(text, STR("4world")));
-    assert_false(engineio_next(&rest, &text));
+    assert_false(engineio_next(ENGINEIO_V4, &rest, &text));
 }
 
 /* A separator at an end has an empty packet beside it, which is none. */
@@ -123,13 +123,13 @@ static void separators_at_the_ends_leave_empty_texts(void **state)
                text;
 
     (void)state;
-    assert_true(engineio_next(&rest, &text));
+    assert_true(engineio_next(ENGINEIO_V4, &rest, &text));
     assert_int_equal(text.len, 0);
-    assert_true(engineio_next(&rest, &text));
+    assert_true(engineio_next(ENGINEIO_V4, &rest, &text));
     assert_true(str_equal(text, STR("4a")));
-    assert_true(engineio_next(&rest, &text));
+    assert_true(engineio_next(ENGINEIO_V4, &rest, &text));
     assert_int_equal(text.len, 0);
-    assert_false(engineio_next(&rest, &text));
+    assert_false(engineio_next(ENGINEIO_V4, &rest, &text));
 }
 
 static void packets_make_a_payload(void **state)
@@ -144,7 +144,7 @@ static void packets_make_a_payload(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(packets) / sizeof(*packets); i++)
-        engineio_append(&out, &packets[i]);
+        engineio_append(ENGINEIO_V4, &out, &packets[i]);
     assert_string_equal(buf_text(&out), "4hello\x1e"
                                         "bAQIDBA==\x1e"
                                         "2\x1e"
@@ -163,8 +163,8 @@ static void base64_comes_back_as_it_was(void **state)
     for (size_t len = 0; len <= sizeof(bytes); len++) {
         struct engineio_packet sent = { ENGINEIO_MESSAGE, true, { (char *)bytes, len } };
         buf_reset(&out);
-        engineio_append(&out, &sent);
-        assert_int_equal(engineio_read(buf_str(&out), &binary, &packet), OK);
+        engineio_append(ENGINEIO_V4, &out, &sent);
+        assert_int_equal(engineio_read(ENGINEIO_V4, buf_str(&out), &binary, &packet), OK);
         assert_int_equal(packet.data.len, len);
         assert_memory_equal(packet.data.at, bytes, len);
     }
@@ -176,8 +176,8 @@ static void a_packet_is_one_frame(void **state)
     struct engineio_packet bytes = { ENGINEIO_MESSAGE, true, STR("\x01\x02") };
 
     (void)state;
-    engineio_append_frame(&out, &text);
-    engineio_append_frame(&out, &bytes);
+    engineio_append_frame(ENGINEIO_V4, &out, &text);
+    engineio_append_frame(ENGINEIO_V4, &out, &bytes);
     assert_int_equal(out.len, 12);
     assert_memory_equal(out.data,
                         "\x81\x06"
@@ -193,7 +193,7 @@ static void a_long_packet_has_a_long_head(void **state)
 
     (void)state;
     memset(text, 'x', sizeof(text));
-    engineio_append_frame(&out, &packet);
+    engineio_append_frame(ENGINEIO_V4, &out, &packet);
     assert_int_equal(out.len, 4 + 1 + sizeof(text));
     assert_memory_equal(out.data,
                         "\x81\x7e\x00\xc9"
@@ -219,6 +219,71 @@ static void the_open_packet_tells_the_terms(void **state)
     json_decref(value);
 }
 
+static void revision_3_has_lengths_in_utf16_units(void **state)
+{
+    struct engineio_packet packets[] = {
+        { ENGINEIO_MESSAGE, false, STR("hello") },
+        { ENGINEIO_NOOP, false, STR("") },
+        { ENGINEIO_MESSAGE, false, STR("\xe2\x82\xac\xf0\x9f\x8e\x89:") },
+        { ENGINEIO_MESSAGE, true, STR("\x01\x02\x03\x04") },
+    };
+    static const char payload[] = "6:4hello1:65:4\xe2\x82\xac\xf0\x9f\x8e\x89:10:b4AQIDBA==";
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++)
+        engineio_append(ENGINEIO_V3, &out, &packets[i]);
+    assert_string_equal(buf_text(&out), payload);
+    struct str rest = buf_str(&out), text;
+    for (size_t i = 0; i < 4; i++) {
+        struct engineio_packet packet;
+        assert_true(engineio_next(ENGINEIO_V3, &rest, &text));
+        assert_int_equal(engineio_read(ENGINEIO_V3, text, &binary, &packet), OK);
+        assert_int_equal(packet.type, packets[i].type);
+        assert_int_equal(packet.is_binary, packets[i].is_binary);
+        assert_true(str_equal(packet.data, packets[i].data));
+    }
+    assert_false(engineio_next(ENGINEIO_V3, &rest, &text));
+}
+
+static void revision_3_refuses_lengths_that_do_not_fit(void **state)
+{
+    static const char *const bad[] = {
+        "",         ":",
+        "4hello",   "x:4a",
+        "-1:4a",    "3:4a",
+        "0:",       "99999999999999999999:4a",
+        "2:4a1",    "2:4\xf0\x9f\x8e\x89",
+        "1:7",      "3:bAA",
+        "6:b4AQI=",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        struct str rest = str_of(bad[i]), text;
+        struct engineio_packet packet;
+        int rc = OK;
+        while (rc == OK && engineio_next(ENGINEIO_V3, &rest, &text))
+            rc = engineio_read(ENGINEIO_V3, text, &binary, &packet);
+        assert_int_equal(rc, bad[i][0] == '6' ? OK : FAIL_SYNTAX);
+    }
+}
+
+static void revision_3_has_a_type_before_bytes(void **state)
+{
+    struct engineio_packet bytes = { ENGINEIO_MESSAGE, true, STR("\x01\x02") }, packet;
+
+    (void)state;
+    engineio_append_frame(ENGINEIO_V3, &out, &bytes);
+    assert_int_equal(out.len, 5);
+    assert_memory_equal(out.data, "\x82\x03\x04\x01\x02", 5);
+    assert_int_equal(engineio_read_bytes(ENGINEIO_V3, STR("\x04\x01\x02"), &packet), OK);
+    assert_true(packet.is_binary && str_equal(packet.data, bytes.data));
+    assert_int_equal(engineio_read_bytes(ENGINEIO_V3, STR(""), &packet), FAIL_SYNTAX);
+    assert_int_equal(engineio_read_bytes(ENGINEIO_V3, STR("\x01\x01"), &packet), FAIL_SYNTAX);
+    assert_int_equal(engineio_read_bytes(ENGINEIO_V4, STR("\x01\x02"), &packet), OK);
+    assert_true(packet.is_binary && str_equal(packet.data, bytes.data));
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -234,6 +299,9 @@ int main(void)
         CASE(base64_comes_back_as_it_was),
         CASE(a_packet_is_one_frame),
         CASE(a_long_packet_has_a_long_head),
+        CASE(revision_3_has_lengths_in_utf16_units),
+        CASE(revision_3_refuses_lengths_that_do_not_fit),
+        CASE(revision_3_has_a_type_before_bytes),
         CASE(the_open_packet_tells_the_terms),
     };
 
