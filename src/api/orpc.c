@@ -49,7 +49,6 @@ static const char *code_of(int status)
     switch (status) {
     case 400: return "BAD_REQUEST";
     case 401: return "UNAUTHORIZED";
-    case 403: return "FORBIDDEN";
     case 404: return "NOT_FOUND";
     case 413: return "PAYLOAD_TOO_LARGE";
     case 415: return "UNSUPPORTED_MEDIA_TYPE";
@@ -387,32 +386,10 @@ static void on_ready(struct intake *in)
     exchange_stream(in->x, &body_events);
 }
 
-/* Without an asked for token, any page of the web could have a browser on this
- * machine send a form. */
-static bool is_foreign_page(const struct call *c)
-{
-    struct str origin = http_header(exchange_request(c->x), "Origin");
-    const struct option_list *origins = c->api->settings->origins;
-    struct str host = origin;
-
-    if (origin.at == NULL || c->api->settings->asks_all)
-        return false;
-    for (size_t i = 0; i < origins->count; i++)
-        if (str_equal(origin, str_of(origins->items[i])))
-            return false;
-    str_cut(&host, '/');
-    str_cut(&host, '/');
-    return !str_equal_nocase(host, exchange_request(c->x)->host);
-}
-
 static bool may_come_in(struct call *c)
 {
     const char *why;
 
-    if (is_foreign_page(c)) {
-        reply_refusal(c, 403, NULL, "pages of this origin may not call: see --cors-origin");
-        return false;
-    }
     c->viewer = auth_viewer(c->api, exchange_request(c->x), POLICY_DOOR, &why);
     if (c->viewer != NULL)
         return true;

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/counters.h"
 #include "core/update.h"
 #include "io/connection.h"
 #include "io/conversation.h"
@@ -28,15 +29,46 @@ struct hub *io_thread_hub(struct io_thread *t)
     return t->hub;
 }
 
+unsigned io_thread_index(const struct io_thread *t)
+{
+    return t->index;
+}
+
+bool io_thread_post(struct io_thread *t, struct mail *mail)
+{
+    pthread_mutex_lock(&t->pool->mutex);
+    bool is_heard = !t->is_deaf;
+    if (is_heard)
+        mailbox_post(t->mailbox, mail);
+    pthread_mutex_unlock(&t->pool->mutex);
+    return is_heard;
+}
+
+void io_thread_add_drainer(struct io_thread *t, struct drainer *drainer)
+{
+    drainer->next = t->drainers;
+    t->drainers = drainer;
+}
+
+bool io_thread_take(struct io_thread *t, struct bucket *bucket)
+{
+    if (bucket_take(bucket, &t->pool->messages, (uint32_t)uv_now(&t->loop)))
+        return true;
+    counter_add(COUNT_LIMITED_MESSAGES, 1);
+    return false;
+}
+
 void io_thread_count(struct io_thread *t, int change, bool is_counted)
 {
     struct io_pool *p = t->pool;
 
     t->connection_count += (size_t)change;
-    if (is_counted)
+    if (is_counted) {
         atomic_fetch_add_explicit(&p->connections, (size_t)change, memory_order_relaxed);
-    else
+        counter_add(COUNT_OPEN_HTTP, change);
+    } else {
         t->refused_count += (size_t)change;
+    }
     if (atomic_fetch_add(&p->sockets, (size_t)change) + (size_t)change > 0)
         return;
     pthread_mutex_lock(&p->mutex);
@@ -110,10 +142,15 @@ static void post_update(struct listener *listener, struct update *u)
 
 static void finish(struct io_thread *t)
 {
+    struct io_pool *p = t->pool;
+
     t->is_ended = true;
     if (t->hub != NULL)
         hub_free(t->hub);
     t->hub = NULL;
+    pthread_mutex_lock(&p->mutex);
+    t->is_deaf = true;
+    pthread_mutex_unlock(&p->mutex);
     mailbox_close(t->mailbox);
     uv_close((uv_handle_t *)&t->prepare, NULL);
     uv_close((uv_handle_t *)&t->awake, NULL);
@@ -167,6 +204,8 @@ static void open_drain(struct mail *mail)
 
     t->is_draining = true;
     acceptors_close(t);
+    for (struct drainer *d = t->drainers; d != NULL; d = d->next)
+        d->drain(d);
     wheel_each(&t->wheel, connection_drain);
 }
 
@@ -228,6 +267,8 @@ int io_thread_init(struct io_thread *t, struct io_pool *p, unsigned index, struc
         return rc;
     }
     t->hub = hub_new(ledger, ear);
+    if (p->subscriptions_max > 0)
+        hub_limit(t->hub, p->subscriptions_max);
     hub_tick(t->hub, clock_mono_ms()); /* sets its clock */
     return OK;
 }

@@ -73,18 +73,25 @@ struct convert_progress {
 
 struct convert_events {
     void (*progress)(void *context, const struct convert_progress *p);
-    /* OK: `out_dir` holds a complete tree with master.m3u8. Otherwise `why` says
+    /* Both may be NULL. `resumed`: an earlier run's first `segments` of each
+     * rendition, `ms` of the picture, are kept. `repeated`: what came of that is
+     * not good, for the reason `why`; it begins anew, once. */
+    void (*resumed)(void *context, uint32_t segments, int64_t ms);
+    void (*repeated)(void *context, const char *why);
+    /* OK: FOLDER/tree holds a complete tree with master.m3u8. Otherwise `why` says
      * what ffmpeg said, cut to one sentence, and `err` whose fault it is:
      * FAIL_SYNTAX, FAIL_UNSUPPORTED, FAIL_LIMIT the input's, FAIL_FULL the
      * disk's, FAIL_TIMEOUT, FAIL_IO, FAIL_DENIED ours. Exactly once. */
     void (*done)(void *context, int err, const char *why);
 };
 
-/* The whole ladder by one ffmpeg into `out_dir` (which exists and is empty):
- * NAME/index.m3u8, its segments, and master.m3u8. Success is claimed only when
- * ffmpeg exits 0, said progress=end, and the output is as long as the input. */
+/* The whole ladder into FOLDER/tree: NAME/index.m3u8, its segments, and
+ * master.m3u8. FOLDER exists; what an earlier call, of this process or another,
+ * left there of the same work is gone on with (media/resume.h). Success is
+ * claimed only when ffmpeg exits 0, said progress=end, and the output is as long
+ * as the input. */
 int convert_start(uv_loop_t *loop, const struct media_settings *settings, const char *path,
-                  const struct media_info *info, const char *out_dir,
+                  const struct media_info *info, const char *folder,
                   const struct convert_events *events, void *context, struct media_task **out);
 
 #endif

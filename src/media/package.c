@@ -6,14 +6,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/err.h"
-#include "media/fragment.h"
-#include "media/playlist.h"
-#include "media/recipe.h"
+#include "media/rendition.h"
 
 enum {
     PACKAGE_INDEX_MAX = 32 << 20,
@@ -23,49 +20,23 @@ enum {
      * a container's own idea of its length is no better than that. */
     SHORTFALL_MIN_MS = 500,
     SHORTFALL_MAX_MS = 2000,
+    /* What a joined picture may be longer or shorter than the container says. */
+    SEAM_MAX_MS = 500,
 };
 
 /* One frame of sound behind the rest makes players wait for more that never
  * comes. */
 static const double TAIL_MIN_S = 0.05;
 
-struct rendition {
-    char name[12];
-    int dir; /* its folder */
-    struct playlist list;
-    char codec[16];
-};
-
 struct package {
     const struct media_info *info;
     const struct rung *rungs;
     unsigned rung_count, audio_count;
+    struct recipe_start start; /* what an earlier run made of the picture */
     int dir;
     struct rendition items[LADDER_MAX + MEDIA_AUDIO_MAX]; /* rungs, then sound */
     struct buf *why;
 };
-
-static int read_file(int dir, const char *name, size_t max, struct buf *out)
-{
-    struct stat st;
-    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-    if (fd < 0)
-        return fail_from_errno(errno);
-    int err = fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) ? FAIL_IO : OK;
-    buf_init(out, max);
-    char *at = err == OK ? buf_reserve(out, (size_t)st.st_size) : NULL;
-    if (at == NULL)
-        err = err ? err : FAIL_LIMIT;
-    else if (read(fd, at, (size_t)st.st_size) != st.st_size)
-        err = FAIL_IO;
-    else
-        out->len = (size_t)st.st_size;
-    close(fd);
-    if (err)
-        buf_deinit(out);
-    return err;
-}
 
 static int write_fd(int fd, const struct buf *b)
 {
@@ -95,40 +66,11 @@ static int write_file(int dir, const char *name, const struct buf *b)
     return err;
 }
 
-/* The size of a whole piece of the rendition. */
-static int measure(const struct rendition *r, const char *name, const char *needed, uint64_t *size)
-{
-    struct stat st;
-    int fd = openat(r->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-    if (fd < 0)
-        return fail_from_errno(errno);
-    int err = fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) ? FAIL_IO : OK;
-    if (err == OK && !fragment_is_whole(fd, (uint64_t)st.st_size, needed))
-        err = FAIL_IO;
-    close(fd);
-    if (err == OK)
-        *size = (uint64_t)st.st_size;
-    return err;
-}
-
-static int measure_all(struct rendition *r)
-{
-    uint64_t unused;
-    int err = measure(r, r->list.map, "moov", &unused);
-
-    for (size_t i = 0; i < r->list.count && err == OK; i++) {
-        struct segment *s = &r->list.segments[i];
-        err = measure(r, s->name, "mdat", &s->size);
-    }
-    return err;
-}
-
 /* ISO/IEC 14496-15, 5.3.3.1: version, profile, compatibility, level. */
 static int read_codec(struct rendition *r)
 {
     struct buf init;
-    int err = read_file(r->dir, r->list.map, PACKAGE_INIT_MAX, &init);
+    int err = rendition_read_file(r->dir, r->list.map, PACKAGE_INIT_MAX, &init);
 
     if (err)
         return err;
@@ -153,33 +95,43 @@ static void drop_tail(struct rendition *r)
     r->list.count--;
 }
 
-static int read_index(struct rendition *r)
+static int read_picture(struct package *p, unsigned rung)
 {
-    struct buf text;
-    int err = read_file(r->dir, "index.m3u8", PACKAGE_INDEX_MAX, &text);
+    struct rendition *r = &p->items[rung];
+    char init[RECIPE_INIT_NAME];
+    int err = OK;
 
-    if (err)
-        return err;
-    err = playlist_read(buf_str(&text), &r->list);
-    buf_deinit(&text);
-    return err == OK && (!r->list.is_ended || r->list.count == 0) ? FAIL_SYNTAX : err;
+    recipe_init_name(&p->rungs[rung], p->rung_count, 0, init);
+    if (p->start.segments > 0)
+        err = rendition_join(r, &p->start, init, p->info);
+    /* Every rung shows the same frames. */
+    if (err == OK && r->frames != p->items[0].frames)
+        err = FAIL_STATE;
+    if (err == OK)
+        err = rendition_measure(r);
+    return err ? err : read_codec(r);
 }
 
-static int read_rendition(struct package *p, struct rendition *r, bool is_picture)
+static int read_sound(struct rendition *r)
 {
-    r->dir = openat(p->dir, r->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (r->dir < 0)
-        return fail_from_errno(errno);
-    int err = read_index(r);
-    if (err == OK && !is_picture)
-        drop_tail(r);
-    if (err == OK)
-        err = measure_all(r);
-    if (err == OK && is_picture)
-        err = read_codec(r);
-    else if (err == OK)
-        snprintf(r->codec, sizeof(r->codec), "mp4a.40.2");
-    return err;
+    drop_tail(r);
+    snprintf(r->codec, sizeof(r->codec), "mp4a.40.2");
+    return rendition_measure(r);
+}
+
+static int read_rendition(struct package *p, unsigned i)
+{
+    struct rendition *r = &p->items[i];
+    char name[RECIPE_AUDIO_NAME];
+    int err;
+
+    if (i < p->rung_count) {
+        err = rendition_open(p->dir, p->rungs[i].name, r);
+        return err ? err : read_picture(p, i);
+    }
+    recipe_audio_name(i - p->rung_count, name);
+    err = rendition_open(p->dir, name, r);
+    return err ? err : read_sound(r);
 }
 
 static bool is_full(const struct package *p)
@@ -202,19 +154,17 @@ static int explain(const struct package *p, int err, const char *what)
         buf_printf(p->why, "nothing could be made of its %s", what);
         return FAIL_SYNTAX;
     }
-    buf_printf(p->why, "what was made of its %s is not whole", what);
+    if (err == FAIL_STATE)
+        buf_printf(p->why, "what several runs made of its %s does not fit together", what);
+    else
+        buf_printf(p->why, "what was made of its %s is not whole", what);
     return err;
 }
 
 static int read_all(struct package *p)
 {
     for (unsigned i = 0; i < p->rung_count + p->audio_count; i++) {
-        struct rendition *r = &p->items[i];
-        if (i < p->rung_count)
-            snprintf(r->name, sizeof(r->name), "%s", p->rungs[i].name);
-        else
-            recipe_audio_name(i - p->rung_count, r->name);
-        int err = read_rendition(p, r, i < p->rung_count);
+        int err = read_rendition(p, i);
         if (err)
             return explain(p, err, i < p->rung_count ? "picture" : "sound");
     }
@@ -248,6 +198,22 @@ static int check_length(const struct package *p)
     return FAIL_SYNTAX;
 }
 
+/* A seek that went astray shows in the length too. */
+static int check_seam(const struct package *p)
+{
+    const struct media_info *info = p->info;
+    int64_t have;
+
+    if (p->start.segments == 0)
+        return OK;
+    have = (int64_t)llround(playlist_seconds(&p->items[0].list) * 1000);
+    if ((info->video_ms < 0 || have >= info->video_ms - SEAM_MAX_MS) &&
+        (info->duration_ms < 0 || have <= info->duration_ms + SEAM_MAX_MS))
+        return OK;
+    buf_printf(p->why, "what was joined lasts %.1f s", (double)have / 1000);
+    return FAIL_STATE;
+}
+
 static int write_playlists(const struct package *p)
 {
     struct buf text;
@@ -261,6 +227,17 @@ static int write_playlists(const struct package *p)
     }
     buf_deinit(&text);
     return err;
+}
+
+/* The same as the first run's, and listed no longer. */
+static void remove_second_inits(const struct package *p)
+{
+    char name[RECIPE_INIT_NAME];
+
+    for (unsigned i = 0; i < p->rung_count && p->start.segments > 0; i++) {
+        recipe_init_name(&p->rungs[i], p->rung_count, p->start.segments, name);
+        unlinkat(p->items[i].dir, name, 0);
+    }
 }
 
 static bool is_name_taken(const struct package *p, unsigned track)
@@ -336,9 +313,12 @@ static int finish(struct package *p)
 
     if (err == OK)
         err = check_length(p);
+    if (err == OK)
+        err = check_seam(p);
     if (err)
         return err;
     err = write_playlists(p);
+    remove_second_inits(p);
     if (err == OK)
         err = write_master(p);
     if (err)
@@ -347,16 +327,16 @@ static int finish(struct package *p)
     return err;
 }
 
-int package_finish(const char *out_dir, const struct media_info *info, const struct rung *rungs,
-                   unsigned rung_count, struct buf *why)
+int package_finish(const struct recipe *recipe, struct buf *why)
 {
-    struct package p = { .info = info,
-                         .rungs = rungs,
-                         .rung_count = rung_count,
-                         .audio_count = recipe_audio_count(info),
+    struct package p = { .info = recipe->info,
+                         .rungs = recipe->rungs,
+                         .rung_count = recipe->rung_count,
+                         .audio_count = recipe_audio_count(recipe->info),
+                         .start = recipe->start,
                          .why = why };
 
-    p.dir = open(out_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    p.dir = open(recipe->out_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (p.dir < 0) {
         buf_puts(why, "the output folder is not there");
         return fail_from_errno(errno);
@@ -364,11 +344,8 @@ int package_finish(const char *out_dir, const struct media_info *info, const str
     for (size_t i = 0; i < sizeof(p.items) / sizeof(p.items[0]); i++)
         p.items[i].dir = -1;
     int err = finish(&p);
-    for (size_t i = 0; i < sizeof(p.items) / sizeof(p.items[0]); i++) {
-        playlist_deinit(&p.items[i].list);
-        if (p.items[i].dir >= 0)
-            close(p.items[i].dir);
-    }
+    for (size_t i = 0; i < sizeof(p.items) / sizeof(p.items[0]); i++)
+        rendition_close(&p.items[i]);
     close(p.dir);
     return err;
 }

@@ -23,7 +23,7 @@ const struct step *step_named(const char *name); /* NULL: no such step */
 struct spec {
     struct upload upload; /* file name, chunk count, whether chunks are gone */
     char key[192];        /* "videos/hls/ID-RANDOM": where it will be published */
-    char out[32];         /* the conversion's folder in scratch, or "" */
+    char out[32];         /* the converted tree in scratch, or "" */
     bool has_info;
     struct media_info info;
 };

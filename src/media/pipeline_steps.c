@@ -1,12 +1,13 @@
 /* What each step does. Every one may be begun again from nothing but its
  * checkpoint and what lies in scratch. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/emit.h"
-#include "base/encode.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "io/thread.h"
 #include "media/assemble.h"
 #include "media/pipeline_run.h"
@@ -123,21 +124,37 @@ static void run_clean(struct pipeline *p)
     offload(p, clean_work, cleaned);
 }
 
-/* convert */
+/* convert: goes on with what an earlier attempt left in its folder */
+
+static const char convert_folder[] = "convert";
 
 static void convert_work(void *context)
 {
     struct pipeline *p = context;
     struct buf path;
 
-    p->err = disk_scratch_clear(p->owner->parts.disk, p->video, "source");
     buf_init(&path, 4096);
-    buf_printf(&path, "%s/%s", p->scratch, p->spec.out);
-    if (p->err == OK && mkdir(buf_text(&path), 0700) != 0)
-        p->err = FAIL_IO;
-    if (p->err)
+    buf_printf(&path, "%s/%s", p->scratch, convert_folder);
+    if (mkdir(buf_text(&path), 0700) != 0 && errno != EEXIST) {
+        p->err = fail_from_errno(errno);
         buf_printf(&p->why, "the scratch folder could not be made: %s", fail_text(p->err));
+    }
     buf_deinit(&path);
+}
+
+static void resumed(void *context, uint32_t segments, int64_t ms)
+{
+    struct pipeline *p = context;
+
+    log_info("conversion_resumed", LOG_S("job", p->video), LOG_I("segments", segments),
+             LOG_I("ms", ms));
+}
+
+static void repeated(void *context, const char *why)
+{
+    struct pipeline *p = context;
+
+    log_warn("conversion_repeated", LOG_S("job", p->video), LOG_S("why", why));
 }
 
 static void converting(void *context, const struct convert_progress *progress)
@@ -158,7 +175,9 @@ static void converted(void *context, int err, const char *why)
     pipeline_step_done(p, err, why);
 }
 
-static const struct convert_events convert_events = { .progress = converting, .done = converted };
+static const struct convert_events convert_events = {
+    .progress = converting, .resumed = resumed, .repeated = repeated, .done = converted
+};
 
 static void convert_ready(void *context)
 {
@@ -173,7 +192,7 @@ static void convert_ready(void *context)
     pipeline_say(p, "converting", fetched, "Download complete", NULL);
     pipeline_say(p, "converting", running_from, "FFmpeg conversion running", NULL);
     buf_init(&path, 4096);
-    buf_printf(&path, "%s/%s", p->scratch, p->spec.out);
+    buf_printf(&path, "%s/%s", p->scratch, convert_folder);
     int err = convert_start(parts->loop, &parts->settings->media, p->source, &p->spec.info,
                             buf_text(&path), &convert_events, p, &p->task);
     buf_deinit(&path);
@@ -191,7 +210,7 @@ static void run_convert(struct pipeline *p)
     }
     p->is_converting = true;
     ps->converting++;
-    snprintf(p->spec.out, sizeof(p->spec.out), "out-%016llx", (unsigned long long)random_u64());
+    snprintf(p->spec.out, sizeof(p->spec.out), "%s/tree", convert_folder);
     pipeline_say(p, "converting", 0, "Starting HLS conversion", NULL);
     pipeline_say(p, "converting", fetching, "Downloading from storage", NULL);
     offload(p, convert_work, convert_ready);

@@ -63,6 +63,17 @@ void progress_init(struct progress *p, const struct media_info *info, uint64_t n
         p->frames = (double)video_ms / 1000 * info->fps_num / info->fps_den;
 }
 
+void progress_begin_run(struct progress *p, uint64_t frames, uint64_t now_ms)
+{
+    double there = p->frames > 0 ? fmin((double)frames / p->frames, PROGRESS_MAX) : 0;
+
+    p->began_ms = p->last_ms = p->moved_ms = now_ms;
+    p->seen_frame = p->seen_us = -1;
+    p->fraction = fmax(p->fraction, there);
+    p->from = p->last_fraction = p->fraction;
+    p->slope = 0;
+}
+
 /* out_time is that of the furthest output, so sound runs ahead of the picture:
  * the smaller of both is nearer to the truth. A picture that ends before the
  * sound stops counting by having reached its own end. */
@@ -85,7 +96,7 @@ static void follow_slope(struct progress *p, uint64_t now_ms)
     double slope = (p->fraction - p->last_fraction) / span;
     double weight = 1 - exp(-span / PROGRESS_MEMORY_MS);
     if (p->slope <= 0)
-        p->slope = p->fraction / (double)(now_ms - p->began_ms);
+        p->slope = (p->fraction - p->from) / (double)(now_ms - p->began_ms);
     else
         p->slope += (slope - p->slope) * weight;
     p->last_ms = now_ms;

@@ -26,6 +26,7 @@ struct progress {
     int64_t duration_us; /* of the whole; <= 0: unknown */
     double frames;       /* expected of the video; 0: no video, or unknown */
     double fraction;     /* told last; never falls */
+    double from;         /* where this run began */
     double slope;        /* fraction per ms, smoothed; 0: not known yet */
     uint64_t began_ms;
     uint64_t last_ms;
@@ -35,6 +36,11 @@ struct progress {
 };
 
 void progress_init(struct progress *p, const struct media_info *info, uint64_t now_ms);
+
+/* A run begins where `frames` of the picture are there already: the fraction
+ * goes on from that, the pace is measured anew. Frames in the blocks to come
+ * count from the beginning of the whole. */
+void progress_begin_run(struct progress *p, uint64_t frames, uint64_t now_ms);
 
 /* Takes a block in and fills what is to be told. */
 void progress_update(struct progress *p, const struct progress_block *b, uint64_t now_ms,

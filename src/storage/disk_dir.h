@@ -1,7 +1,7 @@
 /* Folders by descriptor: opening, walking, syncing and removing without ever
  * following a symbolic link. Names are single path components, checked by the
  * caller; paths are relative, checked with path_is_normal. Every call blocks.
- * Any thread. Private to src/storage. */
+ * Any thread. For src/storage, and for the folders of its scratch. */
 #ifndef STORAGE_DISK_DIR_H
 #define STORAGE_DISK_DIR_H
 

@@ -356,7 +356,6 @@ describe('uploadVideo', () => {
     for (const origin of ['https://evil.example', 'null', `http://${server.host}.evil.example`]) {
       const answer = await send(origin);
       assert.equal(answer.status, 403, answer.text);
-      assert.equal(answer.json.json.code, 'FORBIDDEN');
     }
     const answer = await send(server.origin);
     assert.equal(answer.status, 200, answer.text);

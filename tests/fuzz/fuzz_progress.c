@@ -55,6 +55,14 @@ static void feed_progress(struct str text)
     }
 }
 
+static void check_arguments(struct arguments *a)
+{
+    if (a == NULL)
+        return;
+    CHECK(arguments_list(a) != NULL);
+    arguments_free(a);
+}
+
 static void check_info(const struct media_info *info)
 {
     struct rung rungs[LADDER_MAX];
@@ -64,9 +72,16 @@ static void check_info(const struct media_info *info)
     CHECK(!info->has_video || (count >= 1 && info->fps_num > 0 && info->fps_den > 0));
     for (unsigned i = 0; i < count; i++)
         CHECK(rungs[i].width >= 16 && rungs[i].height >= 16);
-    struct arguments *a = recipe_build(&settings, info, rungs, count, "/in", "/out");
-    CHECK(arguments_list(a) != NULL);
-    arguments_free(a);
+    struct recipe recipe = { .settings = &settings,
+                             .info = info,
+                             .rungs = rungs,
+                             .rung_count = count,
+                             .path = "/in",
+                             .out_dir = "/out" };
+    check_arguments(count > 0 ? recipe_picture(&recipe) : NULL);
+    check_arguments(recipe_audio_count(info) > 0 ? recipe_sound(&recipe) : NULL);
+    recipe.start = (struct recipe_start){ .segments = 99999, .frames = UINT64_C(1) << 40 };
+    check_arguments(count > 0 ? recipe_picture(&recipe) : NULL);
 }
 
 static void feed_probe(struct str text)

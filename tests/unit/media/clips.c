@@ -1,5 +1,6 @@
 #include "clips.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -153,15 +154,16 @@ struct converting {
     enum clips_act act;
 };
 
-static void freeze_child(void)
+static void signal_children(int signal)
 {
-    int pid = 0;
+    int pid = 0, count = 0;
     FILE *f = fopen("/proc/thread-self/children", "r");
 
     assert_non_null(f);
-    assert_int_equal(fscanf(f, "%d", &pid), 1);
+    for (; fscanf(f, "%d", &pid) == 1; count++)
+        kill(pid, signal);
     fclose(f);
-    kill(pid, SIGSTOP);
+    assert_true(count > 0);
 }
 
 static void on_progress(void *context, const struct convert_progress *p)
@@ -169,14 +171,36 @@ static void on_progress(void *context, const struct convert_progress *p)
     struct converting *now = context;
     struct clips_converted *c = now->c;
 
-    c->steps++;
+    if (c->steps++ == 0)
+        c->first = p->fraction;
     c->fell = c->fell || p->fraction < c->last;
     c->was_out_of_range = c->was_out_of_range || p->fraction < 0 || p->fraction > 0.99;
     c->last = p->fraction;
     if (c->steps == 1 && now->act == CLIPS_CANCEL)
         media_task_cancel(now->task);
     if (c->steps == 1 && now->act == CLIPS_FREEZE)
-        freeze_child();
+        signal_children(SIGSTOP);
+    if (p->fraction >= 0.75 && now->act == CLIPS_CANCEL_LATE)
+        media_task_cancel(now->task);
+    if (p->fraction >= 0.75 && now->act == CLIPS_KILL_LATE)
+        signal_children(SIGKILL);
+}
+
+static void on_resumed(void *context, uint32_t segments, int64_t ms)
+{
+    struct clips_converted *c = ((struct converting *)context)->c;
+
+    assert_true(segments > 0 && ms > 0);
+    assert_int_equal(c->resumed, 0);
+    c->resumed = segments;
+}
+
+static void on_repeated(void *context, const char *why)
+{
+    struct clips_converted *c = ((struct converting *)context)->c;
+
+    c->repeated++;
+    snprintf(c->reason, sizeof(c->reason), "%s", why);
 }
 
 static void on_converted(void *context, int err, const char *why)
@@ -191,16 +215,21 @@ static void on_converted(void *context, int err, const char *why)
 void clips_convert(const struct media_settings *settings, const char *path, const char *out,
                    enum clips_act act, struct clips_converted *c)
 {
-    static const struct convert_events events = { .progress = on_progress, .done = on_converted };
+    static const struct convert_events events = { .progress = on_progress,
+                                                  .resumed = on_resumed,
+                                                  .repeated = on_repeated,
+                                                  .done = on_converted };
     struct converting now = { .c = c, .act = act };
     uv_loop_t loop;
 
-    *c = (struct clips_converted){ .out = clips_path(out) };
+    *c = (struct clips_converted){ 0 };
+    snprintf(c->folder, sizeof(c->folder), "%s/%s", root, out);
+    snprintf(c->out, sizeof(c->out), "%s/tree", c->folder);
     if (clips_probe(settings, path, &c->info, c->why) != OK)
         fail_msg("%s: %s", path, c->why);
-    assert_int_equal(mkdir(c->out, 0700), 0);
+    assert_true(mkdir(c->folder, 0700) == 0 || errno == EEXIST);
     uv_loop_init(&loop);
-    assert_int_equal(convert_start(&loop, settings, path, &c->info, c->out, &events, &now,
+    assert_int_equal(convert_start(&loop, settings, path, &c->info, c->folder, &events, &now,
                                    &now.task),
                      OK);
     assert_int_equal(c->times, 0);

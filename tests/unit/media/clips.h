@@ -38,17 +38,21 @@ struct clips_converted {
     int err;
     unsigned times, steps;       /* calls of done and of progress */
     bool fell, was_out_of_range; /* what progress must never do */
-    double last;
+    double first, last;
     char why[256];
-    const char *out; /* the folder */
+    unsigned resumed;           /* segments kept of an earlier run */
+    unsigned repeated;          /* times it began anew */
+    char reason[256];           /* for the last of these */
+    char folder[128], out[136]; /* the conversion's, and the tree in it */
     struct media_info info;
 };
 
 /* What happens at the first progress: nothing, it is cancelled, or ffmpeg is
- * stopped in its tracks. */
-enum clips_act { CLIPS_LET, CLIPS_CANCEL, CLIPS_FREEZE };
+ * stopped in its tracks; or what happens when most is done: it is cancelled, or
+ * every ffmpeg is killed. */
+enum clips_act { CLIPS_LET, CLIPS_CANCEL, CLIPS_FREEZE, CLIPS_CANCEL_LATE, CLIPS_KILL_LATE };
 
-/* Probes and then converts into a fresh folder OUT. */
+/* Probes and then converts in the folder OUT, which is made if need be. */
 void clips_convert(const struct media_settings *settings, const char *path, const char *out,
                    enum clips_act act, struct clips_converted *c);
 

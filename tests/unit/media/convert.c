@@ -14,7 +14,6 @@
 #include "base/err.h"
 #include "clips.h"
 #include "cmd/sandbox.h"
-#include "media/ladder.h"
 #include "media/package.h"
 
 #define PICTURE(size, rate, seconds) "-f lavfi -i testsrc2=s=" size ":r=" rate ":d=" seconds " "
@@ -252,15 +251,16 @@ static void a_segment_that_was_cut_off_is_noticed(void **state)
     (void)state;
 
     convert(clips_make("full.mp4", PICTURE("320x240", "25", "2") SOUND("2") X264), "full");
-    unsigned count = ladder_build(&c.info, rungs);
+    struct recipe recipe = { .info = &c.info, .rungs = rungs, .out_dir = c.out };
+    recipe.rung_count = ladder_build(&c.info, rungs);
     buf_init(&why, 256);
-    assert_int_equal(package_finish(c.out, &c.info, rungs, count, &why), OK);
+    assert_int_equal(package_finish(&recipe, &why), OK);
     snprintf(path, sizeof(path), "%s/a0/s00000.m4s", c.out);
     assert_int_equal(truncate(path, (off_t)clips_size(path) - 1), 0);
-    assert_int_equal(package_finish(c.out, &c.info, rungs, count, &why), FAIL_IO);
+    assert_int_equal(package_finish(&recipe, &why), FAIL_IO);
     assert_string_equal(buf_text(&why), "what was made of its sound is not whole");
     assert_int_equal(truncate(path, 0), 0);
-    assert_int_equal(package_finish(c.out, &c.info, rungs, count, &why), FAIL_IO);
+    assert_int_equal(package_finish(&recipe, &why), FAIL_IO);
     buf_deinit(&why);
 }
 

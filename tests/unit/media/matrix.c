@@ -133,12 +133,103 @@ static void each_kind_of_input_converts_and_plays_to_its_end(void **state)
     }
 }
 
+/* Eighteen seconds or so, in ways that make it hard to find one's place again. */
+static const struct kind seams[] = {
+    { "plain.mp4", PICTURE("320x240", "25", "18") SOUND("18") X264 "-bf 3 -g 250" },
+    { "ntsc.mkv", PICTURE("320x240", "30000/1001", "18") SOUND("18") X264 "-bf 2 -g 90" },
+    { "film.mp4", PICTURE("320x240", "24000/1001", "18") X264 },
+    { "vp9.webm", PICTURE("320x240", "25", "18") "-c:v libvpx-vp9 -deadline realtime -cpu-used 8" },
+    { "opengop.mp4",
+      PICTURE("320x240", "25", "18") X265 ":keyint=60:open-gop=1:bframes=4 -tag:v hvc1" },
+    { "pieces.mp4",
+      PICTURE("320x240", "25", "18") SOUND("18") X264 "-g 50 -movflags frag_keyframe+empty_moov" },
+    { "noindex.mkv", PICTURE("320x240", "25", "18") X264 "-g 100 -live 1" },
+    { "refresh.mp4",
+      PICTURE("320x240", "25", "18") X264 "-x264-params intra-refresh=1:keyint=50:bframes=0" },
+    { "late.mkv", SOUND("18") "-itsoffset 1.53 " PICTURE("320x240", "25", "18") X264 "-g 100" },
+    { "early.mp4",
+      "-itsoffset 0.77 " SOUND("18") PICTURE("320x240", "25", "18") X264 "-g 100 -bf 3" },
+    { "vfr.mkv",
+      PICTURE("320x240", "30",
+              "18") "-vf select='not(mod(n\\,3))+gt(n\\,60)*lt(n\\,200)' -vsync vfr " X264
+                    "-g 40" },
+    { "still.mkv",
+      PICTURE("320x240", "25", "18") "-vf select='lt(mod(n\\,125)\\,5)' -vsync vfr " X264 "-g 10" },
+    { "slides.mp4", PICTURE("320x240", "1/5", "20") X264 },
+    { "fields.mkv", PICTURE("320x240", "50",
+                            "18") "-vf interlace,setfield=tff -c:v mpeg2video -flags +ildct+ilme "
+                                  "-bf 2" },
+    { "pq.mkv", PICTURE("320x240", "25", "18") X265
+      ":transfer=smpte2084:colorprim=bt2020:colormatrix=bt2020nc" },
+    { "stream.ts", PICTURE("320x240", "25", "18") SOUND("18") X264 "-g 200" },
+    { "program.mpg", PICTURE("320x240", "25", "18") SOUND("18") "-c:v mpeg2video -c:a mp2 -bf 2" },
+    { "old.avi", PICTURE("320x240", "25", "18") SOUND("18") "-c:v mpeg4 -bf 2 -c:a libmp3lame" },
+    { "flash.flv",
+      PICTURE("320x240", "25", "18") SOUND("18") "-c:v flv -c:a libmp3lame -ar 44100" },
+};
+
+/* The picture's rendition of a conversion, as one file beside it. */
+static const char *picture_of(const struct clips_converted *c, const char *name)
+{
+    const char *path = clips_path(name);
+
+    clips_ask("cd %s/*p && cat $(sed -n 's/.*MAP:URI=\"\\(.*\\)\"/\\1/p' index.m3u8) "
+              "$(grep -v '^#' index.m3u8) > %s",
+              c->out, path);
+    return path;
+}
+
+/* The pictures' likeness, frame by frame, and the least of it. Neighbours in
+ * the moving test picture are below 30. */
+static double least_likeness(const char *a, const char *b)
+{
+    return strtod(clips_ask("ffmpeg -v error -nostdin -i %s -i %s -lavfi psnr=stats_file=- -f null "
+                            "- | grep -o 'psnr_avg:[0-9.]\\+' | cut -d: -f2 | sort -n | head -1",
+                            a, b),
+                  NULL);
+}
+
+static const char *times_of(const char *path)
+{
+    return clips_ask("ffprobe -v error -show_entries packet=pts,dts -of csv=p=0 %s | grep -c . ; "
+                     "ffprobe -v error -show_entries packet=pts,dts -of csv=p=0 %s | md5sum",
+                     path, path);
+}
+
+static void each_kind_of_input_goes_on_as_if_in_one_go(void **state)
+{
+    struct clips_converted c;
+    char out[64], times[64];
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(seams) / sizeof(seams[0]); i++) {
+        const struct kind *k = &seams[i];
+        const char *input = clips_make(k->name, k->words);
+        snprintf(out, sizeof(out), "seam-%s", k->name);
+        clips_convert(&clips_settings, input, out, CLIPS_LET, &c);
+        assert_int_equal(c.err, OK);
+        const char *whole = picture_of(&c, "whole.mp4");
+        snprintf(times, sizeof(times), "%s", times_of(whole));
+        clips_ask("cd %s/*p && rm -f s00003.m4s s00004.m4s", c.out);
+        clips_convert(&clips_settings, input, out, CLIPS_LET, &c);
+        if (c.err != OK || c.resumed != 2 || c.repeated != 0)
+            fail_msg("%s: %s %s, %u resumed", k->name, c.why, c.reason, c.resumed);
+        const char *joined = picture_of(&c, "joined.mp4");
+        assert_string_equal(times_of(joined), times);
+        double likeness = least_likeness(whole, joined);
+        if (!(likeness > 33))
+            fail_msg("%s: %f dB", k->name, likeness);
+        print_message("%s: %.1f dB\n", k->name, likeness);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "sandbox") == 0)
         return cmd_sandbox(argc - 1, argv + 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_kind_of_input_converts_and_plays_to_its_end),
+        cmocka_unit_test(each_kind_of_input_goes_on_as_if_in_one_go),
     };
     return cmocka_run_group_tests(tests, clips_setup, clips_teardown);
 }

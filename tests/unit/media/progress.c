@@ -139,6 +139,43 @@ static void the_estimate_follows_a_change_of_pace(void **state)
     assert_near((double)out.eta_ms, 130000, 5000);
 }
 
+static void a_later_run_goes_on_where_the_picture_is(void **state)
+{
+    struct progress p;
+    struct convert_progress out = { 0 };
+    struct progress_block nothing = block_of(-1, -1);
+    (void)state;
+
+    progress_init(&p, &ten_seconds, 0);
+    progress_begin_run(&p, 100, 50000);
+    nothing.out_us = -1;
+    progress_update(&p, &nothing, 51500, &out);
+    assert_near(out.fraction, 0.4, 1e-9);
+    assert_int_equal(out.eta_ms, -1); /* what was there before says nothing of the pace */
+    for (int i = 1; i <= 4; i++) {    /* as fast as it plays */
+        struct progress_block b = block_of(100 + i * 25, 4000 + i * 1000);
+        progress_update(&p, &b, 51500 + (uint64_t)i * 1000, &out);
+    }
+    assert_near(out.fraction, 0.8, 1e-9);
+    assert_true(out.eta_ms > 1500 && out.eta_ms < 4000);
+}
+
+static void a_run_from_the_beginning_does_not_fall_back(void **state)
+{
+    struct progress p;
+    struct convert_progress out;
+    struct progress_block far = block_of(200, 8000), near = block_of(5, 200);
+    (void)state;
+
+    progress_init(&p, &ten_seconds, 0);
+    progress_begin_run(&p, 150, 0);
+    progress_update(&p, &far, 2000, &out);
+    progress_begin_run(&p, 0, 3000);
+    progress_update(&p, &near, 5000, &out);
+    assert_near(out.fraction, 0.8, 1e-9);
+    assert_int_equal(out.eta_ms, -1);
+}
+
 static void standing_still_is_noticed(void **state)
 {
     struct progress p;
@@ -167,6 +204,8 @@ int main(void)
         cmocka_unit_test(sound_that_outlasts_the_picture_goes_on),
         cmocka_unit_test(an_unknown_duration_is_an_unknown_fraction),
         cmocka_unit_test(the_estimate_follows_a_change_of_pace),
+        cmocka_unit_test(a_later_run_goes_on_where_the_picture_is),
+        cmocka_unit_test(a_run_from_the_beginning_does_not_fall_back),
         cmocka_unit_test(standing_still_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
