@@ -170,12 +170,16 @@ struct errand *errand_new(struct call *c, void (*run)(struct errand *),
 void errand_go(struct errand *e);
 void errand_return(struct errand *e); /* any thread; `back` frees it with mem_free */
 
+/* An id for a new video, never given before (videos.c). Any thread. */
+void video_id(char out[JOB_ID_MAX + 1]);
+
 /* Handlers, by file */
 void videos_create(struct call *c);
 void videos_chunk_url(struct call *c);
 void videos_assemble(struct call *c);
 void videos_upload_state(struct call *c);
 void chunks_put(struct call *c);
+void orpc_call(struct call *c);
 void jobs_create(struct call *c);
 void jobs_list(struct call *c);
 void jobs_get(struct call *c);

@@ -22,6 +22,11 @@ static const struct route routes[] = {
     /* Its policy is its own: 4001 instead of 401. */
     { HTTP_GET, "/socket/stream/progress/{}", POLICY_OPEN, door_stream },
 
+    /* Document 001. Refused in oRPC's words, so the policy is its own, too. */
+    { HTTP_POST, "/rpc/*", POLICY_OPEN, orpc_call },
+    { HTTP_POST, "/orpc/*", POLICY_OPEN, orpc_call },
+    { HTTP_POST, "/api/rpc/*", POLICY_OPEN, orpc_call },
+
     /* Documents 002, 003, 004 */
     { HTTP_GET, "/ws/download/{}", POLICY_OPEN, door_download },
     { HTTP_GET, "/ws/jobs/{}", POLICY_OPEN, door_jobs },

@@ -1,5 +1,6 @@
 /* The upload's calls of document 000. */
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,14 +35,19 @@ static void emit_id(struct buf *out, const char *id)
 
 /* Settled point 4: a number, because the document's clients expect one. 41 bits
  * of milliseconds since 2024 and 12 random ones: below 2^53, sortable, and made
- * without asking anybody. */
-static void make_id(char out[JOB_ID_MAX + 1])
+ * without asking anybody. Each is larger than the last. */
+void video_id(char out[JOB_ID_MAX + 1])
 {
+    static atomic_uint_fast64_t last;
     const int64_t epoch_ms = INT64_C(1704067200000);
     uint64_t since = (uint64_t)(clock_wall_ms() - epoch_ms) & ((UINT64_C(1) << 41) - 1);
+    uint64_t id = since << 12 | (random_u64() & 0xfff);
+    uint_fast64_t before = atomic_load(&last);
 
-    snprintf(out, JOB_ID_MAX + 1, "%llu",
-             (unsigned long long)(since << 12 | (random_u64() & 0xfff)));
+    do
+        id = id > before ? id : before + 1;
+    while (!atomic_compare_exchange_weak(&last, &before, id));
+    snprintf(out, JOB_ID_MAX + 1, "%llu", (unsigned long long)id);
 }
 
 /* create-video */
@@ -107,7 +113,7 @@ static int create_job(struct call *c, struct creation *n)
     change.text[TEXT_OWNER] = c->viewer->subject;
     change.text[TEXT_TITLE] = n->title;
     for (int tries = 0; tries < 8 && err == FAIL_EXISTS; tries++) {
-        make_id(n->id);
+        video_id(n->id);
         err = ledger_create(c->api->ledger, n->id, &change, NULL);
     }
     return err;

@@ -44,7 +44,7 @@ struct server {
     struct api api;
     struct network trusted[OPTION_LIST_MAX];
     struct io_timeouts timeouts;
-    bool is_loop_open, is_draining, is_sweeping;
+    bool is_loop_open, is_draining, is_stopping, is_sweeping;
 };
 
 /* Where it listens, and whom it asks */
@@ -395,11 +395,34 @@ static void close_handle(uv_handle_t *handle, void *context)
         uv_close(handle, NULL);
 }
 
-static void pipelines_ended(void *context)
+static void all_ended(void *context)
 {
     struct server *s = context;
 
     uv_stop(&s->loop);
+}
+
+static void stop_pool(void *context)
+{
+    io_pool_stop(((struct server *)context)->pool, 2000);
+}
+
+/* A request that was taken back last may have left something to clear away. */
+static void pool_stopped(void *context)
+{
+    struct server *s = context;
+
+    s->pool = NULL;
+    pipelines_drain(s->pipelines, 0, all_ended, s);
+}
+
+/* The desk's loop goes on: requests that are still under way may need it. */
+static void pipelines_ended(void *context)
+{
+    struct server *s = context;
+
+    s->is_stopping = true;
+    io_offload(&s->loop, stop_pool, pool_stopped, s);
 }
 
 static void on_signal(uv_signal_t *handle, int signal_number)
@@ -409,7 +432,8 @@ static void on_signal(uv_signal_t *handle, int signal_number)
     if (s->is_draining) {
         log_warn("hurried", LOG_I("signal", signal_number));
         s->options.drain_ms = 0;
-        pipelines_drain(s->pipelines, 0, pipelines_ended, s);
+        if (!s->is_stopping)
+            pipelines_drain(s->pipelines, 0, pipelines_ended, s);
         return;
     }
     s->is_draining = true;

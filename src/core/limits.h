@@ -17,6 +17,9 @@ enum {
     HTTP_HEADERS_MAX = 64,     /* fields */
     HTTP_TARGET_MAX = 8 * 1024,
     HTTP_BODY_MAX = 64 * 1024, /* of a JSON request */
+    FORM_HEAD_MAX = 8 * 1024,  /* headers of a part of a form */
+    FORM_HEADERS_MAX = 16,     /* fields of one */
+    FORM_PARTS_MAX = 16,
     HTTP_HEAD_TIMEOUT_MS = 15 * 1000,
     HTTP_BODY_TIMEOUT_MS = 60 * 1000,  /* without a byte */
     HTTP_IDLE_TIMEOUT_MS = 75 * 1000,  /* between requests */

@@ -12,7 +12,7 @@
 #include "io/listener.h"
 #include "io/thread_internal.h"
 
-enum { HUB_TICK_MS = 1000 };
+enum { HUB_TICK_MS = 1000, PATIENCE_MS = 10 * 1000 };
 
 struct mailbox *io_thread_mailbox(struct io_thread *t)
 {
@@ -140,24 +140,35 @@ static void post_update(struct listener *listener, struct update *u)
     mailbox_post(t->mailbox, &m->mail);
 }
 
-/* Everything that ended the thread's last connection is off the stack here. */
 static void finish(struct io_thread *t)
 {
-    struct io_pool *p = t->pool;
-
     t->is_ended = true;
-    if (p->thread_end != NULL)
-        p->thread_end(p->context, t);
     if (t->hub != NULL)
         hub_free(t->hub);
     t->hub = NULL;
-    pthread_mutex_lock(&p->mutex);
+    pthread_mutex_lock(&t->pool->mutex);
     t->is_deaf = true;
-    pthread_mutex_unlock(&p->mutex);
+    pthread_mutex_unlock(&t->pool->mutex);
     mailbox_close(t->mailbox);
     uv_close((uv_handle_t *)&t->prepare, NULL);
     uv_close((uv_handle_t *)&t->awake, NULL);
     uv_close((uv_handle_t *)&t->timer, NULL);
+}
+
+/* Everything that ended the thread's last connection is off the stack here. What
+ * a handler waits for (a record, the desk) comes to this thread's mailbox: so
+ * that one stays until all of them have answered, unless one never does. */
+static void end_if_over(struct io_thread *t)
+{
+    struct io_pool *p = t->pool;
+
+    if (!t->is_ending || t->is_ended || t->connection_count > 0)
+        return;
+    if (!t->is_told_end && p->thread_end != NULL)
+        p->thread_end(p->context, t);
+    t->is_told_end = true;
+    if (t->exchanges == NULL || uv_now(&t->loop) >= t->patience_ends_ms)
+        finish(t);
 }
 
 static void on_tick_end(uv_prepare_t *prepare)
@@ -167,8 +178,7 @@ static void on_tick_end(uv_prepare_t *prepare)
     run_chores(t);
     if (t->hub != NULL)
         hub_flush(t->hub);
-    if (t->is_ending && !t->is_ended && t->connection_count == 0)
-        finish(t);
+    end_if_over(t);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -203,6 +213,7 @@ static void open_end(struct mail *mail)
         (struct io_thread *)(void *)((char *)mail - offsetof(struct io_thread, end_mail));
 
     t->is_draining = t->is_ending = true;
+    t->patience_ends_ms = uv_now(&t->loop) + PATIENCE_MS;
     acceptors_close(t);
     wheel_each(&t->wheel, connection_cut);
 }

@@ -59,7 +59,8 @@ const char *io_pool_address(const struct io_pool *p, size_t index);
 void io_pool_drain(struct io_pool *p);
 
 /* Waits for all connections to end, at most `timeout_ms`, cuts the rest, joins
- * the threads, frees. Blocks: only from the main thread, after its loop. */
+ * the threads, frees. Each stays until its handlers have answered, so what they
+ * wait for must still run. Blocks: not on a loop's thread. */
 void io_pool_stop(struct io_pool *p, uint32_t timeout_ms);
 
 size_t io_pool_connections(const struct io_pool *p); /* any thread */

@@ -355,6 +355,13 @@ struct resume {
     size_t count;
 };
 
+static void one_shot_begun(void *context, int err, const char *why)
+{
+    (void)context;
+    if (err)
+        log_warn("resume_refused", LOG_S("reason", fail_name(err)), LOG_S("why", why));
+}
+
 /* What the work record says and what the job says can differ by one write. */
 static bool resume_one(void *context, const struct work *w)
 {
@@ -365,6 +372,7 @@ static bool resume_one(void *context, const struct work *w)
     bool is_over = u == NULL || u->state == JOB_COMPLETED || u->state == JOB_CANCELLED;
     bool goes_on = step != NULL && !is_over && u->state != JOB_FAILED;
     bool is_published = u != NULL && u->state == JOB_COMPLETED;
+    bool is_queued = u != NULL && u->state == JOB_QUEUED;
     struct spec spec;
 
     update_unref(&u);
@@ -382,6 +390,10 @@ static bool resume_one(void *context, const struct work *w)
         pipeline_begin(pipeline_new(ps, w->job, &spec, step));
     } else if (step != NULL) {
         uploads_save(ps->parts.uploads, w->job);
+    } else if (spec.upload.is_one_shot && is_queued) {
+        /* Its file had its name before it had a job. */
+        r->count++;
+        pipelines_assemble(ps, w->job, spec.upload.file_name, 0, one_shot_begun, NULL);
     }
     return true;
 }

@@ -75,6 +75,7 @@ void upload_write(const struct upload *u, struct buf *out)
     emit_field_int(out, "size", u->size);
     emit_field_int(out, "touched_ms", u->touched_ms);
     emit_field_bool(out, "has_source", u->has_source);
+    emit_field_bool(out, "is_one_shot", u->is_one_shot);
     emit_field_string(out, "file_name", u->file_name);
     emit_close(out, '}');
 }
@@ -84,17 +85,19 @@ int upload_read(const char *json, struct upload *out)
     struct upload u = { .size = -1 };
     const char *file_name = "";
     json_int_t total = 0, size = -1, touched = 0;
-    int has_source = 0;
+    int has_source = 0, is_one_shot = 0;
     json_t *root = json_loads(json, 0, NULL);
-    int bad = root == NULL || json_unpack(root, "{s?I, s?I, s?I, s?b, s?s}", "total_chunks", &total,
-                                          "size", &size, "touched_ms", &touched, "has_source",
-                                          &has_source, "file_name", &file_name) != 0;
+    int bad = root == NULL ||
+              json_unpack(root, "{s?I, s?I, s?I, s?b, s?b, s?s}", "total_chunks", &total, "size",
+                          &size, "touched_ms", &touched, "has_source", &has_source, "is_one_shot",
+                          &is_one_shot, "file_name", &file_name) != 0;
 
     if (!bad) {
         u.total_chunks = (uint32_t)total;
         u.size = size;
         u.touched_ms = touched;
         u.has_source = has_source;
+        u.is_one_shot = is_one_shot;
         snprintf(u.file_name, sizeof(u.file_name), "%s", file_name);
         *out = u;
     }

@@ -28,6 +28,7 @@ struct upload {
     int64_t size;          /* declared, bytes; -1: not */
     int64_t touched_ms;    /* wall clock: last sign of life of the uploader */
     bool has_source;       /* assembled once already: the chunks are gone, the file is there */
+    bool is_one_shot;      /* came as one file: nobody has to ask for its assembly */
     char file_name[256];   /* as last told; may be "" */
 };
 

@@ -194,6 +194,7 @@ static void fuzz_upload(struct str text)
     CHECK(upload_read(buf_text(&out), &second) == OK);
     CHECK(first.total_chunks == second.total_chunks && first.size == second.size);
     CHECK(first.touched_ms == second.touched_ms && first.has_source == second.has_source);
+    CHECK(first.is_one_shot == second.is_one_shot);
     buf_deinit(&out);
 }
 

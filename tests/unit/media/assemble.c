@@ -165,6 +165,70 @@ static void an_earlier_file_stays_whole_when_a_later_run_fails(void **state)
     assert_string_equal(place_read(p, "source"), "an earlier one");
 }
 
+static int run_one(struct place *p, uint64_t *size)
+{
+    struct assembly a = { .disk = p->disk,
+                          .video = "7",
+                          .total_chunks = 1,
+                          .path = place_path(p, "source"),
+                          .is_stopped = &is_stopped,
+                          .progress = progress,
+                          .context = told };
+
+    return assemble(&a, size, &why);
+}
+
+static ino_t inode_of(const struct place *p, const char *path)
+{
+    struct stat st;
+
+    assert_int_equal(stat(place_path(p, path), &st), 0);
+    return st.st_ino;
+}
+
+static void an_only_chunk_is_not_copied(void **state)
+{
+    struct place *p = *state;
+    uint64_t size = 0;
+
+    put_chunk(p, 0, "whole", 5);
+    assert_int_equal(run_one(p, &size), OK);
+    assert_int_equal(size, 5);
+    assert_int_equal(told_count, 2);
+    assert_int_equal(inode_of(p, "source"), inode_of(p, "uploads/7/000000"));
+    assert_false(place_has(p, "source.part"));
+}
+
+static void an_only_chunk_can_be_linked_again(void **state)
+{
+    struct place *p = *state;
+    uint64_t size;
+
+    put_chunk(p, 0, "whole", 5);
+    assert_int_equal(run_one(p, &size), OK);
+    assert_int_equal(run_one(p, &size), OK);
+    assert_string_equal(place_read(p, "uploads/7/000000"), "whole");
+    assert_false(place_has(p, "source.part"));
+    put_chunk(p, 0, "another", 7);
+    assert_string_equal(place_read(p, "source"), "whole");
+    assert_int_equal(run_one(p, &size), OK);
+    assert_string_equal(place_read(p, "source"), "another");
+}
+
+static void a_part_that_is_a_chunk_s_other_name_is_not_truncated(void **state)
+{
+    struct place *p = *state;
+    char part[4096];
+    uint64_t size;
+
+    put_chunks(p);
+    snprintf(part, sizeof(part), "%s", place_path(p, "source.part"));
+    assert_int_equal(link(place_path(p, "uploads/7/000000"), part), 0);
+    assert_int_equal(run(p, place_path(p, "source"), &size), OK);
+    assert_string_equal(place_read(p, "uploads/7/000000"), "one");
+    assert_string_equal(place_read(p, "source"), "onetwothree");
+}
+
 static void a_folder_that_is_not_there_is_told(void **state)
 {
     struct place *p = *state;
@@ -187,6 +251,9 @@ int main(void)
         ASSEMBLES(it_can_be_stopped_between_chunks),
         ASSEMBLES(what_a_crash_left_is_begun_anew),
         ASSEMBLES(an_earlier_file_stays_whole_when_a_later_run_fails),
+        ASSEMBLES(an_only_chunk_is_not_copied),
+        ASSEMBLES(an_only_chunk_can_be_linked_again),
+        ASSEMBLES(a_part_that_is_a_chunk_s_other_name_is_not_truncated),
         ASSEMBLES(a_folder_that_is_not_there_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -414,7 +414,8 @@ static void what_is_written_is_what_is_read(void **state)
     struct upload u = { .total_chunks = UINT32_MAX,
                         .size = INT64_MAX,
                         .touched_ms = 123456789012345,
-                        .has_source = true };
+                        .has_source = true,
+                        .is_one_shot = true };
     struct upload back;
     struct buf json;
 
@@ -427,6 +428,7 @@ static void what_is_written_is_what_is_read(void **state)
     assert_true(back.size == INT64_MAX);
     assert_true(back.touched_ms == u.touched_ms);
     assert_true(back.has_source);
+    assert_true(back.is_one_shot);
     assert_string_equal(back.file_name, u.file_name);
     buf_deinit(&json);
 }
