@@ -67,6 +67,7 @@ struct engine_socket {
     struct engine_link *link;    /* the transport, once it is a WebSocket */
     struct engine_link *probe;   /* may become that */
     struct buf queue;            /* packets nobody has asked for yet: see engine_queue_put */
+    struct bucket bucket;        /* of the packets that POSTs bring */
     char sid[SID_SIZE];
     uint8_t revision; /* enum engineio_revision */
     bool is_busy;

@@ -115,20 +115,25 @@ void poll_get(struct engine_socket *s, struct exchange *x)
     socket_busy(s);
 }
 
-static bool receive_payload(struct engine_socket *s, struct str payload)
+/* The status to answer. */
+static int receive_payload(struct engine_socket *s, struct str payload)
 {
     struct buf binary;
     struct str text;
     unsigned count = 0;
-    bool is_well = payload.len > 0 && utf8_is_valid(payload.at, payload.len);
+    int status = payload.len > 0 && utf8_is_valid(payload.at, payload.len) ? 200 : 400;
 
     buf_init(&binary, payload.len);
-    while (is_well && !s->is_over && engineio_next(revision_of(s), &payload, &text))
-        is_well = ++count <= ENGINE_PACKETS_MAX && socket_receive(s, text, &binary);
+    while (status == 200 && !s->is_over && engineio_next(revision_of(s), &payload, &text)) {
+        if (!io_thread_take(s->home->thread, &s->bucket))
+            status = 429;
+        else if (++count > ENGINE_PACKETS_MAX || !socket_receive(s, text, &binary))
+            status = 400;
+    }
     buf_deinit(&binary);
-    if (!is_well)
+    if (status != 200)
         socket_end(s, WS_CLOSE_PROTOCOL, "not an Engine.IO payload");
-    return is_well;
+    return status;
 }
 
 static void post_done(struct exchange *x, struct str body)
@@ -140,10 +145,11 @@ static void post_done(struct exchange *x, struct str body)
         return;
     }
     s->post = NULL;
-    if (receive_payload(s, body))
+    int status = receive_payload(s, body);
+    if (status == 200)
         reply(x, msg_new("ok", 2));
     else
-        engine_refuse(x, 400, ENGINE_BAD_REQUEST);
+        engine_refuse(x, status, ENGINE_BAD_REQUEST);
 }
 
 /* Or it was refused on its way: too big, too slow. What it said is missing now. */

@@ -142,15 +142,13 @@ static void post_update(struct listener *listener, struct update *u)
 
 static void finish(struct io_thread *t)
 {
-    struct io_pool *p = t->pool;
-
     t->is_ended = true;
     if (t->hub != NULL)
         hub_free(t->hub);
     t->hub = NULL;
-    pthread_mutex_lock(&p->mutex);
+    pthread_mutex_lock(&t->pool->mutex);
     t->is_deaf = true;
-    pthread_mutex_unlock(&p->mutex);
+    pthread_mutex_unlock(&t->pool->mutex);
     mailbox_close(t->mailbox);
     uv_close((uv_handle_t *)&t->prepare, NULL);
     uv_close((uv_handle_t *)&t->awake, NULL);

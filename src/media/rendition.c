@@ -32,7 +32,7 @@ static int open_file(int dir, const char *name, uint64_t *size)
 
 int rendition_read_file(int dir, const char *name, size_t max, struct buf *out)
 {
-    uint64_t size;
+    uint64_t size = 0;
     int fd = open_file(dir, name, &size);
     int err = OK;
 
@@ -91,7 +91,7 @@ int rendition_open(int tree, const char *name, struct rendition *out)
 /* The size of a whole piece of the rendition. */
 static int measure(const struct rendition *r, const char *name, const char *needed, uint64_t *size)
 {
-    uint64_t have;
+    uint64_t have = 0;
     int fd = open_file(r->dir, name, &have);
 
     if (fd < 0)
@@ -122,7 +122,7 @@ void rendition_segment_name(uint32_t number, char out[PLAYLIST_NAME])
 
 int rendition_segment(int dir, const char *name, struct fragment *out)
 {
-    uint64_t size;
+    uint64_t size = 0;
     int fd = open_file(dir, name, &size);
 
     if (fd < 0)
@@ -134,7 +134,7 @@ int rendition_segment(int dir, const char *name, struct fragment *out)
 
 static bool is_whole_init(int dir, const char *name)
 {
-    uint64_t size;
+    uint64_t size = 0;
     int fd = open_file(dir, name, &size);
     bool is_whole = fd >= 0 && fragment_is_whole(fd, size, "moov");
 

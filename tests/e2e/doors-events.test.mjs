@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { launch, openPage } from '../support/browser.mjs';
-import { mint, withSecret } from '../support/jwt.mjs';
+import { mint, now, withSecret } from '../support/jwt.mjs';
 import { Listener } from '../support/listener.mjs';
 import { require } from '../support/packages.mjs';
 import { Server } from '../support/server.mjs';
@@ -308,6 +308,16 @@ describe('with tokens', () => {
       listener.drop();
     }
     for (const token of [alice, bob]) assert.ok(!server.log.includes(token.split('.')[2]));
+  });
+
+  test('a stream ends with its token if that is wanted', async (t) => {
+    const strict = await Server.during(t, { env: withSecret, args: ['--jwt-leeway', '0s', '--token-expiry', 'close'] });
+    const token = mint({ sub: 'alice', exp: now() + 3 });
+    const path = `${strict.origin}/api/jobs/brief/events?token=${token}`;
+    const listener = await Listener.open(path);
+    assert.equal(listener.status, 200);
+    assert.equal(await listener.over(), 'end');
+    assert.equal((await strict.get(path)).status, 401);
   });
 
   test('without one it is 401', async () => {

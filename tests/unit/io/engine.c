@@ -20,6 +20,7 @@ enum { THREADS = 4, QUEUE_MAX = 1000, SID_MAX = 32 };
 static struct server server;
 static struct engine *engine;
 static struct ledger *ledger;
+static struct bucket_limit limit; /* of messages, for the next start */
 static atomic_int opened, gone, upgraded, polls_begun;
 
 /* A door that shows the message of the state, and answers what it is told. */
@@ -165,7 +166,9 @@ static void start_with(uint32_t interval_ms, uint32_t timeout_ms, uint32_t socke
     engine = engine_new(&settings);
     ledger = ledger_new(NULL, 0);
     report("present");
-    server_start(&server, (struct io_settings){ .threads = THREADS, .thread_end = end_thread },
+    server_start(&server,
+                 (struct io_settings){
+                     .threads = THREADS, .messages = limit, .thread_end = end_thread },
                  ledger, handle);
 }
 
@@ -594,6 +597,36 @@ static void an_older_client_is_refused_unless_it_is_wanted(void **state)
     close(fd);
 }
 
+static int start_limited(void **state)
+{
+    (void)state;
+    limit = (struct bucket_limit){ .per_second = 1, .burst = 10 };
+    start_with(25000, 20000, 100);
+    limit = (struct bucket_limit){ 0 };
+    return 0;
+}
+
+static void who_says_too_much_is_let_go(void **state)
+{
+    static const char ten[] = "4\x1e"
+                              "4\x1e"
+                              "4\x1e"
+                              "4\x1e"
+                              "4\x1e"
+                              "4\x1e"
+                              "4\x1e"
+                              "4\x1e"
+                              "4\x1e"
+                              "4";
+    char sid[SID_MAX];
+
+    (void)state;
+    handshake("echo", sid);
+    post("echo", sid, ten);
+    expect(ask("POST", "echo", sid, ten), 429, NULL);
+    expect_unknown(sid);
+}
+
 static int start_quick(void **state)
 {
     (void)state;
@@ -634,6 +667,7 @@ int main(void)
         CASE(sockets_without_a_connection_end_with_the_pool),
         CASE(draining_answers_the_polls_and_closes_the_rest),
         CASE(an_older_client_is_refused_unless_it_is_wanted),
+        cmocka_unit_test_setup_teardown(who_says_too_much_is_let_go, start_limited, stop),
         cmocka_unit_test_setup_teardown(a_socket_too_many_is_answered_503, start_small, stop),
         cmocka_unit_test_setup_teardown(who_does_not_answer_a_ping_is_gone, start_quick, stop),
     };
