@@ -1,0 +1,58 @@
+/* A server's side of one Socket.IO connection, without I/O: which namespaces
+ * its client is in, and what it may say to which.
+ *
+ *              CONNECT             accept
+ *     absent ----------> asking ------------> joined
+ *       ^                  |  refuse            |  DISCONNECT
+ *       +------------------+--------------------+
+ *
+ * An unknown namespace is refused here. Any packet but CONNECT to a namespace
+ * that is not joined, and CONNECT to one that is, ends the connection. */
+#ifndef PROTO_SOCKETIO_SERVER_H
+#define PROTO_SOCKETIO_SERVER_H
+
+#include "proto/socketio.h"
+
+enum { SOCKETIO_NAMESPACES_MAX = 4 };
+
+/* `ns` is the namespace's place in `namespaces`. All are set. */
+struct socketio_rules {
+    const char *const *namespaces;
+    unsigned count;   /* at most SOCKETIO_NAMESPACES_MAX */
+    size_t bytes_max; /* of a packet's attachments together */
+
+    /* Wants to come in: accept or refuse it, now or later. `auth` may be NULL. */
+    void (*connect)(void *context, unsigned ns, const struct json_t *auth);
+    void (*event)(void *context, unsigned ns, const struct socketio_packet *event);
+    /* The client has left; not called when the connection ends. */
+    void (*leave)(void *context, unsigned ns);
+    /* A packet's text for the client. */
+    void (*say)(void *context, struct str packet);
+};
+
+enum socketio_place { SOCKETIO_ABSENT, SOCKETIO_ASKING, SOCKETIO_JOINED };
+
+struct socketio_server {
+    const struct socketio_rules *rules; /* borrowed */
+    void *context;
+    struct socketio_reader reader;
+    enum socketio_place places[SOCKETIO_NAMESPACES_MAX];
+    bool has_joined; /* any, at some time: it need not hurry any more */
+};
+
+void socketio_server_init(struct socketio_server *s, const struct socketio_rules *rules,
+                          void *context);
+void socketio_server_deinit(struct socketio_server *s);
+
+/* A message from the client. If this fails, close the connection. */
+int socketio_server_feed(struct socketio_server *s, bool is_binary, struct str message);
+
+/* Answers `connect`. `data`: JSON; what the client is told. */
+void socketio_server_accept(struct socketio_server *s, unsigned ns, const char *data);
+void socketio_server_refuse(struct socketio_server *s, unsigned ns, const char *data);
+
+/* Sends an acknowledgement; `arguments` stand between the brackets. */
+void socketio_server_acknowledge(struct socketio_server *s, unsigned ns, uint64_t id,
+                                 struct str arguments);
+
+#endif
