@@ -24,15 +24,10 @@ static void subscribe(struct door *d, const char *job)
 
 static void carry_out(struct door *d, const struct request *request)
 {
-    char job[JOB_ID_MAX + 1];
-
-    if (request->kind == REQUEST_NOTHING || !job_id_is_valid(request->job))
-        return;
-    snprintf(job, sizeof(job), "%.*s", STR_ARG(request->job));
     if (request->kind == REQUEST_SUBSCRIBE)
-        subscribe(d, job);
-    else
-        hub_unsubscribe(d->session.hub, &d->session, job);
+        subscribe(d, request->job);
+    else if (request->kind == REQUEST_UNSUBSCRIBE)
+        hub_unsubscribe(d->session.hub, &d->session, request->job);
 }
 
 static void on_message(void *context, enum ws_opcode type, struct str message)

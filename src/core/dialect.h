@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "core/limits.h"
 #include "core/update.h"
 
 /* Messages being written: one after the other, a newline behind each, and where
@@ -39,7 +40,7 @@ enum request_kind {
 
 struct request {
     enum request_kind kind;
-    struct str job; /* points into the message */
+    char job[JOB_ID_MAX + 1]; /* a valid id */
 };
 
 struct dialect {

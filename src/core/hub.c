@@ -162,7 +162,7 @@ int hub_subscribe(struct hub *h, struct session *s, const char *job)
     update_unref(&sub->present);
     sub->present = ledger_watch(h->ledger, job, h->index);
     sub->topic->is_watched = true;
-    s->is_behind = true;
+    sub->is_behind = true;
     hub_mark_dirty(h, s);
     return OK;
 }
@@ -198,7 +198,7 @@ static void learn(void *context, struct update *u)
     if (!topic_advance(h, t, u))
         return;
     for (struct subscription *sub = t->subscriptions; sub; sub = sub->next) {
-        sub->session->is_behind = true;
+        sub->is_behind = true;
         hub_mark_dirty(h, sub->session);
     }
 }

@@ -39,6 +39,7 @@ struct subscription {
     struct subscription *session_prev, *session_next; /* in the session */
     struct update *present; /* what the ledger knew when it began, until sent; or NULL */
     uint64_t seq;           /* of the last update it was sent or spared */
+    bool is_behind;         /* its present is due, whatever the session's other jobs get */
 };
 
 struct hub {
