@@ -28,7 +28,7 @@
 enum { INPUT_MAX = 128 * 1024, WRITTEN_MAX = 64 * 1024 };
 
 static const struct dialect *const dialects[] = { &dialect_stream, &dialect_download, &dialect_jobs,
-                                                  &dialect_broadcast };
+                                                  &dialect_broadcast, &dialect_plain };
 enum { DIALECTS = sizeof(dialects) / sizeof(*dialects) };
 
 static void check_object(const char *text, size_t len)
