@@ -32,6 +32,11 @@ enum {
     SESSION_SUBSCRIPTIONS_MAX = 1000,
     SESSION_REPLIES_MAX = 16, /* control replies waiting; more: 1008 */
 
+    /* Engine.IO */
+    ENGINE_PACKETS_MAX = 65536,            /* in one POST */
+    ENGINE_UPGRADE_TIMEOUT_MS = 10 * 1000, /* from the second transport to its use */
+    ENGINE_CLOSE_TIMEOUT_MS = 30 * 1000,   /* for the fetching of the last words */
+
     /* Sockets */
     SOCKET_UNSENT_MAX = 64 * 1024, /* in the kernel and not sent yet; then it takes no more */
 

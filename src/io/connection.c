@@ -16,7 +16,7 @@ enum {
     LINGER_BYTES = 256 * 1024 * 1024,
 };
 
-struct connection *connection_open(struct io_thread *t, int fd, bool is_counted)
+static struct connection *open_here(struct io_thread *t, int fd, bool is_counted)
 {
     struct connection *c = mem_new(struct connection);
 
@@ -29,9 +29,51 @@ struct connection *connection_open(struct io_thread *t, int fd, bool is_counted)
     c->fd = fd;
     c->holds = 1; /* the handle's, until it is closed */
     c->is_counted = is_counted;
-    io_thread_count(t, 1, is_counted);
     connection_due_in(c, UINT32_MAX);
     return c;
+}
+
+struct connection *connection_open(struct io_thread *t, int fd, bool is_counted)
+{
+    struct connection *c = open_here(t, fd, is_counted);
+
+    if (c != NULL)
+        io_thread_count(t, 1, is_counted);
+    return c;
+}
+
+int connection_give(struct connection *c)
+{
+    int fd = c->fd;
+
+    assert(c->holds == 1 && c->is_counted && !c->is_closing && !c->is_lingering);
+    c->fd = -1;
+    c->ops = NULL;
+    c->is_given = true;
+    connection_close(c); /* libuv forgets the descriptor at once */
+    return fd;
+}
+
+/* It counted for the pool already, but not for this thread. */
+static void count_taken(struct io_thread *t, bool is_lost)
+{
+    t->connection_count++;
+    if (is_lost)
+        io_thread_count(t, -1, true);
+}
+
+struct connection *connection_take(struct io_thread *t, int fd)
+{
+    struct connection *c = open_here(t, fd, true);
+
+    count_taken(t, c == NULL);
+    return c;
+}
+
+void connection_lose(struct io_thread *t, int fd)
+{
+    close(fd);
+    count_taken(t, true);
 }
 
 struct connection *connection_open_dead(struct io_thread *t)
@@ -58,7 +100,10 @@ void connection_release(struct connection *c)
     assert(c->is_closed);
     if (c->fd >= 0)
         close(c->fd);
-    io_thread_count(c->thread, -1, c->is_counted);
+    if (c->is_given)
+        c->thread->connection_count--;
+    else
+        io_thread_count(c->thread, -1, c->is_counted);
     mem_free(c);
 }
 

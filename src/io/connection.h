@@ -53,6 +53,7 @@ struct connection {
     bool is_lingering;
     bool is_heard;                          /* something came in this turn of lingering */
     bool is_counted;                        /* against connections_max */
+    bool is_given;                          /* the socket lives on another thread now */
     _Alignas(8) char room[CONNECTION_ROOM]; /* the owner's */
 };
 
@@ -62,6 +63,14 @@ struct connection *connection_open(struct io_thread *t, int fd, bool is_counted)
 
 /* One that has ended already and never had a socket; nobody holds it. */
 struct connection *connection_open_dead(struct io_thread *t);
+
+/* The socket goes to another thread: connection_give here, connection_take
+ * there, with the descriptor that the first returned. It counts all the time.
+ * ops->closed does not come, and nobody else may hold the connection. */
+int connection_give(struct connection *c);
+struct connection *connection_take(struct io_thread *t, int fd);
+/* Instead of connection_take: closes it. */
+void connection_lose(struct io_thread *t, int fd);
 
 /* Which of UV_READABLE and UV_WRITABLE to be told of. */
 void connection_want(struct connection *c, int events);

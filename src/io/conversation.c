@@ -123,12 +123,33 @@ static bool lose_body(struct exchange *x)
     return true;
 }
 
-static void forget_request(struct exchange *x)
+/* The client has left, and its request with it: an end of input behind a whole
+ * request counts, since a client that waits for the answer keeps its side open. */
+static bool tell_left(struct exchange *x)
+{
+    void (*left)(struct exchange * x, void *watcher) = x->left;
+    bool is_cut = x->is_at_end && x->is_complete;
+
+    if (left == NULL || !x->is_owed || (!is_cut && !exchange_is_gone(x)))
+        return false;
+    x->left = NULL;
+    left(x, x->watcher);
+    return true;
+}
+
+static void forget_handler(struct exchange *x)
 {
     if (x->release != NULL)
         x->release(x->state);
     x->state = NULL;
     x->release = NULL;
+    x->left = NULL;
+    x->move_to = NULL;
+}
+
+static void forget_request(struct exchange *x)
+{
+    forget_handler(x);
     x->request = NULL;
     x->piece = (struct str){ 0 };
     buf_deinit(&x->held);
@@ -186,7 +207,7 @@ static bool step(struct exchange *x)
         ask_handler(x);
         return true;
     }
-    if (move_body(x) || lose_body(x) || move_answer(x))
+    if (move_body(x) || tell_left(x) || lose_body(x) || move_answer(x))
         return true;
     if (x->input.len > 0 && may_parse(x) && !x->must_close) {
         parse(x);
@@ -293,15 +314,31 @@ static void pass_on(struct exchange *x)
     connection_release(c);
 }
 
-static void conversation_free(struct exchange *x)
+static void enlist(struct exchange *x)
 {
-    forget_request(x);
+    struct io_thread *t = x->thread;
+
+    x->prev = NULL;
+    x->next = t->exchanges;
+    if (x->next != NULL)
+        x->next->prev = x;
+    t->exchanges = x;
+}
+
+static void delist(struct exchange *x)
+{
     if (x->prev != NULL)
         x->prev->next = x->next;
     else
         x->thread->exchanges = x->next;
     if (x->next != NULL)
         x->next->prev = x->prev;
+}
+
+static void conversation_free(struct exchange *x)
+{
+    forget_request(x);
+    delist(x);
     http_parser_free(x->parser);
     buf_deinit(&x->stash);
     buf_deinit(&x->held);
@@ -318,6 +355,10 @@ void conversation_run(struct exchange *x)
     x->is_running = false;
     if (x->link != NULL)
         pass_on(x);
+    if (x->move_to != NULL && !x->chore.is_queued && !exchange_is_gone(x)) {
+        conversation_move(x);
+        return;
+    }
     if (x->is_closed && !x->is_owed && !file_answer_is_busy(x)) {
         if (!x->chore.is_queued)
             conversation_free(x);
@@ -403,22 +444,42 @@ static const struct connection_ops http_ops = {
 void conversation_begin(struct connection *c, const struct sockaddr_storage *peer)
 {
     struct exchange *x = mem_new(struct exchange);
-    struct io_thread *t = c->thread;
 
     x->connection = c;
-    x->thread = t;
+    x->thread = c->thread;
     x->parser = http_parser_new(&limits, &parser_events, x);
     x->chore.run = run_chore;
     x->peer = *peer;
     x->phase = PHASE_WAIT; /* so that the first deadline is set */
     buf_init(&x->stash, IO_BUFFER_SIZE);
     buf_init(&x->held, IO_BUFFER_SIZE);
-    x->next = t->exchanges;
-    if (x->next != NULL)
-        x->next->prev = x;
-    t->exchanges = x;
+    enlist(x);
     c->ops = &http_ops;
     c->owner = x;
+    conversation_run(x);
+}
+
+void conversation_pack(struct exchange *x)
+{
+    forget_handler(x);
+    answer_reset(x); /* fields of an answer that will not be */
+    keep_input(x);
+    x->connection = NULL;
+    delist(x);
+}
+
+void conversation_unpack(struct exchange *x, struct io_thread *t, struct connection *c)
+{
+    x->thread = t;
+    enlist(x);
+    x->connection = c;
+    x->is_closed = c == NULL;
+    x->is_asked = false;
+    x->phase = PHASE_WAIT;
+    if (c != NULL) {
+        c->ops = &http_ops;
+        c->owner = x;
+    }
     conversation_run(x);
 }
 

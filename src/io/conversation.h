@@ -53,6 +53,9 @@ struct exchange {
     void (*read_done)(struct exchange *x, struct str body);
     void *state;
     void (*release)(void *state);
+    void (*left)(struct exchange *x, void *watcher);
+    void *watcher;
+    struct io_thread *move_to; /* or NULL; as soon as nothing of it is on the stack */
 
     /* The answer. */
     struct buf fields;
@@ -93,6 +96,16 @@ void conversations_abandon(struct io_thread *t);
 
 /* An error answer of ours, instead of the handler's; closes behind it. */
 void conversation_refuse(struct exchange *x, int status);
+
+/* For move.c. Off this thread, with nothing of the handler's and a copy of all
+ * input that is not parsed. */
+void conversation_pack(struct exchange *x);
+/* On `t` from now on, where the handler is asked anew. Without a connection it
+ * ends. */
+void conversation_unpack(struct exchange *x, struct io_thread *t, struct connection *c);
+
+/* move.c. Over to the thread that x->move_to names. */
+void conversation_move(struct exchange *x);
 
 /* answer.c. Puts the head together; from here on the exchange is answered. */
 void answer_begin(struct exchange *x, int status, const char *content_type, uint64_t length);

@@ -74,6 +74,31 @@ void *exchange_state(const struct exchange *x)
     return x->state;
 }
 
+void exchange_watch(struct exchange *x, void (*left)(struct exchange *x, void *watcher),
+                    void *watcher)
+{
+    assert(x->is_owed);
+    x->left = left;
+    x->watcher = watcher;
+    conversation_wake(x); /* it may have left already */
+}
+
+void *exchange_watcher(const struct exchange *x)
+{
+    return x->watcher;
+}
+
+void exchange_move(struct exchange *x, unsigned thread)
+{
+    struct io_pool *p = x->thread->pool;
+
+    assert(x->is_owed && x->mode == BODY_UNASKED);
+    assert(thread < p->thread_count && thread != x->thread->index);
+    x->is_owed = false;
+    x->move_to = &p->threads[thread];
+    conversation_wake(x);
+}
+
 /* RFC 9110, 10.1.1: a client that waits for it sends no body before. */
 static void invite_body(struct exchange *x)
 {

@@ -35,6 +35,13 @@ bool exchange_is_loopback(const struct exchange *x);
 void exchange_attach(struct exchange *x, void *state, void (*release)(void *state));
 void *exchange_state(const struct exchange *x);
 
+/* `left` comes at most once, while the answer is owed, when nobody will read it
+ * any more: for whoever answers late. Answer then too, to release. NULL: not any
+ * longer. */
+void exchange_watch(struct exchange *x, void (*left)(struct exchange *x, void *watcher),
+                    void *watcher);
+void *exchange_watcher(const struct exchange *x);
+
 /* The whole body in memory, at most `max` bytes (else 413 is answered and
  * `done` never runs). `body` is valid until the exchange is answered. */
 void exchange_read(struct exchange *x, size_t max,

@@ -28,6 +28,27 @@ struct hub *io_thread_hub(struct io_thread *t)
     return t->hub;
 }
 
+unsigned io_thread_index(const struct io_thread *t)
+{
+    return t->index;
+}
+
+bool io_thread_post(struct io_thread *t, struct mail *mail)
+{
+    pthread_mutex_lock(&t->pool->mutex);
+    bool is_heard = !t->is_deaf;
+    if (is_heard)
+        mailbox_post(t->mailbox, mail);
+    pthread_mutex_unlock(&t->pool->mutex);
+    return is_heard;
+}
+
+void io_thread_add_drainer(struct io_thread *t, struct drainer *drainer)
+{
+    drainer->next = t->drainers;
+    t->drainers = drainer;
+}
+
 void io_thread_count(struct io_thread *t, int change, bool is_counted)
 {
     struct io_pool *p = t->pool;
@@ -119,6 +140,9 @@ static void finish(struct io_thread *t)
     if (t->hub != NULL)
         hub_free(t->hub);
     t->hub = NULL;
+    pthread_mutex_lock(&p->mutex);
+    t->is_deaf = true;
+    pthread_mutex_unlock(&p->mutex);
     mailbox_close(t->mailbox);
     uv_close((uv_handle_t *)&t->prepare, NULL);
     uv_close((uv_handle_t *)&t->awake, NULL);
@@ -157,6 +181,8 @@ static void open_drain(struct mail *mail)
 
     t->is_draining = true;
     acceptors_close(t);
+    for (struct drainer *d = t->drainers; d != NULL; d = d->next)
+        d->drain(d);
     wheel_each(&t->wheel, connection_drain);
 }
 

@@ -20,6 +20,13 @@ struct chore {
     bool is_queued;
 };
 
+/* Told when the thread begins to drain, connections behind it. Embedded; stays
+ * as long as the thread. */
+struct drainer {
+    struct drainer *next;
+    void (*drain)(struct drainer *drainer);
+};
+
 struct acceptor;
 struct exchange;
 
@@ -35,12 +42,14 @@ struct io_thread {
     uint64_t hub_ticked_ms;
     struct wheel wheel;
     struct chore *chores, **chores_end;
+    struct drainer *drainers;
     struct acceptor *acceptors;
     struct exchange *exchanges; /* all that are not freed */
     size_t connection_count;    /* refused ones included */
     size_t refused_count;
     unsigned index;
     bool is_draining, is_ending, is_ended;
+    bool is_deaf; /* takes no more mail of other threads; under the pool's mutex */
     struct mail drain_mail, end_mail;
     pthread_t id;
     char date[CLOCK_HTTP_SIZE];
@@ -69,6 +78,12 @@ struct io_pool {
 void io_thread_count(struct io_thread *t, int change, bool is_counted);
 
 void io_thread_later(struct io_thread *t, struct chore *chore);
+
+/* From one I/O thread to another, which may have ended: false then. Takes the
+ * mail if not. */
+bool io_thread_post(struct io_thread *t, struct mail *mail);
+
+void io_thread_add_drainer(struct io_thread *t, struct drainer *drainer);
 
 /* thread.c, for pool.c: prepares it, with its ear at the ledger; starts it. */
 int io_thread_init(struct io_thread *t, struct io_pool *p, unsigned index, struct ledger *ledger);

@@ -1,20 +1,23 @@
 /* What conformance suites are run against: the server's own codecs and I/O
  * with nothing behind them but echoes.
  *
- *     conformance [ADDR:PORT]      (default 127.0.0.1:9001)
+ *     conformance [ADDR:PORT [THREADS]]      (default 127.0.0.1:9001 1)
  *
  *     /ws         WebSocket echo, permessage-deflate on
+ *     /engine.io/ Engine.IO echo: pingInterval 300, pingTimeout 200, maxPayload 1e6
  *     POST /      echoes the body
  *     POST /json  200 if the body is JSON by RFC 8259, else 400
  */
 #include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "io/engine.h"
 #include "io/thread.h"
 
 enum {
@@ -59,6 +62,22 @@ static void echo_gone(void *context)
 
 static const struct ws_link_events echo_events = { echo_message, echo_drain, echo_gone };
 
+static void echo_packet(void *context, bool is_binary, struct str message)
+{
+    engine_socket_send(context, is_binary, message, BACKLOG_MAX);
+}
+
+static void forget_packets(void *context)
+{
+    (void)context;
+}
+
+static const struct engine_events engine_echo_events = {
+    .message = echo_packet,
+    .drain = echo_drain,
+    .gone = forget_packets,
+};
+
 static void reply_text(struct exchange *x, int status, const char *text)
 {
     exchange_reply(x, status, "text/plain; charset=utf-8", msg_new(text, strlen(text)));
@@ -83,6 +102,14 @@ static void open_echo(struct exchange *x)
         e->deflate_bits = deflate.server_bits;
     }
     e->link = ws_link_open(x, &answer, &echo_events, e);
+}
+
+static void *open_engine_echo(void *argument, struct engine_socket *s,
+                              const struct engine_events **events)
+{
+    (void)argument;
+    *events = &engine_echo_events;
+    return s; /* as the context: nothing else is needed */
 }
 
 static void echo_body(struct exchange *x, struct str body)
@@ -133,9 +160,10 @@ static void handle(void *context, struct exchange *x)
     const struct http_request *request = exchange_request(x);
     bool is_post = request->method == HTTP_POST;
 
-    (void)context;
     if (str_equal(request->path, STR("/ws")))
         open_echo(x);
+    else if (str_equal(request->path, STR("/engine.io/")))
+        engine_request(context, x, open_engine_echo, NULL);
     else if (str_equal(request->path, STR("/json")) && is_post)
         exchange_read(x, BODY_MAX, judge_json);
     else if (!str_equal(request->path, STR("/")))
@@ -146,16 +174,29 @@ static void handle(void *context, struct exchange *x)
         reply_text(x, 200, "conformance\n");
 }
 
+static void end_thread(void *context, struct io_thread *t)
+{
+    engine_thread_end(context, t);
+}
+
 int main(int argc, char **argv)
 {
     const char *address = argc > 1 ? argv[1] : "127.0.0.1:9001";
     struct io_settings settings = {
-        .threads = 1,
+        .threads = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 1,
         .connections_max = 10000,
         .ws.message_max = BODY_MAX,
         .addresses = &address,
         .address_count = 1,
+        .thread_end = end_thread,
     };
+    static const struct engine_settings engine_settings = {
+        .ping_interval_ms = 300,
+        .ping_timeout_ms = 200,
+        .payload_max = 1000 * 1000,
+        .sockets_max = 10000,
+    };
+    struct engine *engine = engine_new(&engine_settings);
     struct io_pool *pool;
     struct buf why;
     sigset_t ends;
@@ -166,14 +207,16 @@ int main(int argc, char **argv)
     sigaddset(&ends, SIGINT);
     pthread_sigmask(SIG_BLOCK, &ends, NULL);
     buf_init(&why, 1024);
-    if (io_pool_start(&settings, NULL, handle, NULL, &pool, &why) != OK) {
+    if (io_pool_start(&settings, NULL, handle, engine, &pool, &why) != OK) {
         fprintf(stderr, "conformance: %s\n", buf_text(&why));
         buf_deinit(&why);
+        engine_free(engine);
         return 1;
     }
     printf("listening on %s\n", io_pool_address(pool, 0));
     fflush(stdout);
     sigwait(&ends, &signal_number);
     io_pool_stop(pool, STOP_MS);
+    engine_free(engine);
     return 0;
 }
