@@ -84,8 +84,8 @@ static void run_chore(struct chore *chore)
 
 static void fire(struct wheel_entry *entry)
 {
-    socket_due((struct engine_socket *)(void *)((char *)entry -
-                                                offsetof(struct engine_socket, deadline)));
+    socket_due(
+        (struct engine_socket *)(void *)((char *)entry - offsetof(struct engine_socket, deadline)));
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -100,10 +100,10 @@ static void on_timer(uv_timer_t *timer)
 /* Fine enough for the shorter of the two intervals. */
 static uint32_t tick_of(const struct engine_settings *settings)
 {
-    uint32_t tick_ms = (settings->ping_interval_ms < settings->ping_timeout_ms
-                            ? settings->ping_interval_ms
-                            : settings->ping_timeout_ms) /
-                       20;
+    uint32_t tick_ms =
+        (settings->ping_interval_ms < settings->ping_timeout_ms ? settings->ping_interval_ms
+                                                                : settings->ping_timeout_ms) /
+        20;
 
     if (tick_ms < TICK_MIN_MS)
         return TICK_MIN_MS;
@@ -122,9 +122,8 @@ static void watch_clock(struct engine_thread *et)
  * WebSockets hear their Close from their own connections. */
 static void drain_thread(struct drainer *drainer)
 {
-    struct engine_thread *et = (struct engine_thread *)(void *)((char *)drainer -
-                                                                offsetof(struct engine_thread,
-                                                                         drainer));
+    struct engine_thread *et =
+        (struct engine_thread *)(void *)((char *)drainer - offsetof(struct engine_thread, drainer));
     struct engine_socket *s, *next;
 
     HASH_ITER(hh, et->sockets, s, next)

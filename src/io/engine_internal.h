@@ -66,13 +66,13 @@ struct engine_socket {
     struct exchange *post;       /* the POST under way */
     struct engine_link *link;    /* the transport, once it is a WebSocket */
     struct engine_link *probe;   /* may become that */
-    struct buf queue;            /* packets nobody has asked for yet: see queue_put */
+    struct buf queue;            /* packets nobody has asked for yet: see engine_queue_put */
     char sid[SID_SIZE];
     bool is_busy;
-    bool is_over;      /* ended; all that is left is to say so */
-    bool is_closing;   /* its last words are in the queue */
-    bool is_blocked;   /* the sink had to refuse something */
-    bool was_polling;  /* it has been upgraded: words in the old framing may come */
+    bool is_over;     /* ended; all that is left is to say so */
+    bool is_closing;  /* its last words are in the queue */
+    bool is_blocked;  /* the sink had to refuse something */
+    bool was_polling; /* it has been upgraded: words in the old framing may come */
     bool awaits_pong;
 };
 
@@ -93,8 +93,8 @@ void engine_refuse(struct exchange *x, int status, enum engine_error error);
 struct engine_socket *socket_new(struct engine_thread *et, const char sid[SID_SIZE]);
 /* Removes it from the table; `code` and `reason` are what a WebSocket hears. */
 void socket_end(struct engine_socket *s, uint16_t code, const char *reason);
-void socket_busy(struct engine_socket *s);      /* has it tended at the end of the tick */
-void socket_tend(struct engine_socket *s);      /* may free it */
+void socket_busy(struct engine_socket *s); /* has it tended at the end of the tick */
+void socket_tend(struct engine_socket *s); /* may free it */
 void socket_due(struct engine_socket *s);
 void socket_set_deadline(struct engine_socket *s);
 void socket_put(struct engine_socket *s, const struct engineio_packet *packet);
@@ -102,7 +102,7 @@ void socket_put(struct engine_socket *s, const struct engineio_packet *packet);
 bool socket_receive(struct engine_socket *s, struct str text, struct buf *binary);
 
 /* engine_queue.c: packets as they wait for a transport. */
-void queue_put(struct buf *queue, const struct engineio_packet *packet);
+void engine_queue_put(struct buf *queue, const struct engineio_packet *packet);
 void queue_take_payload(struct buf *queue, struct buf *payload);
 void queue_take_frames(struct buf *queue, struct buf *frames);
 

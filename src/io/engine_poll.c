@@ -43,7 +43,7 @@ static void answer_all(struct engine_socket *s, struct msg *const *messages, uns
 
 void poll_say(struct engine_socket *s, enum engineio_type type)
 {
-    queue_put(&s->queue, &(struct engineio_packet){ .type = type });
+    engine_queue_put(&s->queue, &(struct engineio_packet){ .type = type });
     answer_all(s, NULL, 0);
 }
 

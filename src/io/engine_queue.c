@@ -9,7 +9,7 @@ struct record {
     bool is_binary;
 };
 
-void queue_put(struct buf *queue, const struct engineio_packet *packet)
+void engine_queue_put(struct buf *queue, const struct engineio_packet *packet)
 {
     struct record r = { .len = (uint32_t)packet->data.len,
                         .type = (uint8_t)packet->type,
@@ -26,7 +26,8 @@ static void take(struct buf *queue, struct buf *out,
         struct record r;
         memcpy(&r, queue->data + at, sizeof(r));
         at += sizeof(r);
-        struct engineio_packet packet = { (enum engineio_type)r.type, r.is_binary,
+        struct engineio_packet packet = { (enum engineio_type)r.type,
+                                          r.is_binary,
                                           { queue->data + at, r.len } };
         append(out, &packet);
         at += r.len;

@@ -37,7 +37,7 @@ void socket_put(struct engine_socket *s, const struct engineio_packet *packet)
         link_write(s->link, packet, SIZE_MAX);
         return;
     }
-    queue_put(&s->queue, packet);
+    engine_queue_put(&s->queue, packet);
     socket_busy(s);
 }
 
