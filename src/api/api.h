@@ -14,6 +14,7 @@
 #include "base/config.h"
 #include "core/ledger.h"
 #include "core/limits.h"
+#include "io/engine.h"
 #include "io/exchange.h"
 #include "io/mailbox.h"
 #include "media/pipeline.h"
@@ -33,6 +34,8 @@ struct api_settings {
     const struct option_list *origins; /* CORS */
 };
 
+struct recovery;
+
 /* Set before the first request, then only read. */
 struct api {
     const struct api_settings *settings;
@@ -42,6 +45,8 @@ struct api {
     struct uploads *uploads;
     struct pipelines *pipelines; /* only on the desk */
     struct mailbox *desk;
+    struct engine *engine;     /* of /socket.io/ */
+    struct recovery *recovery; /* of its clients */
     const struct jwt_keys *keys;
     const struct presign_key *presign;
     uint64_t started_ms; /* monotonic */
@@ -110,12 +115,21 @@ bool body_report(struct call *c, struct json_t *object, struct report *out);
 struct viewer *auth_viewer(const struct api *api, const struct http_request *request,
                            enum policy policy, const char **why);
 
+/* The same by a token alone; empty: none was given. */
+struct viewer *auth_token(const struct api *api, struct str token, enum policy policy,
+                          const char **why);
+
 /* Jobs (lookup.c) */
 
 /* Finds the job in the ledger or, having been forgotten there, in the store, and
  * then calls `found` with its last heard state (borrowed) or NULL. May call at
  * once or later. A job the viewer may not see is NULL. */
 void job_find(struct call *c, const char *id, void (*found)(struct call *c, struct update *u));
+
+/* For who subscribes to a job by a message: should the ledger have forgotten it,
+ * those on this thread who watch it hear its last state when the store has found
+ * it. */
+void job_recall(const struct api *api, struct io_thread *t, const char *id);
 
 /* Errands: from an I/O thread to the desk and back (errand.c) */
 
@@ -158,5 +172,7 @@ void door_stream(struct call *c);
 void door_download(struct call *c);
 void door_jobs(struct call *c);
 void door_broadcast(struct call *c);
+void door_plain(struct call *c);
+void door_socketio(struct call *c);
 
 #endif

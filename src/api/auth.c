@@ -23,23 +23,30 @@ static const char *explain(int err)
     return err == FAIL_TIMEOUT ? "the token has expired" : "the token is not valid here";
 }
 
-struct viewer *auth_viewer(const struct api *api, const struct http_request *request,
-                           enum policy policy, const char **why)
+struct viewer *auth_token(const struct api *api, struct str token, enum policy policy,
+                          const char **why)
 {
     bool is_needed = policy == POLICY_TOKEN || (policy == POLICY_DOOR && api->settings->asks_all);
-    struct jwt_claims claims;
-    struct buf token;
-
-    buf_init(&token, JWT_TEXT_MAX);
-    find_token(request, &token);
     bool is_given = token.len > 0;
-    int err =
-        is_given ? jwt_verify(api->keys, buf_str(&token), clock_wall_ms(), &claims) : FAIL_MISSING;
-    buf_deinit(&token);
+    struct jwt_claims claims;
+    int err = is_given ? jwt_verify(api->keys, token, clock_wall_ms(), &claims) : FAIL_MISSING;
+
     if (err == OK)
         return viewer_new(claims.subject, claims.is_admin || !is_needed, claims.expires_ms);
     if (!is_needed)
         return viewer_new("", true, 0);
     *why = is_given ? explain(err) : "a token is needed: Authorization: Bearer, or ?token=";
     return NULL;
+}
+
+struct viewer *auth_viewer(const struct api *api, const struct http_request *request,
+                           enum policy policy, const char **why)
+{
+    struct buf token;
+
+    buf_init(&token, JWT_TEXT_MAX);
+    find_token(request, &token);
+    struct viewer *viewer = auth_token(api, buf_str(&token), policy, why);
+    buf_deinit(&token);
+    return viewer;
 }

@@ -13,6 +13,7 @@
 struct door {
     struct session session;
     struct ws_link *link;
+    const struct api *api;
     bool is_refused; /* closed with 4001 as soon as it was open: no session */
 };
 
@@ -24,10 +25,12 @@ static void subscribe(struct door *d, const char *job)
 
 static void carry_out(struct door *d, const struct request *request)
 {
-    if (request->kind == REQUEST_SUBSCRIBE)
+    if (request->kind == REQUEST_SUBSCRIBE) {
         subscribe(d, request->job);
-    else if (request->kind == REQUEST_UNSUBSCRIBE)
+        job_recall(d->api, ws_link_thread(d->link), request->job);
+    } else if (request->kind == REQUEST_UNSUBSCRIBE) {
         hub_unsubscribe(d->session.hub, &d->session, request->job);
+    }
 }
 
 static void on_message(void *context, enum ws_opcode type, struct str message)
@@ -82,6 +85,7 @@ static struct door *open_link(struct call *c, const struct entrance *e)
     struct ws_answer answer = { .accept = e->accept };
     struct door *d = mem_new(struct door);
 
+    d->api = c->api;
     if (deflate_negotiate(exchange_request(c->x), &deflate))
         answer.deflate = &deflate;
     d->link = ws_link_open(c->x, &answer, &link_events, d);
@@ -115,7 +119,7 @@ static void enter(struct call *c, const struct entrance *e)
     session_greet(&d->session, job);
     if (dialect->hears_all)
         hub_subscribe_all(hub, &d->session);
-    else
+    else if (*job)
         subscribe(d, job);
 }
 
@@ -143,6 +147,8 @@ static void door_open(struct call *c, const struct dialect *dialect, enum policy
     const struct http_request *request = exchange_request(c->x);
     struct entrance *e = mem_new(struct entrance);
 
+    const char *job = c->segments[0]; /* "" where the path names none */
+
     c->state = e;
     e->dialect = dialect;
     e->policy = policy;
@@ -156,17 +162,17 @@ static void door_open(struct call *c, const struct dialect *dialect, enum policy
                     "this path is a WebSocket (RFC 6455, version 13)");
         return;
     }
-    if (!dialect->hears_all && !job_id_is_valid(str_of(c->segments[0]))) {
+    if (*job && !job_id_is_valid(str_of(job))) {
         reply_error(c->x, 404, "not_found", NULL, "this is not a job's id");
         return;
     }
     c->viewer = auth_viewer(c->api, request, policy, &e->refusal);
     if (c->viewer == NULL)
         refuse(c, e);
-    else if (dialect->hears_all)
-        enter(c, e);
+    else if (*job)
+        job_find(c, job, found);
     else
-        job_find(c, c->segments[0], found);
+        enter(c, e);
 }
 
 void door_stream(struct call *c)
@@ -187,4 +193,9 @@ void door_jobs(struct call *c)
 void door_broadcast(struct call *c)
 {
     door_open(c, &dialect_broadcast, POLICY_DOOR);
+}
+
+void door_plain(struct call *c)
+{
+    door_open(c, &dialect_plain, POLICY_DOOR);
 }

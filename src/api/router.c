@@ -21,6 +21,10 @@ static const struct route routes[] = {
     /* Its policy is its own: 4001 instead of 401. */
     { HTTP_GET, "/socket/stream/progress/{}", POLICY_OPEN, door_stream },
 
+    /* Document 001 */
+    { HTTP_GET | HTTP_POST, "/socket.io", POLICY_OPEN, door_socketio },
+    { HTTP_GET, "/file-processing", POLICY_OPEN, door_plain },
+
     /* Documents 002, 003, 004 */
     { HTTP_GET, "/ws/download/{}", POLICY_OPEN, door_download },
     { HTTP_GET, "/ws/jobs/{}", POLICY_OPEN, door_jobs },
