@@ -29,6 +29,7 @@ static void topic_free(struct hub *h, struct topic *t)
     HASH_DEL(h->topics, t);
     DL_DELETE(h->recent, t);
     update_unref(&t->latest);
+    update_unref(&t->start);
     mem_free(t);
 }
 
@@ -66,6 +67,10 @@ static bool topic_advance(struct hub *h, struct topic *t, struct update *u)
         return false;
     update_unref(&t->latest);
     t->latest = update_ref(u);
+    if (u->is_start) {
+        update_unref(&t->start);
+        t->start = update_ref(u);
+    }
     t->changed = ++h->published;
     DL_DELETE(h->recent, t);
     DL_APPEND(h->recent, t);

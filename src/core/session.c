@@ -147,11 +147,26 @@ static struct update *present_of(const struct subscription *sub)
     return mailed;
 }
 
+/* What began while this subscription was behind, if its dialect cares. */
+static struct update *missed_start(const struct subscription *sub)
+{
+    struct update *start = sub->topic->start;
+
+    if (!sub->session->dialect->tells_starts || start == NULL || start->seq <= sub->seq)
+        return NULL;
+    return sub->present == NULL || sub->present->seq < start->seq ? start : NULL;
+}
+
 static bool add_present_of(struct batch *b, struct subscription *sub)
 {
     struct update *u = present_of(sub);
 
-    return u == NULL || u->seq <= sub->seq || add_update(b, u, &sub->seq, u->seq);
+    if (u == NULL || u->seq <= sub->seq)
+        return true;
+    struct update *start = missed_start(sub);
+    if (start != NULL && start->seq < u->seq && !add_update(b, start, &sub->seq, start->seq))
+        return false;
+    return add_update(b, u, &sub->seq, u->seq);
 }
 
 static bool add_jobs(struct batch *b)

@@ -24,6 +24,7 @@ struct topic {
     UT_hash_handle hh;
     struct subscription *subscriptions;
     struct update *latest;     /* the last that came by mail, one reference, or NULL */
+    struct update *start;      /* the last that began an attempt, one reference, or NULL */
     uint64_t changed;          /* hub->published when `latest` came */
     struct topic *prev, *next; /* by `changed`, oldest first */
     struct topic *next_dirty;

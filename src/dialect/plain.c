@@ -44,6 +44,7 @@ static void receive(struct str message, struct words *out, struct request *reque
 const struct dialect dialect_plain = {
     .name = "plain",
     .index = DIALECT_PLAIN,
+    .tells_starts = true,
     .render = render,
     .receive = receive,
 };

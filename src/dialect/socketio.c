@@ -30,5 +30,6 @@ void socketio_answer(const struct processing_call *call, struct words *out)
 const struct dialect dialect_socketio = {
     .name = "socketio",
     .index = DIALECT_SOCKETIO,
+    .tells_starts = true,
     .render = render,
 };

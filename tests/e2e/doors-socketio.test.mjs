@@ -45,6 +45,21 @@ describe('the gateway', () => {
       assert.deepEqual({ ...completed[1], timestamp: 0 }, { fileId: id, result: { duration: 1.5 }, timestamp: 0 });
     });
 
+    test(`begins with the start and ends with the end, however fast it goes, over ${name}`, async (t) => {
+      const gateway = await Gateway.during(t, server, { transports });
+      const files = Array.from({ length: 8 }, (_, i) => `fast-${transports.join('-')}-${i}`);
+      await Promise.all(files.map((file) => gateway.subscribe(file)));
+      await Promise.all(files.map(async (file) => {
+        for (let i = 1; i < 10; i++) await server.report(file, { stage: 'a', progress: i / 10, message: 'x' });
+        await server.report(file, { status: 'completed', result: {} });
+      }));
+      for (const file of files) {
+        await gateway.until('processing:completed', ({ fileId }) => fileId === file, `the end of ${file}`);
+        const life = gateway.life(file);
+        assert.deepEqual([life[0], ...life.slice(-2)], ['started', '100 completed', 'completed'], String(life));
+      }
+    });
+
     test(`carries ${FILES_MAX} files on one socket over ${name}, and not one more`, { timeout: 120_000 }, async (t) => {
       const gateway = await Gateway.during(t, server, { transports });
       const files = Array.from({ length: FILES_MAX }, (_, i) => `many-${transports.join('-')}-${i}`);

@@ -195,6 +195,41 @@ static void a_drain_of_who_was_not_blocked_says_nothing(void **state)
     leave(&ann);
 }
 
+static void who_fell_behind_is_told_of_a_start_where_that_counts(void **state)
+{
+    struct dialect caring = one_dialect;
+
+    (void)state;
+    caring.tells_starts = true;
+    progress("old", 10);
+    turn();
+    enter(&ann, &caring, NULL);
+    subscribe(&ann, "a");
+    subscribe(&ann, "old");
+    turn();
+    heard(&ann, "old 10"); /* it began before */
+    ann.room = 0;
+    progress("old", 20);
+    turn();
+    for (int i = 30; i < 60; i += 10) {
+        progress("a", i);
+        progress("old", i);
+        turn();
+    }
+    unblock(&ann, 1);
+    heard(&ann, "a 30");
+    unblock(&ann, ROOM_ENDLESS);
+    heard(&ann, "a 50, old 50");
+    ann.room = 0;
+    progress("a", 60);
+    turn();
+    complete("a");
+    turn();
+    unblock(&ann, ROOM_ENDLESS);
+    heard(&ann, "a completed");
+    leave(&ann);
+}
+
 /* --- framing --- */
 
 static char bare[64];
@@ -453,6 +488,7 @@ int main(void)
         IN_HUB(a_subscription_made_while_blocked_is_honoured_later),
         IN_HUB(what_was_unsubscribed_while_blocked_is_not_said),
         IN_HUB(a_drain_of_who_was_not_blocked_says_nothing),
+        IN_HUB(who_fell_behind_is_told_of_a_start_where_that_counts),
         IN_HUB(a_session_goes_on_in_another_framing),
         IN_HUB(the_greeting_comes_first),
         IN_HUB(a_door_without_a_greeting_says_nothing),
