@@ -84,8 +84,10 @@ void bare_start(struct bare *b, unsigned count)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         die("socketpair");
     b->pid = fork_child();
-    if (b->pid == 0)
+    if (b->pid == 0) {
+        stay_on(SENDERS_CORE);
         serve(listener, ends[1], count);
+    }
     close(listener);
     close(ends[1]);
     b->control = ends[0];

@@ -2,7 +2,13 @@
  * a bare loop of send() over as many sockets. Both run in turn, round after
  * round, in one go, so that a busy machine is unfair to neither.
  *
- *     fanout [--rounds N] [--seconds N] [--threads N] [--part small|large|idle] REELAY
+ *     fanout [--rounds N] [--seconds N] [--threads N] [--part small|large|flood|idle]
+ *            [--free] REELAY
+ *
+ * Senders have the first core to themselves and all clients the last. Left to the
+ * scheduler, a sender now and then shares a core with its receivers, and then
+ * pays half: it wakes up nobody elsewhere. Which side has that luck decides more
+ * than what is measured here. With --free, or several threads, it is left so.
  *
  * The server's CPU time is that of its process: all threads, HTTP and the
  * record on disk included. What publishing costs without viewers is measured
@@ -38,6 +44,7 @@ struct settings {
     const char *program;
     unsigned rounds, seconds, threads;
     const char *part; /* NULL: all */
+    bool is_free;     /* the scheduler places everybody as it likes */
 };
 
 /* One side of a comparison in one round. */
@@ -304,7 +311,7 @@ static void idle(const struct settings *settings)
 static void usage(void)
 {
     fputs("usage: fanout [--rounds N] [--seconds N] [--threads N]"
-          " [--part small|large|flood|idle] REELAY\n",
+          " [--part small|large|flood|idle] [--free] REELAY\n",
           stderr);
     exit(2);
 }
@@ -320,11 +327,11 @@ static unsigned number(const char *text, unsigned max)
 
 static void read_options(int argc, char **argv, struct settings *out)
 {
-    static const struct option options[] = { { "rounds", required_argument, NULL, 'r' },
-                                             { "seconds", required_argument, NULL, 's' },
-                                             { "threads", required_argument, NULL, 't' },
-                                             { "part", required_argument, NULL, 'p' },
-                                             { 0 } };
+    static const struct option options[] = {
+        { "rounds", required_argument, NULL, 'r' },  { "seconds", required_argument, NULL, 's' },
+        { "threads", required_argument, NULL, 't' }, { "part", required_argument, NULL, 'p' },
+        { "free", no_argument, NULL, 'f' },          { 0 }
+    };
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -332,12 +339,15 @@ static void read_options(int argc, char **argv, struct settings *out)
         case 'r': out->rounds = number(optarg, ROUNDS_MAX); break;
         case 's': out->seconds = number(optarg, 20); break;
         case 't': out->threads = number(optarg, 64); break;
+        case 'f': out->is_free = true; break;
         case 'p': out->part = optarg; break;
         default: usage();
         }
     }
     if (optind + 1 != argc)
         usage();
+    if (out->threads > 1)
+        out->is_free = true;
     out->program = argv[optind];
 }
 
@@ -354,11 +364,14 @@ int main(int argc, char **argv)
     read_options(argc, argv, &settings);
     uname(&kernel);
     printf("fanout: %ld cores, Linux %s, frames of %d bytes, %u rounds of %u s, medians, %u I/O "
-           "thread(s)\n",
+           "thread(s), cores %s\n",
            sysconf(_SC_NPROCESSORS_ONLN), kernel.release, FRAME_SIZE, settings.rounds,
-           settings.seconds, settings.threads);
+           settings.seconds, settings.threads, settings.is_free ? "free" : "parted");
     if (raise_descriptor_limit() < IDLE_CONNECTIONS + 100)
         die("too few descriptors are allowed: ulimit -Hn");
+    if (!settings.is_free)
+        cores_part();
+    stay_on(RECEIVERS_CORE); /* who publishes is a client too */
     if (wants(&settings, "small"))
         compare(&settings, 1000, 100);
     if (wants(&settings, "large"))

@@ -203,6 +203,7 @@ static void receive(unsigned count, uint16_t port, const char *path, unsigned so
     struct epoll_event events[EVENTS];
     int poll = epoll_create1(EPOLL_CLOEXEC);
 
+    stay_on(RECEIVERS_CORE);
     connect_all(all, count, port, path, source, poll);
     for (;;) {
         int ready = epoll_wait(poll, events, EVENTS, -1);

@@ -19,6 +19,7 @@ static void run(const struct server *s, const char *program, unsigned threads)
     int fd = open(log, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0 || dup2(fd, STDERR_FILENO) < 0)
         die("%s", log);
+    stay_on(SENDERS_CORE);
     execl(program, program, "serve", "--listen", address, "--data-dir", data, "--threads", count,
           "--log-level", "warn", (char *)NULL);
     die("%s", program);

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -84,6 +85,37 @@ uint64_t resident_of(pid_t pid)
         die("%s", path);
     fclose(file);
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static int core_of[2] = { -1, -1 };
+
+void cores_part(void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof(set), &set) != 0)
+        die("sched_getaffinity");
+    if (CPU_COUNT(&set) < 2)
+        return;
+    for (int i = 0; i < CPU_SETSIZE; i++) {
+        if (!CPU_ISSET(i, &set))
+            continue;
+        core_of[RECEIVERS_CORE] = i;
+        if (core_of[SENDERS_CORE] < 0)
+            core_of[SENDERS_CORE] = i;
+    }
+}
+
+void stay_on(enum core core)
+{
+    cpu_set_t set;
+
+    if (core_of[core] < 0)
+        return;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)core_of[core], &set);
+    if (sched_setaffinity(0, sizeof(set), &set) != 0)
+        die("sched_setaffinity");
 }
 
 pid_t fork_child(void)

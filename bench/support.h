@@ -23,6 +23,12 @@ size_t raise_descriptor_limit(void);
 uint64_t cpu_ns_of(pid_t pid);
 uint64_t resident_of(pid_t pid);
 
+/* Keeps this process, and what it starts, on the first core it may use, or on
+ * the last. Does nothing before cores_part, or where there is one core only. */
+enum core { SENDERS_CORE, RECEIVERS_CORE };
+void cores_part(void);
+void stay_on(enum core core);
+
 /* A child that dies with us. In the child, 0. */
 pid_t fork_child(void);
 void end_child(pid_t pid);

@@ -9,7 +9,7 @@ packages="
     libuv1-dev libssl-dev zlib1g-dev libjansson-dev libcjose-dev libsqlite3-dev
     uthash-dev libseccomp-dev libcurl4-openssl-dev libcmocka-dev
     clang clang-tidy clang-format libclang-rt-dev
-    ffmpeg chromium
+    ffmpeg chromium nginx
     python3 python3-websockets python3-socketio python3-aiohttp python3-requests python3-websocket
     git ca-certificates curl procps util-linux"
 tools="cc pkg-config meson ninja ffmpeg ffprobe python3 git curl node npm"

@@ -31,7 +31,9 @@ struct api_settings {
     uint64_t upload_max;               /* bytes of a whole upload */
     uint64_t url_lifetime_ms;          /* of a presigned upload URL */
     const char *public_url;            /* "" or "https://host", no slash at its end */
-    const struct option_list *origins; /* CORS */
+    const struct option_list *origins; /* whose pages may come: origins, or "*" */
+    bool guards_host;                  /* whoever asks must know its name: no token is asked for */
+    bool closes_expired;               /* a connection ends with its token */
 };
 
 struct recovery;
@@ -49,13 +51,15 @@ struct api {
     struct recovery *recovery; /* of its clients */
     const struct jwt_keys *keys;
     const struct presign_key *presign;
-    uint64_t started_ms; /* monotonic */
+    uint64_t started_ms;     /* monotonic */
+    int64_t started_wall_ms; /* since 1970 */
 };
 
 enum policy {
-    POLICY_OPEN,  /* anybody */
-    POLICY_DOOR,  /* a token once settings->asks_all */
-    POLICY_TOKEN, /* a token always */
+    POLICY_OPEN,   /* anybody */
+    POLICY_PUBLIC, /* anybody, from any page unless there is a list of those that may */
+    POLICY_DOOR,   /* a token once settings->asks_all */
+    POLICY_TOKEN,  /* a token always */
 };
 
 struct route;
@@ -110,14 +114,27 @@ bool body_report(struct call *c, struct json_t *object, struct report *out);
 
 /* Who is asking (auth.c) */
 
-/* The viewer behind the request, by Authorization or ?token=. One reference, or
+/* The viewer behind the request, by Authorization, else by an offered WebSocket
+ * protocol, else by ?token=: the first that is given counts. One reference, or
  * NULL with `why` set when a token is needed and not there or not good. */
 struct viewer *auth_viewer(const struct api *api, const struct http_request *request,
                            enum policy policy, const char **why);
+/* The same by a token that came some other way; `at` NULL: none came. */
+struct viewer *auth_viewer_of_token(const struct api *api, struct str token, enum policy policy,
+                                    const char **why);
+/* Browsers can send a token only as a protocol, `new WebSocket(url, ["bearer",
+ * token])`, and give up unless one is selected. True with the one to select, as
+ * Sec-WebSocket-Protocol; `out` takes up to HTTP_HEAD_MAX. */
+bool auth_protocol(const struct http_request *request, struct buf *out);
 
-/* The same by a token alone; empty: none was given. */
-struct viewer *auth_token(const struct api *api, struct str token, enum policy policy,
-                          const char **why);
+/* Whose page is asking (origin.c). The router asks the first two for every route. */
+
+/* Adds who may read the answer (CORS); true if whoever asks may. */
+bool origin_may_read(struct call *c, bool is_public);
+/* False: refused and answered. */
+bool origin_may_enter(struct call *c);
+/* Somebody at this machine, by no page or one that is on this machine too. */
+bool origin_is_at_home(const struct call *c);
 
 /* Jobs (lookup.c) */
 
@@ -130,6 +147,16 @@ void job_find(struct call *c, const char *id, void (*found)(struct call *c, stru
  * those on this thread who watch it hear its last state when the store has found
  * it. */
 void job_recall(const struct api *api, struct io_thread *t, const char *id);
+/* The same with the id in the path; one that is none is answered 404. */
+void job_find_in_path(struct call *c, void (*found)(struct call *c, struct update *u));
+
+/* Answers 404 and returns false when there is no such job. */
+bool job_is_known(struct call *c, struct update *u);
+
+/* Query parameters (query.c) */
+
+/* A whole number up to `max`; `out` stays when there is none. Not OK: answered 400. */
+int query_number(struct call *c, const char *name, uint64_t max, uint64_t *out);
 
 /* Errands: from an I/O thread to the desk and back (errand.c) */
 
@@ -167,6 +194,7 @@ void jobs_status(struct call *c);
 void files_published(struct call *c);
 void files_page(struct call *c);
 void health_get(struct call *c);
+void metrics_get(struct call *c);
 void session_create(struct call *c);
 void door_stream(struct call *c);
 void door_download(struct call *c);
@@ -174,5 +202,6 @@ void door_jobs(struct call *c);
 void door_broadcast(struct call *c);
 void door_plain(struct call *c);
 void door_socketio(struct call *c);
+void door_events(struct call *c);
 
 #endif

@@ -52,7 +52,7 @@ static struct viewer *viewer_of(const struct client *c, const json_t *auth, cons
     struct str token = token_of(auth);
 
     if (token.len > 0)
-        return auth_token(c->api, token, POLICY_DOOR, why);
+        return auth_viewer_of_token(c->api, token, POLICY_DOOR, why);
     *why = c->why;
     return c->viewer != NULL ? viewer_ref(c->viewer) : NULL;
 }

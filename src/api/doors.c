@@ -84,11 +84,16 @@ static struct door *open_link(struct call *c, const struct entrance *e)
     struct deflate_params deflate;
     struct ws_answer answer = { .accept = e->accept };
     struct door *d = mem_new(struct door);
+    struct buf protocol;
 
     d->api = c->api;
+    buf_init(&protocol, HTTP_HEAD_MAX);
+    if (auth_protocol(exchange_request(c->x), &protocol))
+        answer.protocol = buf_text(&protocol);
     if (deflate_negotiate(exchange_request(c->x), &deflate))
         answer.deflate = &deflate;
     d->link = ws_link_open(c->x, &answer, &link_events, d);
+    buf_deinit(&protocol);
     return d;
 }
 

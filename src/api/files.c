@@ -45,10 +45,6 @@ static void reply_object(struct call *c, struct object *o)
     char range[96];
 
     object_headers(c->x, o);
-    /* Who knows the name was given it: any page may play it, unless there is a
-     * list of those that may. */
-    if (c->api->settings->origins->count == 0)
-        exchange_header(c->x, "Access-Control-Allow-Origin", "*");
     switch (
         content_evaluate(exchange_request(c->x), o->etag, o->modified_s, o->size, &first, &last)) {
     case CONTENT_WHOLE: exchange_reply_file(c->x, 200, type, o->fd, 0, o->size); return;

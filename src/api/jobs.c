@@ -1,4 +1,4 @@
-/* Jobs over plain HTTP: create, report, list, read, cancel. */
+/* Jobs over plain HTTP: create, report, list, cancel. */
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,129 +14,6 @@
 #include "proto/url.h"
 
 enum { JOB_ANSWER_MAX = 512 * 1024, LIST_DEFAULT = 50, LIST_MAX = 200, LIST_ANSWER_MAX = 64 << 20 };
-
-static void text_if_known(struct buf *out, const char *key, const struct update *u,
-                          enum update_text which)
-{
-    if (u->text[which] != NULL)
-        emit_field_string(out, key, u->text[which]);
-}
-
-static void json_if_known(struct buf *out, const char *key, const struct update *u,
-                          enum update_text which)
-{
-    if (u->text[which] != NULL)
-        emit_field_raw(out, key, u->text[which]);
-}
-
-static void number_if_known(struct buf *out, const char *key, int64_t value)
-{
-    if (value >= 0)
-        emit_field_int(out, key, value);
-}
-
-static void real_or_null(struct buf *out, const char *key, double value)
-{
-    emit_key(out, key);
-    if (value >= 0)
-        emit_real(out, value, 4);
-    else
-        emit_null(out);
-}
-
-static void time_field(struct buf *out, const char *key, int64_t wall_ms)
-{
-    char text[CLOCK_ISO_SIZE];
-
-    clock_iso8601(wall_ms, text);
-    emit_field_string(out, key, text);
-}
-
-static void emit_job(struct buf *out, const struct update *u)
-{
-    emit_open(out, '{');
-    emit_field_string(out, "id", u->text[TEXT_ID]);
-    emit_field_string(out, "kind", job_kind_name(u->kind));
-    emit_field_string(out, "state", job_state_name(u->state));
-    emit_field_int(out, "seq", (int64_t)u->seq);
-    text_if_known(out, "title", u, TEXT_TITLE);
-    text_if_known(out, "stage", u, TEXT_STAGE);
-    real_or_null(out, "progress", u->fraction);
-    real_or_null(out, "stage_progress", u->stage_fraction);
-    text_if_known(out, "message", u, TEXT_MESSAGE);
-    if (job_is_final(u->state) && u->state != JOB_COMPLETED)
-        emit_field_string(out, "error", dialect_error(u));
-    if (u->speed >= 0)
-        emit_field_real(out, "speed", u->speed, 2);
-    if (u->eta_ms >= 0)
-        emit_field_int(out, "eta_seconds", (u->eta_ms + 999) / 1000);
-    number_if_known(out, "downloaded_bytes", u->bytes_done);
-    number_if_known(out, "total_bytes", u->bytes_total);
-    number_if_known(out, "file_size", u->file_size);
-    text_if_known(out, "hls_path", u, TEXT_HLS_PATH);
-    text_if_known(out, "hls_url", u, TEXT_URL);
-    text_if_known(out, "storage", u, TEXT_STORAGE);
-    json_if_known(out, "video_info", u, TEXT_VIDEO_INFO);
-    json_if_known(out, "metadata", u, TEXT_METADATA);
-    json_if_known(out, "result", u, TEXT_RESULT);
-    time_field(out, "created_at", u->created_ms);
-    time_field(out, "updated_at", u->time_ms);
-    emit_close(out, '}');
-}
-
-static void reply_job(struct exchange *x, int status, const struct update *u)
-{
-    struct buf json;
-
-    buf_init(&json, JOB_ANSWER_MAX);
-    emit_job(&json, u);
-    reply_json(x, status, &json);
-}
-
-static bool is_known(struct call *c, struct update *u)
-{
-    if (u != NULL)
-        return true;
-    reply_error(c->x, 404, "not_found", NULL, "there is no job %s", c->segments[0]);
-    return false;
-}
-
-static void find_in_path(struct call *c, void (*found)(struct call *c, struct update *u))
-{
-    if (job_id_is_valid(str_of(c->segments[0])))
-        job_find(c, c->segments[0], found);
-    else
-        is_known(c, NULL);
-}
-
-/* GET /api/jobs/{id} and GET /api/status/{id} */
-
-static void get_found(struct call *c, struct update *u)
-{
-    if (is_known(c, u))
-        reply_job(c->x, 200, u);
-}
-
-void jobs_get(struct call *c)
-{
-    find_in_path(c, get_found);
-}
-
-static void status_found(struct call *c, struct update *u)
-{
-    struct buf json;
-
-    if (!is_known(c, u))
-        return;
-    buf_init(&json, JOB_ANSWER_MAX);
-    download_data(u, &json);
-    reply_json(c->x, 200, &json);
-}
-
-void jobs_status(struct call *c)
-{
-    find_in_path(c, status_found);
-}
 
 /* GET /api/jobs?limit=&state=&before= */
 
@@ -167,7 +44,7 @@ static void listed(void *context)
     emit_key(&json, "jobs");
     emit_open(&json, '[');
     for (size_t i = 0; i < l->count; i++) {
-        emit_job(&json, l->updates[i]);
+        job_data(l->updates[i], &json);
         update_unref(&l->updates[i]);
     }
     emit_close(&json, ']');
@@ -180,23 +57,6 @@ static void listed(void *context)
                     fail_text(l->err));
     }
     mem_free(l);
-}
-
-static int query_number(struct call *c, const char *name, uint64_t max, uint64_t *out)
-{
-    struct buf value;
-
-    buf_init(&value, 64);
-    int err = url_query_get(exchange_request(c->x)->query, name, &value);
-    if (err == OK)
-        err = str_parse_u64(buf_str(&value), max, out);
-    else if (err == FAIL_MISSING)
-        err = OK;
-    buf_deinit(&value);
-    if (err)
-        reply_error(c->x, 400, "invalid_field", name, "%s must be a whole number up to %llu", name,
-                    (unsigned long long)max);
-    return err;
 }
 
 static int query_state(struct call *c, int *out)
@@ -359,12 +219,44 @@ static void reply_accepted(struct call *c, struct update *u)
     reply_json(c->x, 200, &json);
 }
 
+/* What exists is its owner's to report on, and nobody's own kind is changed: an
+ * upload's progress comes from its pipeline alone. Asked of the head, since the
+ * last heard state may be behind it. */
+static bool takes_report(struct call *c)
+{
+    const char *id = c->segments[0];
+    struct update *head = ledger_head(c->api->ledger, id);
+    bool is_foreign = head != NULL && !viewer_may_see(c->viewer, head);
+    bool is_worked_on = head != NULL && head->kind != JOB_EXTERNAL;
+
+    update_unref(&head);
+    if (is_foreign)
+        reply_error(c->x, 409, "id_taken", NULL, "this id cannot be used");
+    else if (is_worked_on)
+        reply_error(c->x, 409, "not_external", NULL,
+                    "job %s is worked on here: it takes no reports", id);
+    return !is_foreign && !is_worked_on;
+}
+
+/* Creating is tried first: then nobody can have created it in between, and an
+ * owner or a kind, once there, stays. */
+static int apply_as_owner(struct call *c, struct change *change, struct update **out)
+{
+    change->text[TEXT_OWNER] = c->viewer->subject;
+    return ledger_create(c->api->ledger, c->segments[0], change, out);
+}
+
 static void apply_report(struct call *c, struct report *r)
 {
     const char *id = c->segments[0];
     struct update *u;
-    int err = ledger_apply(c->api->ledger, id, &r->change, true, &u);
+    int err = apply_as_owner(c, &r->change, &u);
 
+    if (err == FAIL_EXISTS) {
+        if (!takes_report(c))
+            return;
+        err = ledger_apply(c->api->ledger, id, &r->change, true, &u);
+    }
     if (err == FAIL_STATE && r->change.state == JOB_QUEUED) {
         reply_error(c->x, 409, "already_begun", "status", "job %s is not queued any more", id);
     } else if (err == FAIL_STATE) {
@@ -379,24 +271,14 @@ static void apply_report(struct call *c, struct report *r)
     }
 }
 
-/* What exists is the owner's to report on, and nobody's own kind is changed:
- * an upload's progress comes from its pipeline alone. */
+/* It was looked for so that one that only the store remembers is back in the
+ * ledger. */
 static void report_found(struct call *c, struct update *u)
 {
     struct report *r = c->state;
-    struct update *hidden = u ? NULL : ledger_head(c->api->ledger, c->segments[0]);
 
-    if (hidden != NULL && !viewer_may_see(c->viewer, hidden))
-        is_known(c, NULL);
-    else if (u != NULL && u->kind != JOB_EXTERNAL)
-        reply_error(c->x, 409, "not_external", NULL,
-                    "job %s is worked on here: it takes no reports", c->segments[0]);
-    else {
-        if (u == NULL)
-            r->change.text[TEXT_OWNER] = c->viewer->subject;
-        apply_report(c, r);
-    }
-    update_unref(&hidden);
+    (void)u;
+    apply_report(c, r);
     report_deinit(r);
 }
 
@@ -467,7 +349,7 @@ static void cancel_external(struct call *c)
 
 static void cancel_found(struct call *c, struct update *u)
 {
-    if (!is_known(c, u))
+    if (!job_is_known(c, u))
         return;
     if (u->kind == JOB_EXTERNAL) {
         cancel_external(c);
@@ -480,5 +362,5 @@ static void cancel_found(struct call *c, struct update *u)
 
 void jobs_cancel(struct call *c)
 {
-    find_in_path(c, cancel_found);
+    job_find_in_path(c, cancel_found);
 }

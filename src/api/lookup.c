@@ -12,11 +12,9 @@ struct lookup {
     char id[JOB_ID_MAX + 1];
 };
 
-static void give(struct call *c, struct update *u, void (*found)(struct call *, struct update *))
+static bool is_visible(const struct call *c, const struct update *u)
 {
-    bool is_visible = u != NULL && (c->viewer == NULL || viewer_may_see(c->viewer, u));
-
-    found(c, is_visible ? u : NULL);
+    return u != NULL && (c->viewer == NULL || viewer_may_see(c->viewer, u));
 }
 
 static void search(void *context)
@@ -31,7 +29,7 @@ static void searched(void *context)
 {
     struct lookup *l = context;
 
-    give(l->call, l->update, l->found);
+    l->found(l->call, is_visible(l->call, l->update) ? l->update : NULL);
     update_unref(&l->update);
     mem_free(l);
 }
@@ -40,11 +38,14 @@ void job_find(struct call *c, const char *id, void (*found)(struct call *c, stru
 {
     struct update *u = ledger_snapshot(c->api->ledger, id);
 
-    if (u != NULL) {
-        give(c, u, found);
+    if (is_visible(c, u)) {
+        found(c, u);
         update_unref(&u);
         return;
     }
+    /* Somebody else's is looked for as well: how long "not found" takes must not
+     * tell the two apart. */
+    update_unref(&u);
     struct lookup *l = mem_new(struct lookup);
     l->call = c;
     l->found = found;
@@ -80,4 +81,20 @@ void job_recall(const struct api *api, struct io_thread *t, const char *id)
     r->api = api;
     snprintf(r->id, sizeof(r->id), "%s", id);
     io_offload(io_thread_loop(t), recall, mem_free, r);
+}
+
+bool job_is_known(struct call *c, struct update *u)
+{
+    if (u != NULL)
+        return true;
+    reply_error(c->x, 404, "not_found", NULL, "there is no job %s", c->segments[0]);
+    return false;
+}
+
+void job_find_in_path(struct call *c, void (*found)(struct call *c, struct update *u))
+{
+    if (job_id_is_valid(str_of(c->segments[0])))
+        job_find(c, c->segments[0], found);
+    else
+        job_is_known(c, NULL);
 }

@@ -1,5 +1,5 @@
-/* Which request goes where, and what holds for all of them: tokens, CORS, which
- * methods there are. */
+/* Which request goes where, and what holds for all of them: tokens, origins,
+ * which methods there are. */
 #include <stdio.h>
 #include <string.h>
 
@@ -10,6 +10,7 @@
 
 static const struct route routes[] = {
     { HTTP_GET, "/health", POLICY_OPEN, health_get },
+    { HTTP_GET, "/metrics", POLICY_DOOR, metrics_get },
     { HTTP_POST, "/api/session", POLICY_OPEN, session_create },
 
     /* Document 000 */
@@ -34,10 +35,11 @@ static const struct route routes[] = {
 
     { HTTP_GET, "/api/jobs", POLICY_DOOR, jobs_list },
     { HTTP_GET, "/api/jobs/{}", POLICY_DOOR, jobs_get },
+    { HTTP_GET, "/api/jobs/{}/events", POLICY_DOOR, door_events },
     { HTTP_DELETE, "/api/jobs/{}", POLICY_DOOR, jobs_cancel },
     { HTTP_POST, "/api/jobs/{}/progress", POLICY_DOOR, jobs_report },
 
-    { HTTP_GET, "/videos/*", POLICY_OPEN, files_published },
+    { HTTP_GET, "/videos/*", POLICY_PUBLIC, files_published },
     { HTTP_GET, "/*", POLICY_OPEN, files_page },
 };
 
@@ -88,19 +90,26 @@ static bool is_catch_all(const struct route *r)
     return str_ends(str_of(r->pattern), STR("/*"));
 }
 
-static const struct route *find_route(struct call *c, unsigned method, unsigned *allowed)
+/* What a path has, whichever method was asked for. */
+struct found {
+    const struct route *route; /* NULL: not with this method */
+    unsigned methods;
+    bool is_public;
+};
+
+static void find_route(struct call *c, unsigned method, struct found *f)
 {
-    *allowed = 0;
+    *f = (struct found){ 0 };
     for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++) {
         const struct route *r = &routes[i];
-        if (!matches(c, r->pattern) || (is_catch_all(r) && *allowed != 0))
+        if (f->route != NULL || !matches(c, r->pattern) || (is_catch_all(r) && f->methods != 0))
             continue;
         unsigned methods = r->methods | (r->methods & HTTP_GET ? HTTP_HEAD : 0u);
-        *allowed |= methods;
+        f->methods |= methods;
+        f->is_public |= r->policy == POLICY_PUBLIC;
         if (methods & method)
-            return r;
+            f->route = r;
     }
-    return NULL;
 }
 
 static void allow_header(struct call *c, const char *name, unsigned methods)
@@ -117,59 +126,30 @@ static void allow_header(struct call *c, const char *name, unsigned methods)
     buf_deinit(&value);
 }
 
-/* CORS (the Fetch standard, 3.2): only for origins that are configured. */
-static void cors(struct call *c, unsigned methods)
-{
-    const struct option_list *origins = c->api->settings->origins;
-    const struct http_request *request = exchange_request(c->x);
-    struct str origin = http_header(request, "Origin");
-
-    if (origins->count > 0)
-        exchange_header(c->x, "Vary", "Origin");
-    for (size_t i = 0; i < origins->count; i++) {
-        if (!str_equal(origin, str_of(origins->items[i])))
-            continue;
-        exchange_header(c->x, "Access-Control-Allow-Origin", origins->items[i]);
-        exchange_header(c->x, "Access-Control-Allow-Credentials", "true");
-        if (request->method == HTTP_OPTIONS) {
-            allow_header(c, "Access-Control-Allow-Methods", methods);
-            exchange_header(c->x, "Access-Control-Allow-Headers",
-                            "Authorization, Content-Type, Range, If-None-Match");
-            exchange_header(c->x, "Access-Control-Max-Age", "600");
-        } else {
-            exchange_header(c->x, "Access-Control-Expose-Headers",
-                            "ETag, Content-Length, Content-Range, Location");
-        }
-        return;
-    }
-}
-
 static void refuse_viewer(struct call *c, const char *why)
 {
     exchange_header(c->x, "WWW-Authenticate", "Bearer");
     reply_error(c->x, 401, "token_required", NULL, "%s", why);
 }
 
-static void dispatch(struct call *c)
+static bool needs_viewer(enum policy policy)
+{
+    return policy == POLICY_DOOR || policy == POLICY_TOKEN;
+}
+
+static void dispatch(struct call *c, const struct found *f)
 {
     const struct http_request *request = exchange_request(c->x);
-    unsigned allowed;
+    const struct route *route = f->route;
     const char *why;
-    const struct route *route = find_route(c, request->method, &allowed);
 
-    cors(c, allowed);
-    if (request->method == HTTP_OPTIONS) {
-        allow_header(c, "Allow", allowed);
-        exchange_reply(c->x, 204, NULL, NULL);
-        return;
-    }
     if (route == NULL) {
-        allow_header(c, "Allow", allowed);
+        allow_header(c, "Allow", f->methods);
         reply_error(c->x, 405, "method_not_allowed", NULL, "%s is not possible here",
                     http_method_name(request->method));
         return;
     }
-    if (route->policy != POLICY_OPEN) {
+    if (needs_viewer(route->policy)) {
         c->viewer = auth_viewer(c->api, request, route->policy, &why);
         if (c->viewer == NULL) {
             refuse_viewer(c, why);
@@ -177,6 +157,24 @@ static void dispatch(struct call *c)
         }
     }
     route->handle(c);
+}
+
+/* Any answer says who may read it, so this comes before the first. */
+static void welcome(struct call *c, const struct found *f)
+{
+    bool is_options = exchange_request(c->x)->method == HTTP_OPTIONS;
+
+    if (origin_may_read(c, f->is_public) && is_options)
+        allow_header(c, "Access-Control-Allow-Methods", f->methods);
+    exchange_keep_headers(c->x);
+    if (!origin_may_enter(c))
+        return;
+    if (is_options) {
+        allow_header(c, "Allow", f->methods);
+        exchange_reply(c->x, 204, NULL, NULL);
+        return;
+    }
+    dispatch(c, f);
 }
 
 static int read_path(struct call *c)
@@ -198,15 +196,18 @@ static int read_path(struct call *c)
 void api_handle(void *context, struct exchange *x)
 {
     struct call *c = mem_new(struct call);
+    struct found found;
 
     c->api = context;
     c->x = x;
     buf_init(&c->path_buf, HTTP_TARGET_MAX);
     exchange_attach(x, c, call_free);
     if (read_path(c) != OK) {
+        origin_may_read(c, false);
         reply_error(x, 400, "invalid_path", NULL, "the path is not valid");
         return;
     }
     c->path = buf_str(&c->path_buf);
-    dispatch(c);
+    find_route(c, exchange_request(x)->method, &found);
+    welcome(c, &found);
 }

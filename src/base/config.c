@@ -136,6 +136,9 @@ static int read_value(struct config *config, const struct option *option, const 
     switch (option->type) {
     case OPTION_TEXT: {
         const char **slot = field;
+        int place;
+        if (option->choices != NULL && read_choice(option, text, &place, why) != OK)
+            return FAIL_SYNTAX;
         mem_free((void *)(uintptr_t)*slot);
         *slot = mem_strdup(text);
         return OK;
@@ -177,7 +180,7 @@ static const char *value_name(const struct option *option)
 {
     if (option->type == OPTION_FLAG)
         return "";
-    if (option->type == OPTION_CHOICE)
+    if (option->choices != NULL)
         return option->choices;
     return option->value ? option->value : "VALUE";
 }

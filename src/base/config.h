@@ -34,7 +34,7 @@ struct option {
     size_t offset;        /* of the field in the command's struct */
     const char *fallback; /* as it would be typed; NULL: zero */
     uint64_t min, max;    /* for COUNT, SIZE, DURATION (ms); max 0: no maximum */
-    const char *choices;  /* for CHOICE: "auto|all|off" */
+    const char *choices;  /* for CHOICE: "auto|all|off"; a TEXT that has them is one of them */
     const char *value;    /* what --help calls the value: "ADDR:PORT" */
     const char *help;     /* one line */
     const char *alias;    /* environment names also read: "REDIS_URL|..." */

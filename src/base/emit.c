@@ -12,7 +12,7 @@ static void separate(struct buf *b)
     if (b->len == 0)
         return;
     char last = b->data[b->len - 1];
-    if (strchr("{[:,\n", last) == NULL)
+    if (strchr("{[:,\n ", last) == NULL)
         buf_putc(b, ',');
 }
 

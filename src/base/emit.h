@@ -1,8 +1,8 @@
 /* JSON written straight into a buf, append-only: the hot path's writer.
  * (Reading is jansson's.) Commas are put where they belong by looking at the
- * last byte, so there is no state beside the buffer; behind a newline a new
- * document begins. Text is escaped by
- * RFC 8259, section 7; bytes that are not UTF-8 become U+FFFD. */
+ * last byte, so there is no state beside the buffer; behind a newline or a space
+ * a new document begins. Text is escaped by RFC 8259, section 7; bytes that are
+ * not UTF-8 become U+FFFD. */
 #ifndef BASE_EMIT_H
 #define BASE_EMIT_H
 

@@ -128,6 +128,7 @@ int keys_load(const struct key_options *options, const char *data_dir, bool may_
         .algorithm = (enum jwt_algorithm)options->algorithm,
         .audience = options->audience,
         .issuer = options->issuer,
+        .subject = options->subject_claim,
         .leeway_ms = (int64_t)options->leeway_ms,
     };
     struct buf secret = { 0 };

@@ -16,7 +16,7 @@ struct key_options {
     const char *secret;    /* --jwt-secret */
     const char *key_file;  /* --jwt-key-file: PEM */
     const char *jwks_file; /* --jwt-jwks-file */
-    const char *audience, *issuer;
+    const char *audience, *issuer, *subject_claim;
     int algorithm; /* enum jwt_algorithm */
     uint64_t leeway_ms;
 };
@@ -56,6 +56,12 @@ struct key_options {
           .offset = offsetof(command, field.issuer),                                               \
           .value = "TEXT",                                                                         \
           .help = "tokens must have this iss" },                                                   \
+        { .name = "jwt-subject-claim",                                                             \
+          .type = OPTION_TEXT,                                                                     \
+          .offset = offsetof(command, field.subject_claim),                                        \
+          .fallback = "sub",                                                                       \
+          .value = "NAME",                                                                         \
+          .help = "the claim that says whose token it is: a text or a whole number" },             \
     {                                                                                              \
         .name = "jwt-leeway", .type = OPTION_DURATION,                                             \
         .offset = offsetof(command, field.leeway_ms), .fallback = "10s", .max = 10 * 60 * 1000,    \

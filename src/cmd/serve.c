@@ -45,6 +45,8 @@ struct server {
     struct pipeline_settings pipeline_settings;
     struct api_settings api_settings;
     struct api api;
+    struct network trusted[OPTION_LIST_MAX];
+    struct io_timeouts timeouts;
     bool is_loop_open, is_draining, is_sweeping;
 };
 
@@ -77,12 +79,16 @@ static const char *behind_scheme(const char *url)
     return NULL;
 }
 
-/* As browsers send it (RFC 6454, 6.2): anything else would never match. */
+/* As browsers send it (RFC 6454, 6.2): anything else would never match. Apps
+ * have schemes of their own ("capacitor://localhost"). */
 static bool is_origin(const char *text)
 {
-    const char *host = behind_scheme(text);
+    const char *colon = strstr(text, "://");
 
-    return host != NULL && *host != '\0' && strpbrk(host, "/?#@ \t\r\n\"") == NULL;
+    if (strcmp(text, "*") == 0)
+        return true;
+    return colon != NULL && colon != text && colon[3] != '\0' &&
+           strpbrk(colon + 3, "/?#@ \t\r\n\"*") == NULL;
 }
 
 /* Paths are put right behind it. */
@@ -92,6 +98,21 @@ static bool is_base_url(const char *text)
 
     return host != NULL && *host != '\0' && *host != '/' && strpbrk(host, "?#@ \t\r\n\"") == NULL &&
            !str_ends(str_of(host), STR("/"));
+}
+
+static int read_proxies(struct server *s)
+{
+    const struct option_list *list = &s->options.trusted_proxies;
+
+    for (size_t i = 0; i < list->count; i++)
+        if (network_parse(list->items[i], &s->trusted[i]) != OK) {
+            buf_printf(&s->why,
+                       "--trusted-proxy: \"%s\" is neither an address nor a range such as "
+                       "10.0.0.0/8 or 2001:db8::/32",
+                       list->items[i]);
+            return FAIL_SYNTAX;
+        }
+    return OK;
 }
 
 static int check_addresses(struct server *s)
@@ -111,11 +132,12 @@ static int check_addresses(struct server *s)
     }
     for (size_t i = 0; i < o->origins.count; i++)
         if (!is_origin(o->origins.items[i])) {
-            buf_printf(&s->why, "--cors-origin: \"%s\" is not an origin such as https://host:port",
+            buf_printf(&s->why,
+                       "--cors-origin: \"%s\" is not an origin such as https://host:port, nor *",
                        o->origins.items[i]);
             return FAIL_SYNTAX;
         }
-    return OK;
+    return read_proxies(s);
 }
 
 static int check_security(struct server *s)
@@ -135,6 +157,8 @@ static int check_security(struct server *s)
     }
     s->api_settings.asks_all =
         o->auth == AUTH_ALL || (o->auth == AUTH_AUTO && (has_key || !is_local));
+    s->api_settings.guards_host = is_local && !s->api_settings.asks_all;
+    s->api_settings.closes_expired = o->token_expiry == TOKEN_EXPIRY_CLOSE;
     s->api_settings.gives_sessions = o->auth != AUTH_ALL && !has_key && is_local;
     return OK;
 }
@@ -298,13 +322,14 @@ static uint32_t connection_limit(const struct server *s)
     return (uint32_t)(most > 2 * DESCRIPTORS_KEPT ? most - DESCRIPTORS_KEPT : most / 2);
 }
 
-static void open_engine(struct server *s, uint32_t connections_max)
+static void open_engine(struct server *s, const struct io_settings *io)
 {
     s->engine = engine_new(&(struct engine_settings){
         .ping_interval_ms = ENGINE_PING_INTERVAL_MS,
         .ping_timeout_ms = ENGINE_PING_TIMEOUT_MS,
-        .payload_max = ENGINE_PAYLOAD_MAX,
-        .sockets_max = connections_max,
+        .payload_max = io->ws.message_max,
+        .sockets_max = io->connections_max,
+        .allows_eio3 = true,
     });
     s->recovery = recovery_new(s->store,
                                &(struct recovery_settings){
@@ -321,18 +346,54 @@ static void end_thread(void *context, struct io_thread *t)
     engine_thread_end(api->engine, t);
 }
 
-static int open_doors(struct server *s)
+static void set_timeouts(struct server *s)
 {
-    struct io_settings io = {
+    const struct serve_options *o = &s->options;
+
+    s->timeouts = io_timeouts_default;
+    s->timeouts.head = (uint32_t)o->handshake_ms;
+    s->timeouts.body = (uint32_t)o->body_ms;
+    s->timeouts.write = (uint32_t)o->write_ms;
+    s->timeouts.idle = (uint32_t)o->idle_ms;
+    s->timeouts.ws_dead = (uint32_t)o->ws_ms;
+    s->timeouts.ws_ping = (uint32_t)o->ws_ms / 3;
+}
+
+/* Who comes back after a disconnect subscribes to all it had at once. */
+static struct bucket_limit message_limit(const struct serve_options *o)
+{
+    return (struct bucket_limit){
+        .per_second = (uint32_t)o->messages_max,
+        .burst = (uint32_t)(o->messages_max * WS_BURST_SECONDS + o->subscriptions_max),
+    };
+}
+
+static struct io_settings io_settings_of(struct server *s)
+{
+    const struct serve_options *o = &s->options;
+
+    set_timeouts(s);
+    return (struct io_settings){
         .threads = thread_count(s),
         .connections_max = connection_limit(s),
-        .ws = { .message_max = WS_MESSAGE_MAX },
-        .addresses = s->options.listen.items,
-        .address_count = s->options.listen.count,
+        .peers = { .per_address = (uint32_t)o->connections_per_address,
+                   .trusted = s->trusted,
+                   .trusted_count = o->trusted_proxies.count },
+        .ws = { .message_max = o->message_max },
+        .messages = message_limit(o),
+        .subscriptions_max = (unsigned)o->subscriptions_max,
+        .timeouts = &s->timeouts,
+        .addresses = o->listen.items,
+        .address_count = o->listen.count,
         .thread_end = end_thread,
     };
+}
 
-    open_engine(s, io.connections_max);
+static int open_doors(struct server *s)
+{
+    struct io_settings io = io_settings_of(s);
+
+    open_engine(s, &io);
     s->api = (struct api){
         .settings = &s->api_settings,
         .ledger = s->ledger,
@@ -346,6 +407,7 @@ static int open_doors(struct server *s)
         .keys = s->keys,
         .presign = &s->presign,
         .started_ms = clock_mono_ms(),
+        .started_wall_ms = clock_wall_ms(),
     };
     int err = io_pool_start(&io, s->ledger, api_handle, &s->api, &s->pool, &s->why);
     if (err)

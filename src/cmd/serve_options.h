@@ -9,17 +9,23 @@
 #include "cmd/keys.h"
 
 enum auth_mode { AUTH_AUTO, AUTH_ALL, AUTH_OFF };
+enum token_expiry { TOKEN_EXPIRY_KEEP, TOKEN_EXPIRY_CLOSE };
 
 struct serve_options {
     struct option_list listen;
     const char *data_dir;
     uint64_t threads;
-    uint64_t connections_max;
+    uint64_t connections_max, connections_per_address;
+    struct option_list trusted_proxies;
     bool is_insecure;
     int auth; /* enum auth_mode */
     struct key_options keys;
+    int token_expiry; /* enum token_expiry */
     const char *public_url;
     struct option_list origins;
+
+    uint64_t messages_max, subscriptions_max, message_max;
+    uint64_t handshake_ms, body_ms, write_ms, idle_ms, ws_ms;
 
     uint64_t chunk_max, upload_max, min_free;
     uint64_t upload_ttl_ms, url_ttl_ms, report_ttl_ms, job_ttl_ms;

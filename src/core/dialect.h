@@ -48,6 +48,7 @@ struct dialect {
     unsigned index;        /* place in the rendering cache; unique, below DIALECTS_MAX */
     bool hears_all;        /* subscribes to every job its viewer may see */
     bool tells_starts;     /* who falls behind is still told that a job began */
+    bool ends_with_job;    /* a session is closed when its job's final state was sent */
     uint32_t keepalive_ms; /* silence after which `keepalive` speaks; 0: never */
 
     /* The first message after the handshake. `job` is the one in the path, or

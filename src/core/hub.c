@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "core/counters.h"
 #include "core/limits.h"
 #include "core/topic.h"
 
@@ -17,8 +18,15 @@ struct hub *hub_new(struct ledger *ledger, unsigned index)
 
     h->ledger = ledger;
     h->index = index;
+    h->subscriptions_max = SESSION_SUBSCRIPTIONS_MAX;
     h->now_ms = clock_mono_ms();
     return h;
+}
+
+void hub_limit(struct hub *h, unsigned subscriptions_max)
+{
+    assert(subscriptions_max <= UINT16_MAX);
+    h->subscriptions_max = subscriptions_max;
 }
 
 static void topic_free(struct hub *h, struct topic *t)
@@ -145,12 +153,19 @@ static struct subscription *find_subscription(struct session *s, const char *job
 
 int hub_subscribe(struct hub *h, struct session *s, const char *job)
 {
+    return hub_subscribe_after(h, s, job, 0);
+}
+
+int hub_subscribe_after(struct hub *h, struct session *s, const char *job, uint64_t seq)
+{
     struct subscription *sub = find_subscription(s, job);
 
     assert(job_id_is_valid(str_of(job)));
     if (sub == NULL) {
-        if (s->subscription_count == SESSION_SUBSCRIPTIONS_MAX)
+        if (s->subscription_count >= h->subscriptions_max) {
+            counter_add(COUNT_LIMITED_SUBSCRIPTIONS, 1);
             return FAIL_LIMIT;
+        }
         sub = mem_new(struct subscription);
         sub->session = s;
         sub->topic = topic_of(h, job);
@@ -158,7 +173,6 @@ int hub_subscribe(struct hub *h, struct session *s, const char *job)
         DL_APPEND2(s->subscriptions, sub, session_prev, session_next);
         s->subscription_count++;
     }
-    sub->seq = 0;
     /* The ledger gives its last heard state together with the promise to post
      * what follows. It is asked every time, since the topic may be behind it: on
      * another thread this client may have heard what lies in our mailbox still.
@@ -166,6 +180,10 @@ int hub_subscribe(struct hub *h, struct session *s, const char *job)
      * the mailbox would be news to nobody. */
     update_unref(&sub->present);
     sub->present = ledger_watch(h->ledger, job, h->index);
+    /* Numbers only come to run ahead of the job's where its records were lost:
+     * taken at their word, they would keep this client in silence for good. */
+    uint64_t newest = sub->present != NULL ? sub->present->seq : 0;
+    sub->seq = seq < newest ? seq : newest;
     sub->topic->is_watched = true;
     sub->is_behind = true;
     hub_mark_dirty(h, s);
@@ -300,9 +318,13 @@ void hub_flush(struct hub *h)
 
 void hub_tick(struct hub *h, uint64_t now_ms)
 {
+    int64_t now_wall_ms = clock_wall_ms();
+
     h->now_ms = now_ms;
-    for (struct session *s = h->sessions; s; s = s->next)
+    for (struct session *s = h->sessions; s; s = s->next) {
+        session_expire(s, now_wall_ms);
         session_keepalive(s, now_ms);
+    }
     if (h->all_sessions != NULL)
         prune(h);
 }

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "core/counters.h"
 #include "core/limits.h"
 
 /* A job, or an id that somebody watches although no job has it yet. */
@@ -154,6 +155,9 @@ static void hear(struct ledger *l, struct entry *e, struct update *u)
         return;
     update_unref(&e->heard);
     e->heard = update_ref(u);
+    counter_add(COUNT_UPDATES, 1);
+    if (job_is_final(u->state))
+        counter_add((enum counter)(COUNT_ENDED + u->state - JOB_COMPLETED), 1);
     post(l, e->watchers | l->all_watchers, u);
     settle(l, e);
 }

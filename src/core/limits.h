@@ -24,9 +24,14 @@ enum {
 
     /* WebSocket */
     WS_MESSAGE_MAX = 64 * 1024,
-    WS_PING_AFTER_MS = 25 * 1000,   /* silence towards the client */
-    WS_DEAD_AFTER_MS = 75 * 1000,   /* silence from it, though pinged */
+    WS_MESSAGES_PER_SECOND = 50,    /* and Pings, of one connection */
+    WS_BURST_SECONDS = 4,           /* so many seconds' worth at once, and every subscription */
+    WS_DEAD_AFTER_MS = 75 * 1000,   /* silence from it, though pinged at a third of that */
     WS_CLOSE_TIMEOUT_MS = 5 * 1000, /* for the answer to our Close */
+
+    /* Server-sent events, long polls */
+    FEED_IGNORED_MAX = 64 * 1024, /* bytes from a client that has nothing more to say */
+    POLL_WAIT_MAX_S = 60,
 
     /* Sessions */
     SESSION_SUBSCRIPTIONS_MAX = 1000,
@@ -35,7 +40,6 @@ enum {
     /* Engine.IO */
     ENGINE_PING_INTERVAL_MS = 25 * 1000,
     ENGINE_PING_TIMEOUT_MS = 20 * 1000,
-    ENGINE_PAYLOAD_MAX = 256 * 1024,       /* of one POST */
     ENGINE_PACKETS_MAX = 65536,            /* in one POST */
     ENGINE_UPGRADE_TIMEOUT_MS = 10 * 1000, /* from the second transport to its use */
     ENGINE_CLOSE_TIMEOUT_MS = 30 * 1000,   /* for the fetching of the last words */
@@ -47,7 +51,8 @@ enum {
     RECOVERY_ROOMS_MAX = 200000,             /* rooms kept, of all connections */
 
     /* Sockets */
-    SOCKET_UNSENT_MAX = 64 * 1024, /* in the kernel and not sent yet; then it takes no more */
+    CONNECTIONS_PER_ADDRESS_MAX = 1000, /* of others; this machine's own have no limit */
+    SOCKET_UNSENT_MAX = 64 * 1024,      /* in the kernel and not sent yet; then it takes no more */
 
     /* Uploads */
     CHUNKS_MAX = 10000, /* chunks of one upload */

@@ -6,6 +6,7 @@
 #include <utlist.h>
 
 #include "base/mem.h"
+#include "core/counters.h"
 #include "core/limits.h"
 #include "core/topic.h"
 #include "proto/ws.h"
@@ -27,9 +28,11 @@ void session_open(struct session *s, struct hub *hub, const struct dialect *dial
 {
     *s = (struct session){ .hub = hub, .dialect = dialect, .sink = sink };
     s->viewer = viewer_ref(viewer);
+    s->sees_all = viewer->sees_all;
     s->framing = (uint8_t)framing;
     s->spoke_ms = hub->now_ms;
     hub_join(hub, s);
+    counter_session(dialect, 1);
 }
 
 static void drop_replies(struct session *s, unsigned count)
@@ -59,6 +62,7 @@ void session_close(struct session *s)
         drop_replies(s, s->reply_count);
     hub_leave(s->hub, s);
     viewer_unref(&s->viewer);
+    counter_session(s->dialect, -1);
     s->is_closed = true;
 }
 
@@ -74,8 +78,10 @@ static bool batch_send(struct batch *b)
         if (b->marks[i] != NULL)
             *b->marks[i] = b->values[i];
     s->is_blocked = taken < b->count;
-    if (taken > 0)
+    if (taken > 0) {
         s->spoke_ms = s->hub->now_ms;
+        counter_add(COUNT_DELIVERIES, taken);
+    }
     b->count = 0;
     return !s->is_blocked;
 }
@@ -94,9 +100,10 @@ static bool batch_add(struct batch *b, struct msg *message, uint64_t *mark, uint
 static bool add_update(struct batch *b, struct update *u, uint64_t *mark, uint64_t value)
 {
     struct session *s = b->session;
-    struct msg *m =
-        viewer_may_see(s->viewer, u) ? frames_of(u, s->dialect, (enum framing)s->framing) : NULL;
+    struct msg *m = NULL;
 
+    if (s->sees_all || viewer_may_see(s->viewer, u))
+        m = frames_of(u, s->dialect, (enum framing)s->framing);
     return m == NULL || batch_add(b, m, mark, value);
 }
 
@@ -225,6 +232,28 @@ static void note_all_seen(struct session *s)
         }
 }
 
+/* Everything is sent, and nothing will follow what was sent last. */
+static bool has_ended(const struct session *s)
+{
+    const struct subscription *sub;
+
+    if (!s->dialect->ends_with_job || s->hears_all)
+        return false;
+    DL_FOREACH2(s->subscriptions, sub, session_next)
+    {
+        const struct update *u = present_of(sub);
+        if (u == NULL || !job_is_final(u->state) || !viewer_may_see(s->viewer, u))
+            return false;
+    }
+    return s->subscriptions != NULL;
+}
+
+static void end_with_job(struct session *s)
+{
+    s->is_closed = true;
+    s->sink->ops->close(s->sink, WS_CLOSE_NORMAL, "the job has ended");
+}
+
 void session_flush(struct session *s)
 {
     struct batch b;
@@ -240,10 +269,14 @@ void session_flush(struct session *s)
     bool fits = !s->hears_all  ? add_jobs(&b)
                 : s->is_behind ? add_all_present(&b)
                                : add_all_steps(&b);
-    if (fits && batch_send(&b))
-        note_all_seen(s);
-    else
+    if (!fits || !batch_send(&b)) {
         s->is_behind = true;
+        return;
+    }
+    bool is_over = has_ended(s);
+    note_all_seen(s);
+    if (is_over)
+        end_with_job(s);
 }
 
 void session_drain(struct session *s)
@@ -251,6 +284,12 @@ void session_drain(struct session *s)
     s->is_blocked = false;
     if (s->is_behind || s->reply_count > 0)
         hub_mark_dirty(s->hub, s);
+}
+
+static void end(struct session *s, uint16_t code, const char *reason)
+{
+    s->is_closed = true;
+    s->sink->ops->close(s->sink, code, reason);
 }
 
 static void reply(struct session *s, struct msg *m)
@@ -265,8 +304,8 @@ static void reply(struct session *s, struct msg *m)
         send_replies(s);
     if (s->reply_count == SESSION_REPLIES_MAX) {
         msg_unref(&m);
-        s->is_closed = true;
-        s->sink->ops->close(s->sink, WS_CLOSE_POLICY, "too many answers are waiting to be read");
+        counter_add(COUNT_LIMITED_REPLIES, 1);
+        end(s, WS_CLOSE_POLICY, "too many answers are waiting to be read");
         return;
     }
     if (s->replies == NULL)
@@ -304,6 +343,14 @@ void session_receive(struct session *s, struct str message, struct request *requ
     s->dialect->receive(message, &words, request);
     session_say(s, &words);
     words_deinit(&words);
+}
+
+void session_expire(struct session *s, int64_t now_wall_ms)
+{
+    int64_t expires_ms = s->viewer->expires_ms;
+
+    if (!s->is_closed && expires_ms != 0 && now_wall_ms >= expires_ms)
+        end(s, WS_CLOSE_UNAUTHORIZED, "token expired");
 }
 
 void session_keepalive(struct session *s, uint64_t now_ms)

@@ -54,6 +54,7 @@ struct session {
     uint16_t subscription_count;
     uint8_t reply_count;
     uint8_t framing; /* enum framing */
+    bool sees_all;   /* as the viewer: a look there less for each delivery */
     bool hears_all;  /* hub_subscribe_all was called */
     bool is_dirty;   /* is in the hub's list of those to be flushed */
     bool is_blocked; /* the sink takes nothing at the moment */
@@ -82,6 +83,9 @@ void session_say(struct session *s, const struct words *words);
 
 /* The sink takes bytes again. */
 void session_drain(struct session *s);
+
+/* Ends it with 4001 if its viewer's time is over. */
+void session_expire(struct session *s, int64_t now_wall_ms);
 
 /* Says the dialect's keepalive if the client has heard nothing for so long. */
 void session_keepalive(struct session *s, uint64_t now_ms);

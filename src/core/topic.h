@@ -53,8 +53,9 @@ struct hub {
     struct session *all_sessions;
     struct session *dirty_sessions;
     size_t session_count;
-    uint64_t published; /* counts hub_publish */
-    uint64_t now_ms;    /* monotonic, as of this flush */
+    unsigned subscriptions_max; /* of one session */
+    uint64_t published;         /* counts hub_publish */
+    uint64_t now_ms;            /* monotonic, as of this flush */
     int log_count;
     struct hub_entry log[HUB_LOG_MAX];
 };

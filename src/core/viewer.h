@@ -17,6 +17,11 @@ struct viewer {
 };
 
 struct viewer *viewer_new(const char *subject, bool sees_all, int64_t expires_ms);
+
+/* Who came without a token where none is asked for: one for all of them. Gives
+ * a reference. */
+struct viewer *viewer_anyone(void);
+
 struct viewer *viewer_ref(struct viewer *v);
 void viewer_unref(struct viewer **v);
 

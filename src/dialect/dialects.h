@@ -11,6 +11,8 @@ extern const struct dialect dialect_jobs;      /* document 003 */
 extern const struct dialect dialect_broadcast; /* document 004 */
 extern const struct dialect dialect_socketio;  /* document 001 */
 extern const struct dialect dialect_plain;     /* document 001, without Socket.IO */
+extern const struct dialect dialect_events;    /* server-sent events */
+extern const struct dialect dialect_poll;      /* polls */
 
 /* Places in the rendering cache. */
 enum dialect_index {
@@ -45,6 +47,10 @@ void processing_acknowledge(const struct processing_call *call, struct buf *out)
 
 /* The `data` object of document 002: also the answer of GET /api/status/{id}. */
 void download_data(const struct update *u, struct buf *out);
+
+/* A job with all that is known of it: the data of an event, and the answer of GET
+ * /api/jobs/{id}. */
+void job_data(const struct update *u, struct buf *out);
 
 /* "queued", "processing", "completed" or "failed": to the documents a cancelled
  * job is a failed one. */

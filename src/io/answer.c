@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/emit.h"
+#include "core/counters.h"
 #include "io/conversation.h"
 #include "proto/http.h"
 
@@ -24,6 +25,19 @@ static const char *connection_value(const struct exchange *x, int status)
     return x->request->is_http10 ? "keep-alive" : NULL;
 }
 
+void answer_put_head(const struct exchange *x, struct buf *head, int status,
+                     const char *content_type, const char *connection)
+{
+    buf_printf(head, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, http_status_text(status),
+               x->thread->date);
+    if (content_type != NULL)
+        buf_printf(head, "Content-Type: %s\r\n", content_type);
+    if (connection != NULL)
+        buf_printf(head, "Connection: %s\r\n", connection);
+    /* The rest of what the handler had added was for its own answer. */
+    buf_append(head, x->fields.data, x->is_refused ? x->fields_kept : x->fields.len);
+}
+
 void answer_begin(struct exchange *x, int status, const char *content_type, uint64_t length)
 {
     struct buf *head = &x->head;
@@ -31,18 +45,12 @@ void answer_begin(struct exchange *x, int status, const char *content_type, uint
     if (x->request == NULL || !x->request->keeps_alive || !x->is_complete || x->is_at_end ||
         x->thread->is_draining)
         x->must_close = true;
+    if (status >= 200)
+        counter_add((enum counter)(COUNT_ANSWERS + status / 100 - 2), 1);
     buf_init(head, ANSWER_HEAD_MAX);
-    buf_printf(head, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, http_status_text(status),
-               x->thread->date);
-    if (content_type != NULL)
-        buf_printf(head, "Content-Type: %s\r\n", content_type);
+    answer_put_head(x, head, status, content_type, connection_value(x, status));
     if (has_length(status))
         buf_printf(head, "Content-Length: %llu\r\n", (unsigned long long)length);
-    const char *connection = connection_value(x, status);
-    if (connection != NULL)
-        buf_printf(head, "Connection: %s\r\n", connection);
-    if (!x->is_refused) /* what the handler had added was for its own answer */
-        buf_append(head, x->fields.data, x->fields.len);
     buf_puts(head, "\r\n");
     assert(!head->failed);
     x->is_answered = true;
@@ -117,5 +125,5 @@ void answer_reset(struct exchange *x)
     buf_deinit(&x->head);
     msg_unref(&x->content);
     file_answer_free(x);
-    x->sent = 0;
+    x->sent = x->fields_kept = 0;
 }

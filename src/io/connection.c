@@ -42,16 +42,17 @@ struct connection *connection_open(struct io_thread *t, int fd, bool is_counted)
     return c;
 }
 
-int connection_give(struct connection *c)
+struct given connection_give(struct connection *c)
 {
-    int fd = c->fd;
+    struct given given = { .fd = c->fd, .peer = c->peer };
 
     assert(c->holds == 1 && c->is_counted && !c->is_closing && !c->is_lingering);
     c->fd = -1;
+    c->peer = NULL;
     c->ops = NULL;
     c->is_given = true;
     connection_close(c); /* libuv forgets the descriptor at once */
-    return fd;
+    return given;
 }
 
 /* It counted for the pool already, but not for this thread. */
@@ -62,17 +63,22 @@ static void count_taken(struct io_thread *t, bool is_lost)
         io_thread_count(t, -1, true);
 }
 
-struct connection *connection_take(struct io_thread *t, int fd)
+struct connection *connection_take(struct io_thread *t, struct given *given)
 {
-    struct connection *c = open_here(t, fd, true);
+    struct connection *c = open_here(t, given->fd, true);
 
+    if (c != NULL)
+        c->peer = given->peer;
+    else
+        peers_leave(t->pool->peers, &given->peer);
     count_taken(t, c == NULL);
     return c;
 }
 
-void connection_lose(struct io_thread *t, int fd)
+void connection_lose(struct io_thread *t, struct given *given)
 {
-    close(fd);
+    close(given->fd);
+    peers_leave(t->pool->peers, &given->peer);
     count_taken(t, true);
 }
 
@@ -100,6 +106,7 @@ void connection_release(struct connection *c)
     assert(c->is_closed);
     if (c->fd >= 0)
         close(c->fd);
+    peers_leave(c->thread->pool->peers, &c->peer);
     if (c->is_given)
         c->thread->connection_count--;
     else

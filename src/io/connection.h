@@ -24,6 +24,7 @@
 
 struct connection;
 struct io_thread;
+struct peer;
 
 struct connection_ops {
     /* Bytes in the thread's buffer, valid during the call and free to be
@@ -35,7 +36,7 @@ struct connection_ops {
     void (*closed)(struct connection *c);
 };
 
-enum { CONNECTION_ROOM = 104 };
+enum { CONNECTION_ROOM = 112 };
 
 struct connection {
     uv_poll_t poll; /* first: handles are cast back */
@@ -43,6 +44,7 @@ struct connection {
     struct io_thread *thread;
     const struct connection_ops *ops; /* NULL: nobody's, it only lingers */
     void *owner;                      /* the ops' */
+    struct peer *peer;                /* its address's place until it is freed, or NULL */
     int fd;
     uint32_t linger_left; /* bytes still to be thrown away */
     uint16_t holds;
@@ -64,13 +66,18 @@ struct connection *connection_open(struct io_thread *t, int fd, bool is_counted)
 /* One that has ended already and never had a socket; nobody holds it. */
 struct connection *connection_open_dead(struct io_thread *t);
 
-/* The socket goes to another thread: connection_give here, connection_take
- * there, with the descriptor that the first returned. It counts all the time.
+/* The socket goes to another thread, and its place among its address's with it:
+ * connection_give here, connection_take there. It counts all the time.
  * ops->closed does not come, and nobody else may hold the connection. */
-int connection_give(struct connection *c);
-struct connection *connection_take(struct io_thread *t, int fd);
+struct given {
+    int fd;
+    struct peer *peer; /* or NULL */
+};
+
+struct given connection_give(struct connection *c);
+struct connection *connection_take(struct io_thread *t, struct given *given);
 /* Instead of connection_take: closes it. */
-void connection_lose(struct io_thread *t, int fd);
+void connection_lose(struct io_thread *t, struct given *given);
 
 /* Which of UV_READABLE and UV_WRITABLE to be told of. */
 void connection_want(struct connection *c, int events);

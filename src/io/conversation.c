@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "core/counters.h"
 #include "core/limits.h"
 #include "proto/http.h"
 
@@ -56,7 +57,7 @@ static bool wants_body(const struct exchange *x)
 /* Whether the parser may have more of the input. */
 static bool may_parse(const struct exchange *x)
 {
-    if (x->is_closed || x->is_answered || x->is_complete || x->link != NULL)
+    if (x->is_closed || x->is_answered || x->is_complete || x->heir != NULL)
         return false;
     return x->request == NULL || wants_body(x);
 }
@@ -201,13 +202,27 @@ static void ask_handler(struct exchange *x)
     p->request(p->context, x);
 }
 
+/* The handler is called when what it waits for has come, or cannot come. */
+static bool unpark(struct exchange *x)
+{
+    bool has_left = x->is_at_end && x->input.len == 0;
+
+    if (x->parked == NULL ||
+        !(x->is_unparked || has_left || x->thread->is_draining || exchange_is_gone(x)))
+        return false;
+    void (*over)(struct exchange * x) = x->parked;
+    x->parked = NULL;
+    over(x);
+    return true;
+}
+
 static bool step(struct exchange *x)
 {
     if (x->request != NULL && !x->is_asked && !x->is_refused && !x->is_closed) {
         ask_handler(x);
         return true;
     }
-    if (move_body(x) || tell_left(x) || lose_body(x) || move_answer(x))
+    if (move_body(x) || tell_left(x) || lose_body(x) || unpark(x) || move_answer(x))
         return true;
     if (x->input.len > 0 && may_parse(x) && !x->must_close) {
         parse(x);
@@ -241,6 +256,8 @@ static enum phase phase_of(const struct exchange *x)
         return PHASE_ANSWER;
     if (x->request == NULL)
         return http_parser_is_idle(x->parser) ? PHASE_IDLE : PHASE_HEAD;
+    if (x->parked != NULL)
+        return PHASE_PARKED;
     return !x->is_complete && wants_body(x) ? PHASE_BODY : PHASE_WAIT;
 }
 
@@ -253,6 +270,7 @@ static uint32_t timeout_of(const struct exchange *x)
     case PHASE_HEAD: return timeouts->head;
     case PHASE_BODY: return timeouts->body;
     case PHASE_WAIT: return UINT32_MAX;
+    case PHASE_PARKED: return x->park_ms;
     case PHASE_ANSWER: return timeouts->write;
     }
     return UINT32_MAX;
@@ -294,11 +312,47 @@ static void notice_end(struct exchange *x)
         connection_close(x->connection);
 }
 
-/* Hands the socket, and what came behind the handshake, to the WebSocket. */
+struct connection *conversation_leave(struct exchange *x, const struct connection_ops *ops,
+                                      conversation_heir heir)
+{
+    assert(x->is_owed && x->heir == NULL && x->parked == NULL);
+    if (x->is_refused && x->connection != NULL) {
+        x->connection->ops = NULL;
+        connection_close(x->connection);
+        x->connection = NULL;
+    }
+    if (x->connection == NULL)
+        x->connection = connection_open_dead(x->thread);
+    struct connection *c = x->connection;
+    connection_hold(c);
+    c->ops = ops;
+    c->owner = NULL;
+    x->is_owed = false;
+    x->heir = heir;
+    conversation_wake(x);
+    return c;
+}
+
+static void begin_heir(struct connection *c, conversation_heir heir, char *bytes, size_t len)
+{
+    bool is_stillborn = c->fd < 0;
+
+    if (is_stillborn) {
+        c->is_closed = true;
+        c->ops->closed(c);
+    }
+    if (c->is_closing)
+        return;
+    heir(c, bytes, len);
+    if (c->thread->is_draining)
+        c->ops->drain(c);
+}
+
+/* Hands the socket, and what came behind the request, to the heir. */
 static void pass_on(struct exchange *x)
 {
     struct connection *c = x->connection;
-    struct ws_link *link = x->link;
+    conversation_heir heir = x->heir;
     char *bytes = NULL;
     size_t len = x->input.len;
 
@@ -307,9 +361,9 @@ static void pass_on(struct exchange *x)
         memcpy(bytes, x->input.at, len);
     }
     x->connection = NULL;
-    x->link = NULL;
+    x->heir = NULL;
     x->is_closed = true;
-    ws_link_start(link, bytes, len);
+    begin_heir(c, heir, bytes, len);
     mem_free(bytes);
     connection_release(c);
 }
@@ -353,7 +407,7 @@ void conversation_run(struct exchange *x)
     while (step(x))
         ;
     x->is_running = false;
-    if (x->link != NULL)
+    if (x->heir != NULL)
         pass_on(x);
     if (x->move_to != NULL && !x->chore.is_queued && !exchange_is_gone(x)) {
         conversation_move(x);
@@ -403,11 +457,27 @@ static void on_writable(struct connection *c)
     conversation_run(x);
 }
 
+/* Whose deadline has passed. */
+static enum counter limit_of(const struct exchange *x)
+{
+    switch (x->phase) {
+    case PHASE_IDLE: return x->has_served ? COUNT_LIMITED_IDLE_TIME : COUNT_LIMITED_HANDSHAKE_TIME;
+    case PHASE_BODY: return COUNT_LIMITED_BODY_TIME;
+    case PHASE_ANSWER: return COUNT_LIMITED_WRITE_TIME;
+    default: return COUNT_LIMITED_HANDSHAKE_TIME;
+    }
+}
+
 static void on_due(struct connection *c)
 {
     struct exchange *x = c->owner;
     bool has_begun = x->phase == PHASE_HEAD || x->phase == PHASE_BODY;
 
+    if (x->phase == PHASE_PARKED) {
+        exchange_unpark(x);
+        return;
+    }
+    counter_add(limit_of(x), 1);
     if (!has_begun) {
         connection_close(c);
         return;
@@ -422,6 +492,8 @@ static void on_drain(struct connection *c)
 
     if (x->phase == PHASE_IDLE && x->input.len == 0)
         connection_close(c);
+    else if (x->parked != NULL)
+        exchange_unpark(x);
 }
 
 static void on_closed(struct connection *c)
@@ -491,6 +563,10 @@ void conversation_refuse(struct exchange *x, int status)
         msg_unref(&content);
         return;
     }
+    if (status == 414 || status == 431)
+        counter_add(COUNT_LIMITED_HEAD_SIZE, 1);
+    if (status == 413)
+        counter_add(COUNT_LIMITED_BODY_SIZE, 1);
     x->is_refused = true;
     x->must_close = true;
     answer_begin(x, status, "application/json", content->len);

@@ -11,6 +11,10 @@
  *                                          v
  *                                  connection_linger
  *
+ * PARKED is a WAIT with a deadline, which the handler asked for. A connection
+ * that conversation_leave has given away is none of this any more.
+ * From WAIT, exchange_move has it begin anew on another thread with the same HEAD.
+ *
  * Two parties end it: the connection (closed) and the handler (no longer
  * owed). What is left of it is freed when both have, by conversation_run,
  * which is the one place that moves it on. The handler's calls only note what
@@ -24,14 +28,17 @@
 #include "io/exchange.h"
 #include "io/thread_internal.h"
 
-enum phase { PHASE_IDLE, PHASE_HEAD, PHASE_BODY, PHASE_WAIT, PHASE_ANSWER };
+enum phase { PHASE_IDLE, PHASE_HEAD, PHASE_BODY, PHASE_WAIT, PHASE_PARKED, PHASE_ANSWER };
 
 enum body_mode { BODY_UNASKED, BODY_READ, BODY_STREAM };
 
 struct file_answer; /* sendfile.c's */
 
+/* Begins on the connection; `bytes` came behind the request. */
+typedef void (*conversation_heir)(struct connection *c, char *bytes, size_t len);
+
 struct exchange {
-    struct connection *connection; /* NULL once it is closed or a WebSocket's */
+    struct connection *connection; /* NULL once it is closed or its heir's */
     struct io_thread *thread;
     struct http_parser *parser;
     struct exchange *prev, *next; /* the thread's */
@@ -59,12 +66,16 @@ struct exchange {
 
     /* The answer. */
     struct buf fields;
+    size_t fields_kept; /* bytes of them that are in our refusals too */
     struct buf head;
     struct msg *content;      /* or NULL */
     struct file_answer *file; /* or NULL */
     size_t sent;              /* of head and content together */
 
-    struct ws_link *link; /* upgraded: it waits for what is left of the input */
+    conversation_heir heir; /* set: the connection is another's, who is owed the input's rest */
+
+    void (*parked)(struct exchange *x); /* the handler waits until this is called, or NULL */
+    uint32_t park_ms;
 
     enum phase phase;
     bool is_running;  /* conversation_run is on the stack */
@@ -74,6 +85,7 @@ struct exchange {
     bool is_answered; /* there is an answer to be written */
     bool is_refused;  /* ... by us, over the handler's head */
     bool is_paused;
+    bool is_unparked;  /* `parked` is to be called */
     bool is_body_over; /* the handler was told the body's end, or its loss */
     bool must_close;   /* behind this answer */
     bool is_at_end;    /* the client's side of the connection has ended */
@@ -107,6 +119,18 @@ void conversation_unpack(struct exchange *x, struct io_thread *t, struct connect
 /* move.c. Over to the thread that x->move_to names. */
 void conversation_move(struct exchange *x);
 
+/* As an answer: the connection, its room included, is from now on another's.
+ * Without a connection, or one that was told something else meanwhile, the heir
+ * gets a stillborn one: ops->closed is all that comes, and not before `heir`
+ * would have been called. */
+struct connection *conversation_leave(struct exchange *x, const struct connection_ops *ops,
+                                      conversation_heir heir);
+
+/* answer.c. The head, but for the empty line: what is sent with every status.
+ * `connection` may be NULL. */
+void answer_put_head(const struct exchange *x, struct buf *head, int status,
+                     const char *content_type, const char *connection);
+
 /* answer.c. Puts the head together; from here on the exchange is answered. */
 void answer_begin(struct exchange *x, int status, const char *content_type, uint64_t length);
 /* Writes what the socket takes; true when all is written. */
@@ -121,8 +145,5 @@ bool file_answer_is_busy(const struct exchange *x); /* a worker is at it */
 bool file_answer_write(struct exchange *x);         /* true when all is written */
 void file_answer_unblock(struct exchange *x);       /* the socket takes bytes again */
 void file_answer_free(struct exchange *x);
-
-/* ws_link.c: the handshake is over; this came behind it. */
-void ws_link_start(struct ws_link *l, char *bytes, size_t len);
 
 #endif

@@ -25,8 +25,8 @@ struct ask {
     char sid[SID_SIZE + 1]; /* one that is too long is cut, and then nobody's */
     bool has_sid;
     bool is_polling, is_websocket; /* neither: no transport that we know */
-    bool is_v4;
-    bool is_jsonp; /* a script instead of an answer: for browsers without CORS */
+    unsigned revision;             /* 0: none that we know */
+    bool is_jsonp;                 /* a script instead of an answer: for browsers without CORS */
 };
 
 struct engine *engine_new(const struct engine_settings *settings)
@@ -184,7 +184,7 @@ static void ask_read(struct ask *a, struct exchange *x)
     a->is_polling = is_value(&value, "polling");
     a->is_websocket = is_value(&value, "websocket");
     get_parameter(a->request->query, "EIO", &value);
-    a->is_v4 = is_value(&value, "4");
+    a->revision = is_value(&value, "4") ? ENGINEIO_V4 : is_value(&value, "3") ? ENGINEIO_V3 : 0;
     a->is_jsonp = url_query_get(a->request->query, "j", &value) != FAIL_MISSING;
     get_parameter(a->request->query, "sid", &value);
     a->has_sid = value.len > 0;
@@ -205,9 +205,18 @@ static int check_handshake(const struct ask *a, char accept[WS_ACCEPT_SIZE])
     return status;
 }
 
-static bool is_full(struct engine *e)
+void engine_release_place(struct engine *e)
 {
-    return atomic_load_explicit(&e->socket_count, memory_order_relaxed) >= e->settings.sockets_max;
+    atomic_fetch_sub_explicit(&e->socket_count, 1, memory_order_relaxed);
+}
+
+static bool take_place(struct engine *e)
+{
+    if (atomic_fetch_add_explicit(&e->socket_count, 1, memory_order_relaxed) <
+        e->settings.sockets_max)
+        return true;
+    engine_release_place(e);
+    return false;
 }
 
 static void put_open(struct engine_socket *s, bool may_upgrade)
@@ -237,14 +246,14 @@ static void name(const struct engine_thread *et, char sid[SID_SIZE])
     encode_base64url(secret, sizeof(secret), sid + 1);
 }
 
-static struct engine_socket *add_socket(struct engine_thread *et)
+static struct engine_socket *add_socket(struct engine_thread *et, enum engineio_revision revision)
 {
     char sid[SID_SIZE];
 
     name(et, sid);
     if (HASH_COUNT(et->sockets) == 0)
         watch_clock(et);
-    return socket_new(et, sid);
+    return socket_new(et, sid, revision);
 }
 
 static void begin(struct engine *e, const struct ask *a, engine_open open, void *argument)
@@ -257,16 +266,17 @@ static void begin(struct engine *e, const struct ask *a, engine_open open, void 
     }
     if (a->is_websocket && check_handshake(a, accept) != 0)
         return;
-    if (!a->is_v4) {
+    if (a->revision != ENGINEIO_V4 && !(a->revision == ENGINEIO_V3 && e->settings.allows_eio3)) {
         engine_refuse(a->x, 400, ENGINE_BAD_VERSION);
         return;
     }
-    if (is_full(e) || exchange_thread(a->x)->is_draining) {
+    if (exchange_thread(a->x)->is_draining || !take_place(e)) {
         exchange_header(a->x, "Retry-After", "1");
         engine_refuse(a->x, 503, ENGINE_BAD_REQUEST);
         return;
     }
-    struct engine_socket *s = add_socket(thread_of(e, exchange_thread(a->x)));
+    struct engine_socket *s =
+        add_socket(thread_of(e, exchange_thread(a->x)), (enum engineio_revision)a->revision);
     /* The exchange, and with it what `argument` may point to, is not freed
      * before the end of this call, also when its connection is a WebSocket. */
     if (a->is_websocket)

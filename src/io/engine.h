@@ -1,4 +1,4 @@
-/* Engine.IO, protocol revision 4, on a server: a pipe of messages over HTTP
+/* Engine.IO, protocol revision 4 and if wanted 3, on a server: a pipe of messages over HTTP
  * long-polling, over a WebSocket, or over the one turned into the other, with
  * heartbeats. What the messages mean is the owner's business.
  *
@@ -25,8 +25,10 @@ struct engine_socket;
 struct engine_settings {
     uint32_t ping_interval_ms;
     uint32_t ping_timeout_ms;
-    size_t payload_max;   /* bytes of a message and of a POST; announced as maxPayload */
+    size_t payload_max;   /* bytes of a message and of a POST; announced as maxPayload; at
+                           * most io_settings.ws.message_max */
     uint32_t sockets_max; /* over all threads; a further one is answered 503 */
+    bool allows_eio3;     /* clients of revision 3 too */
 };
 
 /* On the socket's own thread. All but `upgraded` are set. */
@@ -66,6 +68,9 @@ bool engine_socket_send(struct engine_socket *s, bool is_binary, struct str mess
 
 /* Says the last words that were given to it, then ends. */
 void engine_socket_close(struct engine_socket *s);
+
+/* Of revision 3: an older client, which may also expect other words. */
+bool engine_socket_is_eio3(const struct engine_socket *s);
 
 struct io_thread *engine_socket_thread(const struct engine_socket *s);
 

@@ -59,7 +59,7 @@ struct engine_socket {
     UT_hash_handle hh;
     struct engine_socket *next_busy;
     struct wheel_entry deadline; /* the earliest of the three below */
-    uint64_t heart_ms;           /* when a ping is due or, if awaits_pong, too late */
+    uint64_t heart_ms;           /* when a ping is due or, if awaits_beat, too late */
     uint64_t probe_ms;           /* ... the upgrade; WHEEL_NEVER */
     uint64_t close_ms;           /* ... the fetching of the last words; WHEEL_NEVER */
     struct exchange *poll;       /* the waiting GET */
@@ -67,17 +67,20 @@ struct engine_socket {
     struct engine_link *link;    /* the transport, once it is a WebSocket */
     struct engine_link *probe;   /* may become that */
     struct buf queue;            /* packets nobody has asked for yet: see engine_queue_put */
+    struct bucket bucket;        /* of the packets that POSTs bring */
     char sid[SID_SIZE];
+    uint8_t revision; /* enum engineio_revision */
     bool is_busy;
     bool is_over;     /* ended; all that is left is to say so */
     bool is_closing;  /* its last words are in the queue */
     bool is_blocked;  /* the sink had to refuse something */
     bool was_polling; /* it has been upgraded: words in the old framing may come */
-    bool awaits_pong;
+    bool awaits_beat; /* the client's pong, or in revision 3 its ping */
 };
 
 /* engine.c */
 uint64_t engine_now_ms(const struct engine_thread *et);
+void engine_release_place(struct engine *e); /* against sockets_max */
 /* {"code":n,"message":"..."} */
 enum engine_error {
     ENGINE_TRANSPORT_UNKNOWN = 0,
@@ -90,7 +93,9 @@ enum engine_error {
 void engine_refuse(struct exchange *x, int status, enum engine_error error);
 
 /* engine_socket.c */
-struct engine_socket *socket_new(struct engine_thread *et, const char sid[SID_SIZE]);
+struct engine_socket *socket_new(struct engine_thread *et, const char sid[SID_SIZE],
+                                 enum engineio_revision revision);
+enum engineio_revision revision_of(const struct engine_socket *s);
 /* Removes it from the table; `code` and `reason` are what a WebSocket hears. */
 void socket_end(struct engine_socket *s, uint16_t code, const char *reason);
 void socket_busy(struct engine_socket *s); /* has it tended at the end of the tick */
@@ -100,11 +105,12 @@ void socket_set_deadline(struct engine_socket *s);
 void socket_put(struct engine_socket *s, const struct engineio_packet *packet);
 /* Something came in. False: that was no packet; it has ended. */
 bool socket_receive(struct engine_socket *s, struct str text, struct buf *binary);
+bool socket_receive_bytes(struct engine_socket *s, struct str bytes);
 
 /* engine_queue.c: packets as they wait for a transport. */
 void engine_queue_put(struct buf *queue, const struct engineio_packet *packet);
-void queue_take_payload(struct buf *queue, struct buf *payload);
-void queue_take_frames(struct buf *queue, struct buf *frames);
+void queue_take_payload(struct buf *queue, enum engineio_revision revision, struct buf *payload);
+void queue_take_frames(struct buf *queue, enum engineio_revision revision, struct buf *frames);
 
 /* engine_poll.c */
 void poll_get(struct engine_socket *s, struct exchange *x);

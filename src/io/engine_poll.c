@@ -2,6 +2,7 @@
  * what the client says. One of each at a time. */
 #include <string.h>
 
+#include "base/err.h"
 #include "base/utf8.h"
 #include "core/limits.h"
 #include "io/engine_internal.h"
@@ -22,21 +23,38 @@ static void answer(struct engine_socket *s, struct msg *payload)
     reply(x, payload);
 }
 
+/* Words are framed as revision 4 has them. */
+static void append_words(struct engine_socket *s, struct buf *payload, const struct msg *m)
+{
+    struct str rest = { m->data, m->len }, text;
+    struct engineio_packet packet;
+    struct buf binary;
+
+    if (revision_of(s) == ENGINEIO_V4) {
+        if (payload->len > 0)
+            buf_putc(payload, ENGINEIO_SEPARATOR);
+        buf_append(payload, m->data, m->len);
+        return;
+    }
+    buf_init(&binary, m->len);
+    while (engineio_next(ENGINEIO_V4, &rest, &text))
+        if (engineio_read(ENGINEIO_V4, text, &binary, &packet) == OK)
+            engineio_append(ENGINEIO_V3, payload, &packet);
+    buf_deinit(&binary);
+}
+
 /* `messages` behind the queue, all of it in one payload. */
 static void answer_all(struct engine_socket *s, struct msg *const *messages, unsigned count)
 {
     struct buf payload;
-    size_t max = 2 * s->queue.len + 64; /* base64 makes 4 of 3 */
+    size_t max = 2 * s->queue.len + 64; /* base64, and lengths instead of records */
 
     for (unsigned i = 0; i < count; i++)
-        max += messages[i]->len + 1;
+        max += 4 * messages[i]->len + 16;
     buf_init(&payload, max);
-    queue_take_payload(&s->queue, &payload);
-    for (unsigned i = 0; i < count; i++) {
-        if (payload.len > 0)
-            buf_putc(&payload, ENGINEIO_SEPARATOR);
-        buf_append(&payload, messages[i]->data, messages[i]->len);
-    }
+    queue_take_payload(&s->queue, revision_of(s), &payload);
+    for (unsigned i = 0; i < count; i++)
+        append_words(s, &payload, messages[i]);
     answer(s, msg_new(payload.data, payload.len));
     buf_deinit(&payload);
 }
@@ -69,7 +87,7 @@ unsigned poll_send(struct engine_socket *s, struct msg *const *messages, unsigne
 {
     if (s->poll == NULL || is_probed(s))
         return 0;
-    if (count == 1 && s->queue.len == 0)
+    if (count == 1 && s->queue.len == 0 && revision_of(s) == ENGINEIO_V4)
         answer(s, msg_ref(messages[0]));
     else
         answer_all(s, messages, count);
@@ -97,20 +115,25 @@ void poll_get(struct engine_socket *s, struct exchange *x)
     socket_busy(s);
 }
 
-static bool receive_payload(struct engine_socket *s, struct str payload)
+/* The status to answer. */
+static int receive_payload(struct engine_socket *s, struct str payload)
 {
     struct buf binary;
     struct str text;
     unsigned count = 0;
-    bool is_well = payload.len > 0 && utf8_is_valid(payload.at, payload.len);
+    int status = payload.len > 0 && utf8_is_valid(payload.at, payload.len) ? 200 : 400;
 
     buf_init(&binary, payload.len);
-    while (is_well && !s->is_over && engineio_next(&payload, &text))
-        is_well = ++count <= ENGINE_PACKETS_MAX && socket_receive(s, text, &binary);
+    while (status == 200 && !s->is_over && engineio_next(revision_of(s), &payload, &text)) {
+        if (!io_thread_take(s->home->thread, &s->bucket))
+            status = 429;
+        else if (++count > ENGINE_PACKETS_MAX || !socket_receive(s, text, &binary))
+            status = 400;
+    }
     buf_deinit(&binary);
-    if (!is_well)
+    if (status != 200)
         socket_end(s, WS_CLOSE_PROTOCOL, "not an Engine.IO payload");
-    return is_well;
+    return status;
 }
 
 static void post_done(struct exchange *x, struct str body)
@@ -122,10 +145,11 @@ static void post_done(struct exchange *x, struct str body)
         return;
     }
     s->post = NULL;
-    if (receive_payload(s, body))
+    int status = receive_payload(s, body);
+    if (status == 200)
         reply(x, msg_new("ok", 2));
     else
-        engine_refuse(x, 400, ENGINE_BAD_REQUEST);
+        engine_refuse(x, status, ENGINE_BAD_REQUEST);
 }
 
 /* Or it was refused on its way: too big, too slow. What it said is missing now. */
@@ -144,7 +168,8 @@ void poll_post(struct engine_socket *s, struct exchange *x)
     size_t max = s->home->engine->settings.payload_max;
     struct str type = http_header(request, "Content-Type");
 
-    /* Bytes come as base64 in this revision. */
+    /* Bytes come as base64; revision 3 has a payload of its own for them, but its
+     * clients talk text to us. */
     if (s->post != NULL || str_equal_nocase(type, STR("application/octet-stream"))) {
         engine_refuse(x, 400, ENGINE_BAD_REQUEST);
         socket_end(s, WS_CLOSE_PROTOCOL, s->post != NULL ? "two posts at a time" : "bad content");

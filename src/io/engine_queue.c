@@ -19,8 +19,9 @@ void engine_queue_put(struct buf *queue, const struct engineio_packet *packet)
     buf_append(queue, packet->data.at, packet->data.len);
 }
 
-static void take(struct buf *queue, struct buf *out,
-                 void (*append)(struct buf *out, const struct engineio_packet *packet))
+static void take(struct buf *queue, enum engineio_revision revision, struct buf *out,
+                 void (*append)(enum engineio_revision revision, struct buf *out,
+                                const struct engineio_packet *packet))
 {
     for (size_t at = 0; at < queue->len;) {
         struct record r;
@@ -29,7 +30,7 @@ static void take(struct buf *queue, struct buf *out,
         struct engineio_packet packet = { (enum engineio_type)r.type,
                                           r.is_binary,
                                           { queue->data + at, r.len } };
-        append(out, &packet);
+        append(revision, out, &packet);
         at += r.len;
     }
     size_t max = queue->max;
@@ -37,12 +38,12 @@ static void take(struct buf *queue, struct buf *out,
     buf_init(queue, max);
 }
 
-void queue_take_payload(struct buf *queue, struct buf *payload)
+void queue_take_payload(struct buf *queue, enum engineio_revision revision, struct buf *payload)
 {
-    take(queue, payload, engineio_append);
+    take(queue, revision, payload, engineio_append);
 }
 
-void queue_take_frames(struct buf *queue, struct buf *frames)
+void queue_take_frames(struct buf *queue, enum engineio_revision revision, struct buf *frames)
 {
-    take(queue, frames, engineio_append_frame);
+    take(queue, revision, frames, engineio_append_frame);
 }

@@ -1,6 +1,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/err.h"
 #include "base/mem.h"
 #include "core/limits.h"
 #include "io/engine_internal.h"
@@ -64,7 +65,7 @@ void socket_end(struct engine_socket *s, uint16_t code, const char *reason)
 
 static void tell_gone(struct engine_socket *s)
 {
-    atomic_fetch_sub_explicit(&s->home->engine->socket_count, 1, memory_order_relaxed);
+    engine_release_place(s->home->engine);
     s->events->gone(s->context);
     buf_deinit(&s->queue);
     mem_free(s);
@@ -94,11 +95,11 @@ static void beat(struct engine_socket *s, uint64_t now_ms)
     const struct engine_settings *settings = &s->home->engine->settings;
     bool has_slept = now_ms - s->heart_ms >= settings->ping_timeout_ms / 2;
 
-    if (s->awaits_pong) {
+    if (s->awaits_beat) {
         socket_end(s, WS_CLOSE_POLICY, "ping timeout");
         return;
     }
-    s->awaits_pong = true;
+    s->awaits_beat = true;
     s->heart_ms = (has_slept ? now_ms : s->heart_ms) + settings->ping_timeout_ms;
     put_type(s, ENGINEIO_PING);
 }
@@ -118,11 +119,33 @@ void socket_due(struct engine_socket *s)
     socket_set_deadline(s);
 }
 
-static void hear_pong(struct engine_socket *s)
+/* In revision 4 the server pings, in revision 3 the client does. */
+static void start_beat(struct engine_socket *s)
 {
-    s->awaits_pong = false;
-    s->heart_ms = engine_now_ms(s->home) + s->home->engine->settings.ping_interval_ms;
+    const struct engine_settings *settings = &s->home->engine->settings;
+
+    s->heart_ms = engine_now_ms(s->home) + settings->ping_interval_ms;
+    s->awaits_beat = revision_of(s) == ENGINEIO_V3;
+    if (s->awaits_beat)
+        s->heart_ms += settings->ping_timeout_ms;
+}
+
+static bool is_beat(const struct engine_socket *s, enum engineio_type type)
+{
+    return type == (revision_of(s) == ENGINEIO_V3 ? ENGINEIO_PING : ENGINEIO_PONG);
+}
+
+static bool is_wrong_beat(const struct engine_socket *s, enum engineio_type type)
+{
+    return type == (revision_of(s) == ENGINEIO_V3 ? ENGINEIO_PONG : ENGINEIO_PING);
+}
+
+static void hear_beat(struct engine_socket *s)
+{
+    start_beat(s);
     socket_set_deadline(s);
+    if (revision_of(s) == ENGINEIO_V3 && !s->is_closing)
+        put_type(s, ENGINEIO_PONG);
 }
 
 /* The client has left of its own will: a GET that still waits is let go, which
@@ -137,19 +160,31 @@ static void hear_close(struct engine_socket *s)
 bool socket_receive(struct engine_socket *s, struct str text, struct buf *binary)
 {
     struct engineio_packet packet;
-    bool is_well = engineio_read(text, binary, &packet) == 0;
+    bool is_well = engineio_read(revision_of(s), text, binary, &packet) == OK;
 
-    /* In this revision it is the server that pings. */
-    if (!is_well || packet.type == ENGINEIO_PING) {
+    if (!is_well || is_wrong_beat(s, packet.type)) {
         socket_end(s, WS_CLOSE_PROTOCOL, "not an Engine.IO packet");
         return false;
     }
     if (packet.type == ENGINEIO_MESSAGE && !s->is_closing)
         s->events->message(s->context, packet.is_binary, packet.data);
-    else if (packet.type == ENGINEIO_PONG)
-        hear_pong(s);
+    else if (is_beat(s, packet.type))
+        hear_beat(s);
     else if (packet.type == ENGINEIO_CLOSE)
         hear_close(s);
+    return true;
+}
+
+bool socket_receive_bytes(struct engine_socket *s, struct str bytes)
+{
+    struct engineio_packet packet;
+
+    if (engineio_read_bytes(revision_of(s), bytes, &packet) != OK) {
+        socket_end(s, WS_CLOSE_PROTOCOL, "not an Engine.IO packet");
+        return false;
+    }
+    if (!s->is_closing)
+        s->events->message(s->context, true, packet.data);
     return true;
 }
 
@@ -214,6 +249,16 @@ enum framing engine_socket_framing(const struct engine_socket *s)
     return s->link != NULL ? ws_link_framing(s->link->link) : FRAMING_RECORDS;
 }
 
+enum engineio_revision revision_of(const struct engine_socket *s)
+{
+    return (enum engineio_revision)s->revision;
+}
+
+bool engine_socket_is_eio3(const struct engine_socket *s)
+{
+    return revision_of(s) == ENGINEIO_V3;
+}
+
 struct io_thread *engine_socket_thread(const struct engine_socket *s)
 {
     return s->home->thread;
@@ -234,18 +279,19 @@ bool engine_socket_send(struct engine_socket *s, bool is_binary, struct str mess
     return false;
 }
 
-struct engine_socket *socket_new(struct engine_thread *et, const char sid[SID_SIZE])
+struct engine_socket *socket_new(struct engine_thread *et, const char sid[SID_SIZE],
+                                 enum engineio_revision revision)
 {
     struct engine_socket *s = mem_new(struct engine_socket);
 
     s->home = et;
     s->sink.ops = &sink_ops;
-    s->heart_ms = engine_now_ms(et) + et->engine->settings.ping_interval_ms;
+    s->revision = (uint8_t)revision;
+    start_beat(s);
     s->probe_ms = s->close_ms = WHEEL_NEVER;
     buf_init(&s->queue, QUEUE_MAX);
     memcpy(s->sid, sid, SID_SIZE);
     HASH_ADD_STR(et->sockets, sid, s);
-    atomic_fetch_add_explicit(&et->engine->socket_count, 1, memory_order_relaxed);
     socket_set_deadline(s);
     return s;
 }

@@ -1,4 +1,5 @@
 /* WebSockets: as the transport from the start, or as the probe that becomes it. */
+#include "base/err.h"
 #include "base/mem.h"
 #include "io/engine_internal.h"
 
@@ -15,7 +16,7 @@ static void flush(struct engine_socket *s)
     if (s->queue.len == 0)
         return;
     buf_init(&frames, 2 * s->queue.len + WS_HEAD_MAX);
-    queue_take_frames(&s->queue, &frames);
+    queue_take_frames(&s->queue, revision_of(s), &frames);
     ws_link_write(s->link->link, frames.data, frames.len, SIZE_MAX);
     buf_deinit(&frames);
 }
@@ -54,8 +55,7 @@ static void hear(struct engine_socket *s, enum ws_opcode type, struct str messag
     struct buf binary;
 
     if (type == WS_BINARY) {
-        if (!s->is_closing)
-            s->events->message(s->context, true, message);
+        socket_receive_bytes(s, message);
         return;
     }
     buf_init(&binary, message.len);
@@ -139,7 +139,7 @@ bool link_write(struct engine_link *el, const struct engineio_packet *packet, si
     struct buf frame;
 
     buf_init(&frame, packet->data.len + 1 + WS_HEAD_MAX);
-    engineio_append_frame(&frame, packet);
+    engineio_append_frame(revision_of(el->socket), &frame, packet);
     bool is_well = ws_link_write(el->link, frame.data, frame.len, max);
     buf_deinit(&frame);
     return is_well;
@@ -158,8 +158,8 @@ static void send_payload(struct engine_socket *s, const struct msg *m)
     struct buf binary;
 
     buf_init(&binary, m->len);
-    while (engineio_next(&rest, &text))
-        if (engineio_read(text, &binary, &packet) == 0)
+    while (engineio_next(ENGINEIO_V4, &rest, &text))
+        if (engineio_read(ENGINEIO_V4, text, &binary, &packet) == OK)
             link_write(s->link, &packet, SIZE_MAX);
     buf_deinit(&binary);
 }

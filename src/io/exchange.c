@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "io/conversation.h"
+#include "io/network.h"
 
 enum { FIELDS_MAX = 32 * 1024 };
 
@@ -54,12 +55,10 @@ void exchange_peer(const struct exchange *x, char out[64])
 
 bool exchange_is_loopback(const struct exchange *x)
 {
-    const struct sockaddr_in6 *v6 = (const void *)&x->peer;
-    struct in_addr v4;
+    struct ip ip;
 
-    if (as_ipv4(x, &v4))
-        return ntohl(v4.s_addr) >> 24 == 127;
-    return x->peer.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+    ip_of(&x->peer, &ip);
+    return ip_is_loopback(&ip);
 }
 
 void exchange_attach(struct exchange *x, void *state, void (*release)(void *state))
@@ -148,6 +147,23 @@ void exchange_resume(struct exchange *x)
     conversation_wake(x);
 }
 
+void exchange_park(struct exchange *x, uint32_t timeout_ms, void (*over)(struct exchange *x))
+{
+    assert(x->is_owed && x->parked == NULL);
+    x->parked = over;
+    x->park_ms = timeout_ms;
+    x->is_unparked = false;
+    conversation_wake(x);
+}
+
+void exchange_unpark(struct exchange *x)
+{
+    if (x->parked == NULL)
+        return;
+    x->is_unparked = true;
+    conversation_wake(x);
+}
+
 void exchange_header(struct exchange *x, const char *name, const char *value)
 {
     assert(strpbrk(name, "\r\n:") == NULL && strpbrk(value, "\r\n") == NULL);
@@ -155,6 +171,11 @@ void exchange_header(struct exchange *x, const char *name, const char *value)
         buf_init(&x->fields, FIELDS_MAX);
     buf_printf(&x->fields, "%s: %s\r\n", name, value);
     assert(!x->fields.failed);
+}
+
+void exchange_keep_headers(struct exchange *x)
+{
+    x->fields_kept = x->fields.len;
 }
 
 /* The handler has let go; what it says is heard unless we spoke before it. */

@@ -64,6 +64,9 @@ void exchange_resume(struct exchange *x);
 /* Adds a field to the answer; name and value are copied. A value with CR, LF or
  * NUL is our bug. */
 void exchange_header(struct exchange *x, const char *name, const char *value);
+/* What was added so far goes into any answer, also one that is given over the
+ * handler's head (its body breaks off, or grows too large). */
+void exchange_keep_headers(struct exchange *x);
 
 /* Answers. `body` may be NULL; takes the reference. For HEAD the length is sent
  * and the body is not. Content-Length, Date, Connection are added. */
@@ -74,12 +77,43 @@ void exchange_reply(struct exchange *x, int status, const char *content_type, st
 void exchange_reply_file(struct exchange *x, int status, const char *content_type, int fd,
                          uint64_t first, uint64_t length);
 
+/* For an answer that has to wait for something. `over` is called once, from the
+ * loop: after exchange_unpark, when the time is up (as exact as the wheel), when
+ * the client has ended its side, or when the server drains. It answers then. */
+void exchange_park(struct exchange *x, uint32_t timeout_ms, void (*over)(struct exchange *x));
+void exchange_unpark(struct exchange *x);
+
 /* To another I/O thread, with its connection and everything that follows on it.
  * Only before the body is asked for; as an answer, it must be the handler's last
  * call: what was attached is released, and the handler is called anew over
  * there, with the same request. */
 void exchange_move(struct exchange *x, unsigned thread);
 unsigned io_thread_index(const struct io_thread *t);
+
+/* An answer without an end, that messages are written to as they come. */
+struct feed;
+
+struct feed_events {
+    void (*drain)(void *context); /* the sink takes bytes again */
+    /* The connection has ended, for whatever reason; the feed is freed behind
+     * this call. Comes exactly once, never within feed_open. */
+    void (*gone)(void *context);
+};
+
+/* Answers 200 and turns the connection into the feed; the exchange is over. What
+ * the client still sends is thrown away. Borrows `events`. The body ends with
+ * the connection: its bytes are everybody's, so none is a chunk's head, and
+ * proxies that speak HTTP/1.0 can pass it on. */
+struct feed *feed_open(struct exchange *x, const char *content_type,
+                       const struct feed_events *events, void *context);
+
+/* For session_open, with FRAMING_LINES. Its close ends the feed, whatever the code. */
+struct sink *feed_sink(struct feed *f);
+
+/* Nothing more is taken; what was taken is written, then `gone`. */
+void feed_end(struct feed *f);
+
+struct io_thread *feed_thread(const struct feed *f);
 
 /* A WebSocket. */
 struct ws_link;

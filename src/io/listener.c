@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/counters.h"
 #include "core/limits.h"
 #include "io/connection.h"
 #include "io/conversation.h"
@@ -129,17 +130,15 @@ int listener_bind(struct listen_address *a, int *out)
     return OK;
 }
 
-/* Over the cap: one write to a fresh socket, whose buffer is empty. */
-static void refuse_client(struct io_thread *t, int fd)
+/* Over a limit: one write to a fresh socket, whose buffer is empty. */
+static void refuse_client(struct io_thread *t, int fd, const char *status, const char *error)
 {
-    static char words[] =
-        "HTTP/1.1 503 Service Unavailable\r\n"
-        "Content-Type: application/json\r\n"
-        "Retry-After: 1\r\n"
-        "Connection: close\r\n"
-        "Content-Length: 73\r\n\r\n"
-        "{\"error\":{\"code\":\"SERVICE_UNAVAILABLE\",\"message\":\"Too many connections\"}}";
-    struct iovec iov = { words, sizeof(words) - 1 };
+    char words[512];
+    int len = snprintf(words, sizeof(words),
+                       "HTTP/1.1 %s\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
+                       "Connection: close\r\nContent-Length: %zu\r\n\r\n%s",
+                       status, strlen(error), error);
+    struct iovec iov = { words, (size_t)len };
 
     if (t->refused_count >= REFUSED_MAX) {
         close(fd);
@@ -152,17 +151,33 @@ static void refuse_client(struct io_thread *t, int fd)
     connection_linger(c);
 }
 
-static void welcome(struct io_thread *t, int fd, const struct sockaddr_storage *peer)
+static void welcome(struct io_thread *t, int fd, const struct sockaddr_storage *from)
 {
     struct io_pool *p = t->pool;
+    struct peer *peer;
 
     if (atomic_load_explicit(&p->connections, memory_order_relaxed) >= p->connections_max) {
-        refuse_client(t, fd);
+        counter_add(COUNT_LIMITED_CONNECTIONS, 1);
+        refuse_client(t, fd, "503 Service Unavailable",
+                      "{\"error\":{\"code\":\"SERVICE_UNAVAILABLE\","
+                      "\"message\":\"Too many connections\"}}");
+        return;
+    }
+    if (!peers_enter(p->peers, from, &peer)) {
+        counter_add(COUNT_LIMITED_ADDRESS, 1);
+        refuse_client(t, fd, "429 Too Many Requests",
+                      "{\"error\":{\"code\":\"TOO_MANY_REQUESTS\","
+                      "\"message\":\"Too many connections from this address\"}}");
         return;
     }
     struct connection *c = connection_open(t, fd, true);
-    if (c != NULL)
-        conversation_begin(c, peer);
+    if (c == NULL) {
+        peers_leave(p->peers, &peer);
+        return;
+    }
+    counter_add(COUNT_OPENED_HTTP, 1);
+    c->peer = peer;
+    conversation_begin(c, from);
 }
 
 /* Without descriptors the socket stays readable and the loop would spin; the

@@ -8,7 +8,7 @@ struct move {
     struct mail mail; /* first: mail is cast back */
     struct io_thread *to;
     struct exchange *exchange;
-    int fd;
+    struct given given;
 };
 
 static void arrive(struct mail *mail)
@@ -17,9 +17,9 @@ static void arrive(struct mail *mail)
     struct connection *c = NULL;
 
     if (m->to->is_ending)
-        connection_lose(m->to, m->fd);
+        connection_lose(m->to, &m->given);
     else
-        c = connection_take(m->to, m->fd);
+        c = connection_take(m->to, &m->given);
     conversation_unpack(m->exchange, m->to, c);
     mem_free(m);
 }
@@ -34,10 +34,10 @@ void conversation_move(struct exchange *x)
     m->to = x->move_to;
     m->exchange = x;
     conversation_pack(x);
-    m->fd = connection_give(c);
+    m->given = connection_give(c);
     if (io_thread_post(m->to, &m->mail))
         return;
-    connection_lose(from, m->fd);
+    connection_lose(from, &m->given);
     conversation_unpack(x, from, NULL);
     mem_free(m);
 }

@@ -10,12 +10,12 @@
 #include "io/thread.h"
 #include "io/thread_internal.h"
 
-static const struct io_timeouts default_timeouts = {
+const struct io_timeouts io_timeouts_default = {
     .head = HTTP_HEAD_TIMEOUT_MS,
     .body = HTTP_BODY_TIMEOUT_MS,
     .idle = HTTP_IDLE_TIMEOUT_MS,
     .write = HTTP_WRITE_TIMEOUT_MS,
-    .ws_ping = WS_PING_AFTER_MS,
+    .ws_ping = WS_DEAD_AFTER_MS / 3,
     .ws_dead = WS_DEAD_AFTER_MS,
     .ws_close = WS_CLOSE_TIMEOUT_MS,
     .tick = 1000,
@@ -37,6 +37,7 @@ static void pool_free(struct io_pool *p)
         mem_free(p->addresses[i]);
     mem_free(p->addresses);
     mem_free(p->threads);
+    peers_free(p->peers);
     pthread_mutex_destroy(&p->mutex);
     pthread_cond_destroy(&p->all_ended);
     mem_free(p);
@@ -48,9 +49,12 @@ static struct io_pool *pool_new(const struct io_settings *settings, exchange_han
     struct io_pool *p = mem_new(struct io_pool);
     pthread_condattr_t attributes;
 
-    p->timeouts = settings->timeouts != NULL ? *settings->timeouts : default_timeouts;
+    p->timeouts = settings->timeouts != NULL ? *settings->timeouts : io_timeouts_default;
     p->ws = settings->ws;
+    p->messages = settings->messages;
     p->connections_max = settings->connections_max;
+    p->subscriptions_max = settings->subscriptions_max;
+    p->peers = peers_new(&settings->peers);
     p->request = request;
     p->context = context;
     p->thread_end = settings->thread_end;

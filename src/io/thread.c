@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/counters.h"
 #include "core/update.h"
 #include "io/connection.h"
 #include "io/conversation.h"
@@ -49,15 +50,25 @@ void io_thread_add_drainer(struct io_thread *t, struct drainer *drainer)
     t->drainers = drainer;
 }
 
+bool io_thread_take(struct io_thread *t, struct bucket *bucket)
+{
+    if (bucket_take(bucket, &t->pool->messages, (uint32_t)uv_now(&t->loop)))
+        return true;
+    counter_add(COUNT_LIMITED_MESSAGES, 1);
+    return false;
+}
+
 void io_thread_count(struct io_thread *t, int change, bool is_counted)
 {
     struct io_pool *p = t->pool;
 
     t->connection_count += (size_t)change;
-    if (is_counted)
+    if (is_counted) {
         atomic_fetch_add_explicit(&p->connections, (size_t)change, memory_order_relaxed);
-    else
+        counter_add(COUNT_OPEN_HTTP, change);
+    } else {
         t->refused_count += (size_t)change;
+    }
     if (atomic_fetch_add(&p->sockets, (size_t)change) + (size_t)change > 0)
         return;
     pthread_mutex_lock(&p->mutex);
@@ -243,6 +254,8 @@ int io_thread_init(struct io_thread *t, struct io_pool *p, unsigned index, struc
         return rc;
     }
     t->hub = hub_new(ledger, ear);
+    if (p->subscriptions_max > 0)
+        hub_limit(t->hub, p->subscriptions_max);
     hub_tick(t->hub, clock_mono_ms()); /* sets its clock */
     return OK;
 }

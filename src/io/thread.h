@@ -1,5 +1,6 @@
 /* The I/O threads: each has a loop, a mailbox, a hub, SO_REUSEPORT listeners
- * and its own connections. A connection lives and dies on one thread. */
+ * and its own connections. A connection lives and dies on one thread, unless
+ * exchange_move takes it to another between two requests. */
 #ifndef IO_THREAD_H
 #define IO_THREAD_H
 
@@ -8,11 +9,13 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "base/bucket.h"
 #include "base/buf.h"
 #include "core/hub.h"
 #include "core/ledger.h"
 #include "io/exchange.h"
 #include "io/mailbox.h"
+#include "io/peers.h"
 
 struct io_thread;
 struct io_pool;
@@ -23,14 +26,18 @@ struct io_timeouts {
     uint32_t ws_ping, ws_dead, ws_close;
     uint32_t tick;
 };
+extern const struct io_timeouts io_timeouts_default; /* those of core/limits.h */
 
 struct io_settings {
-    unsigned threads;         /* 1 to LEDGER_LISTENERS_MAX */
-    uint32_t connections_max; /* over all threads; a further one is answered 503 */
+    unsigned threads;            /* 1 to LEDGER_LISTENERS_MAX */
+    uint32_t connections_max;    /* over all threads; a further one is answered 503 */
+    struct peers_settings peers; /* and of one address: 429 */
     struct ws_settings ws;
+    struct bucket_limit messages; /* and Pings, of one WebSocket: 1008; zeroed: any number */
+    unsigned subscriptions_max;   /* of one session; 0: the hub's own */
     const char *const *addresses; /* "127.0.0.1:3001", "[::1]:0", "0.0.0.0:80" */
     size_t address_count;
-    const struct io_timeouts *timeouts; /* NULL: those of core/limits.h */
+    const struct io_timeouts *timeouts; /* NULL: io_timeouts_default */
     /* Runs on each thread when its last connection has ended, before its hub is
      * freed: sessions that outlive connections (polling) end here. May be NULL. */
     void (*thread_end)(void *context, struct io_thread *t);
@@ -61,6 +68,11 @@ size_t io_pool_connections(const struct io_pool *p); /* any thread */
 struct mailbox *io_thread_mailbox(struct io_thread *t);
 uv_loop_t *io_thread_loop(struct io_thread *t);
 struct hub *io_thread_hub(struct io_thread *t);
+
+/* One more message of a client whose bucket this is. False, and it is counted:
+ * too many, close with WS_CLOSE_POLICY. A WebSocket's messages and Pings are
+ * taken by its link; this is for who brings messages in another way. */
+bool io_thread_take(struct io_thread *t, struct bucket *bucket);
 
 /* Runs `work` on a worker thread and then `done` back on the loop: for calls
  * that block. Only on the loop's thread. */

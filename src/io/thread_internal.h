@@ -59,7 +59,10 @@ struct io_thread {
 struct io_pool {
     struct io_timeouts timeouts;
     struct ws_settings ws;
+    struct bucket_limit messages;
+    struct peers *peers;
     uint32_t connections_max;
+    unsigned subscriptions_max; /* 0: the hub's own */
     exchange_handler request;
     void *context;
     void (*thread_end)(void *context, struct io_thread *t); /* or NULL */

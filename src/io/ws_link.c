@@ -1,6 +1,6 @@
 /* A WebSocket on a connection. The link lies in the connection's room, so an
- * idle viewer is one allocation; what is waiting for a socket that takes
- * nothing is a second one, which goes when the socket takes bytes again.
+ * idle viewer is one allocation; its outbox is a second one, while the socket
+ * takes nothing.
  *
  *             ws_link_close               peer's Close
  *     OPEN ------------------> CLOSING ------------------> ENDING
@@ -13,39 +13,26 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "core/counters.h"
 #include "core/frames.h"
+#include "core/limits.h"
 #include "io/conversation.h"
+#include "io/outbox.h"
 #include "proto/ws.h"
 
 enum link_state { LINK_OPEN, LINK_CLOSING, LINK_ENDING };
-
-enum {
-    BATCH = 64,            /* messages in one write */
-    WAITING_MAX = 1 << 30, /* ws_link_write has the real limit */
-};
-
-/* What the socket did not take, in the order it will be sent: `rest` of the
- * message that it took a part of, `bytes`, and a Pong to the last Ping (RFC
- * 6455, 5.5.3: only the latest needs one). */
-struct waiting {
-    struct msg *rest;
-    size_t rest_at;
-    struct buf bytes; /* whole frames, and the Close */
-    uint8_t pong_len;
-    bool has_pong;
-    char pong[WS_CONTROL_MAX];
-};
 
 struct ws_link {
     const struct ws_link_events *events;
     void *context;
     struct sink sink;
-    struct waiting *waiting; /* NULL while the socket takes everything */
+    struct outbox *waiting; /* NULL while the socket takes everything */
     struct ws_reader reader;
     /* The loop's clock, in milliseconds, cut to 32 bits: only differences count. */
     uint32_t heard_ms, spoke_ms, pinged_ms;
-    uint8_t state;   /* enum link_state */
-    uint8_t framing; /* enum framing */
+    struct bucket bucket; /* its messages and Pings */
+    uint8_t state;        /* enum link_state */
+    uint8_t framing;      /* enum framing */
 };
 
 _Static_assert(sizeof(struct ws_link) <= CONNECTION_ROOM, "the link does not fit its connection");
@@ -70,47 +57,11 @@ static uint32_t now_of(struct ws_link *l)
     return (uint32_t)connection_now_ms(connection_of(l));
 }
 
-static struct waiting *wait_for_socket(struct ws_link *l)
-{
-    if (l->waiting == NULL) {
-        l->waiting = mem_new(struct waiting);
-        buf_init(&l->waiting->bytes, WAITING_MAX);
-        l->spoke_ms = now_of(l); /* being stuck begins now */
-        connection_want(connection_of(l), UV_READABLE | UV_WRITABLE);
-    }
-    return l->waiting;
-}
-
-static void forget_waiting(struct ws_link *l)
-{
-    if (l->waiting == NULL)
-        return;
-    msg_unref(&l->waiting->rest);
-    buf_deinit(&l->waiting->bytes);
-    mem_free(l->waiting);
-    l->waiting = NULL;
-}
-
-/* Bytes of our own making: what the socket does not take is copied. */
 static void put(struct ws_link *l, const void *bytes, size_t len)
 {
-    size_t sent = 0;
-
-    if (l->waiting == NULL) {
-        struct iovec iov = { (void *)bytes, len };
-        ssize_t took = connection_write(connection_of(l), &iov, 1, false);
-        if (took < 0)
-            return;
-        sent = (size_t)took;
+    if (l->waiting == NULL)
         l->spoke_ms = now_of(l);
-    }
-    if (sent < len)
-        buf_append(&wait_for_socket(l)->bytes, (const char *)bytes + sent, len - sent);
-}
-
-static size_t waiting_bytes(const struct ws_link *l)
-{
-    return l->waiting != NULL ? l->waiting->bytes.len : 0;
+    outbox_put(&l->waiting, connection_of(l), bytes, len);
 }
 
 /* The last words are said; as soon as they are written it is over. */
@@ -125,8 +76,7 @@ static void say_close(struct ws_link *l, uint16_t code, const char *reason)
 {
     struct buf frame;
 
-    if (l->waiting != NULL)
-        l->waiting->has_pong = false; /* 5.5.1: nothing behind a Close */
+    outbox_drop_latest(l->waiting); /* 5.5.1: nothing behind a Close */
     buf_init(&frame, WS_HEAD_MAX + WS_CONTROL_MAX);
     ws_append_close(&frame, code, reason, false);
     put(l, frame.data, frame.len);
@@ -139,46 +89,52 @@ void ws_link_close(struct ws_link *l, uint16_t code, const char *reason)
     if (l->state != LINK_OPEN)
         return;
     l->state = LINK_CLOSING;
+    counter_close(COUNT_SERVER_CLOSES, code);
     say_close(l, code, reason);
 }
 
 /* The peer broke the protocol or a limit: nothing it says counts any more. */
-static void fail(struct ws_link *l, uint16_t code)
+static void fail(struct ws_link *l, uint16_t code, const char *reason)
 {
-    const char *reason = code == WS_CLOSE_TOO_BIG    ? "message too big"
-                         : code == WS_CLOSE_NOT_UTF8 ? "not UTF-8"
-                                                     : "protocol error";
-
-    if (l->state == LINK_OPEN)
+    if (l->state == LINK_OPEN) {
+        counter_close(COUNT_SERVER_CLOSES, code);
         say_close(l, code, reason);
+    }
     end_when_flushed(l);
+}
+
+/* Within the reader's callbacks: what it was fed is over too. */
+static bool take_one(struct ws_link *l)
+{
+    if (io_thread_take(connection_of(l)->thread, &l->bucket))
+        return true;
+    l->reader.is_over = true;
+    fail(l, WS_CLOSE_POLICY, "too many messages");
+    return false;
 }
 
 static void on_message(void *context, enum ws_opcode type, char *data, size_t len)
 {
     struct ws_link *l = context;
 
-    if (l->state == LINK_OPEN)
+    if (l->state == LINK_OPEN && take_one(l))
         l->events->message(l->context, type, (struct str){ data, len });
 }
 
+/* RFC 6455, 5.5.3: of several Pings only the latest needs an answer. */
 static void on_ping(void *context, const char *data, size_t len)
 {
     struct ws_link *l = context;
     char frame[2 + WS_CONTROL_MAX];
 
-    if (l->state != LINK_OPEN)
+    if (l->state != LINK_OPEN || !take_one(l))
         return;
-    if (l->waiting != NULL) {
-        l->waiting->has_pong = true;
-        l->waiting->pong_len = (uint8_t)len;
-        memcpy(l->waiting->pong, data, len);
-        return;
-    }
     frame[0] = (char)(WS_FIN | WS_PONG);
     frame[1] = (char)len;
     memcpy(frame + 2, data, len);
-    put(l, frame, 2 + len);
+    if (l->waiting == NULL)
+        l->spoke_ms = now_of(l);
+    outbox_put_latest(&l->waiting, connection_of(l), frame, 2 + len);
 }
 
 static void on_pong(void *context, const char *data, size_t len)
@@ -193,8 +149,10 @@ static void on_close(void *context, uint16_t code, struct str reason)
     struct ws_link *l = context;
 
     (void)reason;
-    if (l->state == LINK_OPEN)
+    if (l->state == LINK_OPEN) {
+        counter_close(COUNT_CLIENT_CLOSES, code);
         say_close(l, code, "");
+    }
     end_when_flushed(l);
 }
 
@@ -212,71 +170,25 @@ static void on_input(struct connection *c, char *bytes, size_t len)
     if (l->state == LINK_ENDING)
         return;
     uint16_t code = ws_reader_feed(&l->reader, &c->thread->pool->ws, &reader_events, l, bytes, len);
-    if (code != WS_CLOSE_EMPTY)
-        fail(l, code);
-}
-
-/* What waits, as vectors; 4 at most. */
-static unsigned gather(struct waiting *w, char pong_head[2], struct iovec iov[4])
-{
-    unsigned count = 0;
-
-    if (w->rest != NULL)
-        iov[count++] = (struct iovec){ w->rest->data + w->rest_at, w->rest->len - w->rest_at };
-    if (w->bytes.len > 0)
-        iov[count++] = (struct iovec){ w->bytes.data, w->bytes.len };
-    if (count == 0 && w->has_pong) {
-        pong_head[0] = (char)(WS_FIN | WS_PONG);
-        pong_head[1] = (char)w->pong_len;
-        iov[count++] = (struct iovec){ pong_head, 2 };
-        iov[count++] = (struct iovec){ w->pong, w->pong_len };
-    }
-    return count;
-}
-
-static void advance(struct waiting *w, size_t sent, const char pong_head[2])
-{
-    if (w->rest != NULL) {
-        size_t rest = w->rest->len - w->rest_at;
-        size_t part = sent < rest ? sent : rest;
-        w->rest_at += part;
-        sent -= part;
-        if (part == rest)
-            msg_unref(&w->rest);
-    } else if (w->bytes.len == 0) {
-        /* The Pong has begun: now it is bytes like any other. */
-        w->has_pong = false;
-        buf_append(&w->bytes, pong_head, 2);
-        buf_append(&w->bytes, w->pong, w->pong_len);
-    }
-    buf_consume(&w->bytes, sent);
-}
-
-/* True when nothing waits any longer. */
-static bool flush(struct ws_link *l)
-{
-    struct iovec iov[4];
-    char pong_head[2];
-    unsigned count;
-
-    while ((count = gather(l->waiting, pong_head, iov)) > 0) {
-        ssize_t sent = connection_write(connection_of(l), iov, count, false);
-        if (sent <= 0)
-            return false;
-        l->spoke_ms = now_of(l);
-        advance(l->waiting, (size_t)sent, pong_head);
-    }
-    return true;
+    if (code == WS_CLOSE_EMPTY)
+        return;
+    if (code == WS_CLOSE_TOO_BIG)
+        counter_add(COUNT_LIMITED_MESSAGE_SIZE, 1);
+    fail(l, code,
+         code == WS_CLOSE_TOO_BIG    ? "message too big"
+         : code == WS_CLOSE_NOT_UTF8 ? "not UTF-8"
+                                     : "protocol error");
 }
 
 static void on_writable(struct connection *c)
 {
     struct ws_link *l = link_of(c);
 
-    if (l->waiting == NULL || !flush(l))
+    if (l->waiting == NULL)
         return;
-    forget_waiting(l);
-    connection_want(c, UV_READABLE);
+    l->spoke_ms = now_of(l);
+    if (!outbox_flush(&l->waiting, c))
+        return;
     if (l->state == LINK_ENDING)
         connection_linger(c);
     else if (l->state == LINK_OPEN)
@@ -299,6 +211,7 @@ static void watch(struct ws_link *l)
 
     bool is_stuck = l->waiting != NULL && unspoken >= timeouts->ws_dead;
     if (unheard >= timeouts->ws_dead || is_stuck) {
+        counter_add(COUNT_LIMITED_WS_TIME, 1);
         connection_close(connection_of(l));
         return;
     }
@@ -332,8 +245,12 @@ static void on_closed(struct connection *c)
 {
     struct ws_link *l = link_of(c);
 
+    counter_add(COUNT_OPEN_WEBSOCKET, -1);
+    counter_add(COUNT_OPEN_HTTP, 1); /* until it is released */
+    if (l->state == LINK_OPEN)
+        counter_add(COUNT_LOST_WEBSOCKETS, 1);
     l->state = LINK_ENDING;
-    forget_waiting(l);
+    outbox_free(&l->waiting);
     ws_reader_deinit(&l->reader);
     l->events->gone(l->context);
 }
@@ -346,46 +263,15 @@ static const struct connection_ops ws_ops = {
     .closed = on_closed,
 };
 
-/* The message that the socket took `sent` bytes of is finished by us. */
-static unsigned take_partly(struct ws_link *l, struct msg *const *messages, size_t sent)
-{
-    unsigned taken = 0;
-
-    while (sent >= messages[taken]->len)
-        sent -= messages[taken++]->len;
-    struct waiting *w = wait_for_socket(l);
-    if (sent > 0) {
-        w->rest = msg_ref(messages[taken++]);
-        w->rest_at = sent;
-    }
-    return taken;
-}
-
 /* The hot path of every fan-out: no copy, no allocation, one system call. */
 static unsigned sink_send(struct sink *sink, struct msg *const *messages, unsigned count)
 {
     struct ws_link *l = (struct ws_link *)(void *)((char *)sink - offsetof(struct ws_link, sink));
-    struct iovec iov[BATCH];
-    unsigned taken = 0;
 
-    while (taken < count && l->waiting == NULL && l->state == LINK_OPEN) {
-        unsigned batch = count - taken < BATCH ? count - taken : BATCH;
-        size_t total = 0;
-        for (unsigned i = 0; i < batch; i++) {
-            struct msg *m = messages[taken + i];
-            iov[i] = (struct iovec){ m->data, m->len };
-            total += m->len;
-        }
-        ssize_t sent = connection_write(connection_of(l), iov, batch, false);
-        if (sent < 0)
-            return taken; /* `gone` will come */
-        l->spoke_ms = now_of(l);
-        if ((size_t)sent == total)
-            taken += batch;
-        else
-            taken += take_partly(l, messages + taken, (size_t)sent);
-    }
-    return taken;
+    if (l->waiting != NULL || l->state != LINK_OPEN)
+        return 0;
+    l->spoke_ms = now_of(l);
+    return outbox_send(&l->waiting, connection_of(l), messages, count);
 }
 
 static void sink_close(struct sink *sink, uint16_t code, const char *reason)
@@ -419,7 +305,7 @@ bool ws_link_write(struct ws_link *l, const void *bytes, size_t len, size_t max)
     put(l, bytes, len);
     if (connection_of(l)->is_closing)
         return false; /* `gone` will come */
-    if (waiting_bytes(l) <= max)
+    if (outbox_bytes(l->waiting) <= max)
         return true;
     ws_link_close(l, WS_CLOSE_POLICY, "reads too slowly");
     return false;
@@ -429,7 +315,8 @@ static void say_switching(struct ws_link *l, const struct ws_answer *answer, con
 {
     struct buf head;
 
-    buf_init(&head, 4096);
+    /* The protocol is one that was offered: no longer than a head may be. */
+    buf_init(&head, HTTP_HEAD_MAX + 4096);
     buf_printf(&head,
                "HTTP/1.1 101 Switching Protocols\r\nDate: %s\r\nUpgrade: websocket\r\n"
                "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n",
@@ -447,55 +334,32 @@ static void say_switching(struct ws_link *l, const struct ws_answer *answer, con
     buf_deinit(&head);
 }
 
+static void start(struct connection *c, char *bytes, size_t len)
+{
+    struct ws_link *l = link_of(c);
+
+    connection_want(c, l->waiting != NULL ? UV_READABLE | UV_WRITABLE : UV_READABLE);
+    if (l->state == LINK_OPEN)
+        connection_due_in(c, timeouts_of(l)->ws_ping);
+    if (len > 0)
+        on_input(c, bytes, len);
+}
+
 struct ws_link *ws_link_open(struct exchange *x, const struct ws_answer *answer,
                              const struct ws_link_events *events, void *context)
 {
-    assert(x->is_owed && x->link == NULL);
-    /* Without a connection, or one that was told something else meanwhile, the
-     * link is stillborn: its `gone` is all that comes. */
-    if (x->is_refused && x->connection != NULL) {
-        x->connection->ops = NULL;
-        connection_close(x->connection);
-        x->connection = NULL;
-    }
-    if (x->connection == NULL)
-        x->connection = connection_open_dead(x->thread);
-    struct connection *c = x->connection;
-    struct ws_link *l = link_of(c);
+    struct ws_link *l = link_of(conversation_leave(x, &ws_ops, start));
     bool is_deflate = answer->deflate != NULL;
 
-    connection_hold(c);
-    c->ops = &ws_ops;
-    c->owner = NULL;
     l->events = events;
     l->context = context;
     l->sink.ops = &sink_ops;
     l->framing = is_deflate && answer->deflate->server_bits == 15 ? FRAMING_WS_DEFLATE : FRAMING_WS;
     ws_reader_init(&l->reader, is_deflate);
     l->heard_ms = l->spoke_ms = l->pinged_ms = now_of(l);
-    x->is_owed = false;
-    x->link = l;
+    counter_add(COUNT_OPEN_HTTP, -1);
+    counter_add(COUNT_OPEN_WEBSOCKET, 1);
+    counter_add(COUNT_OPENED_WEBSOCKET, 1);
     say_switching(l, answer, x->thread->date);
-    conversation_wake(x);
     return l;
-}
-
-void ws_link_start(struct ws_link *l, char *bytes, size_t len)
-{
-    struct connection *c = connection_of(l);
-    bool is_stillborn = c->fd < 0;
-
-    if (is_stillborn) {
-        c->is_closed = true;
-        on_closed(c);
-    }
-    if (c->is_closing)
-        return;
-    connection_want(c, l->waiting != NULL ? UV_READABLE | UV_WRITABLE : UV_READABLE);
-    if (l->state == LINK_OPEN)
-        connection_due_in(c, timeouts_of(l)->ws_ping);
-    if (len > 0)
-        on_input(c, bytes, len);
-    if (c->thread->is_draining)
-        on_drain(c);
 }

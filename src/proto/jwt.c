@@ -133,7 +133,7 @@ static int read_time(const json_t *claims, const char *name, int64_t *out)
 }
 
 static int check_times(const struct jwt_keys *keys, const json_t *claims, int64_t now_ms,
-                       int64_t *expires_ms)
+                       struct jwt_claims *out)
 {
     int64_t expires = -1, not_before = -1, issued = -1;
 
@@ -145,7 +145,8 @@ static int check_times(const struct jwt_keys *keys, const json_t *claims, int64_
     if (not_before >= 0 && now_ms < not_before - keys->leeway_ms)
         return FAIL_TIMEOUT;
     /* 0 means "never": a second before it is as expired as it gets. */
-    *expires_ms = expires < 0 ? 0 : expires == 0 ? 1 : expires;
+    out->expires_ms = expires < 0 ? 0 : expires == 0 ? 1 : expires;
+    out->refused_ms = expires < 0 ? 0 : expires + keys->leeway_ms;
     return OK;
 }
 
@@ -183,9 +184,9 @@ static int check_issuer(const char *wanted, const json_t *claims)
     return claim && strcmp(json_string_value(claim), wanted) == 0 ? OK : FAIL_DENIED;
 }
 
-static int read_subject(const json_t *claims, char out[JWT_SUBJECT_MAX + 1])
+static int read_subject(const char *name, const json_t *claims, char out[JWT_SUBJECT_MAX + 1])
 {
-    const json_t *claim = json_object_get(claims, "sub");
+    const json_t *claim = json_object_get(claims, name);
 
     if (claim == NULL)
         return OK;
@@ -226,14 +227,14 @@ static int read_scope(const json_t *claims, bool *is_admin)
 static int check_claims(const struct jwt_keys *keys, const json_t *claims, int64_t now_ms,
                         struct jwt_claims *out)
 {
-    int err = check_times(keys, claims, now_ms, &out->expires_ms);
+    int err = check_times(keys, claims, now_ms, out);
 
     if (err == OK)
         err = check_audience(keys->audience, claims);
     if (err == OK)
         err = check_issuer(keys->issuer, claims);
     if (err == OK)
-        err = read_subject(claims, out->subject);
+        err = read_subject(keys->subject, claims, out->subject);
     return err ? err : read_scope(claims, &out->is_admin);
 }
 
@@ -268,7 +269,7 @@ static void write_claims(const struct jwt_keys *keys, const char *subject, bool 
 {
     emit_open(out, '{');
     if (subject != NULL)
-        emit_field_string(out, "sub", subject);
+        emit_field_string(out, keys->subject, subject);
     if (is_admin)
         emit_field_string(out, "scope", "admin");
     if (keys->issuer != NULL)

@@ -19,6 +19,7 @@ struct jwt_settings {
     enum jwt_algorithm algorithm;
     const char *audience; /* `aud` must hold it; NULL: `aud` is not looked at */
     const char *issuer;   /* `iss` must equal it; NULL: not looked at */
+    const char *subject;  /* the claim that names the subject; NULL: `sub` */
     int64_t leeway_ms;    /* for exp and nbf */
 };
 
@@ -42,9 +43,10 @@ void jwt_keys_free(struct jwt_keys *keys);
 enum { JWT_TEXT_MAX = 8 * 1024, JWT_SUBJECT_MAX = 255 };
 
 struct jwt_claims {
-    char subject[JWT_SUBJECT_MAX + 1]; /* `sub`; a number is written out; "" if absent */
+    char subject[JWT_SUBJECT_MAX + 1]; /* an integer is written out; "" if absent */
     bool is_admin;                     /* `scope` (space-separated, or an array) has "admin" */
     int64_t expires_ms;                /* `exp`, wall clock; 0: none */
+    int64_t refused_ms;                /* from when on it is refused: `exp` and the leeway */
 };
 
 /* OK, or why not: FAIL_SYNTAX (not a token), FAIL_DENIED (signature, algorithm,
@@ -52,7 +54,7 @@ struct jwt_claims {
 int jwt_verify(const struct jwt_keys *keys, struct str token, int64_t now_ms,
                struct jwt_claims *out);
 
-/* HS* only (FAIL_UNSUPPORTED otherwise). `subject` NULL leaves `sub` out. */
+/* HS* only (FAIL_UNSUPPORTED otherwise). `subject` NULL leaves it out. */
 int jwt_mint(const struct jwt_keys *keys, const char *subject, bool is_admin, int64_t now_ms,
              int64_t lifetime_ms, struct buf *out);
 

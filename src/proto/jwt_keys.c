@@ -29,6 +29,7 @@ struct jwt_keys *jwt_keys_new(const struct jwt_settings *settings)
     keys->algorithm = settings->algorithm;
     keys->audience = settings->audience ? mem_strdup(settings->audience) : NULL;
     keys->issuer = settings->issuer ? mem_strdup(settings->issuer) : NULL;
+    keys->subject = mem_strdup(settings->subject ? settings->subject : "sub");
     keys->leeway_ms = settings->leeway_ms;
     return keys;
 }
@@ -43,6 +44,7 @@ void jwt_keys_free(struct jwt_keys *keys)
     }
     mem_free(keys->audience);
     mem_free(keys->issuer);
+    mem_free(keys->subject);
     mem_free(keys);
 }
 

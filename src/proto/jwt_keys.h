@@ -29,6 +29,7 @@ struct jwt_keys {
     enum jwt_algorithm algorithm;
     char *audience;
     char *issuer;
+    char *subject; /* a claim's name */
     int64_t leeway_ms;
     size_t count;
     struct jwt_key list[JWT_KEYS_MAX];

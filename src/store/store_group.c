@@ -27,6 +27,16 @@ static const char *const texts[WRITER_SQLS] = {
          " speed = excluded.speed, eta_ms = excluded.eta_ms, bytes_done = excluded.bytes_done,"
          " bytes_total = excluded.bytes_total, file_size = excluded.file_size"
          " WHERE excluded.seq > jobs.seq"),
+    /* What progress does: the index of the unfinished holds neither of what is set
+     * here, so it is left alone; naming a column is enough to have its indexes
+     * written, though the value stays. Changes nothing where WRITE_JOB is due. */
+    [WRITE_PROGRESS] =
+        ("UPDATE jobs SET title = ?3, stage = ?4, message = ?5, error = ?6, metadata = ?7,"
+         " result = ?8, video_info = ?9, hls_path = ?10, url = ?11, storage = ?12, seq = ?15,"
+         " updated_ms = ?17, fraction = ?18, stage_fraction = ?19, speed = ?20, eta_ms = ?21,"
+         " bytes_done = ?22, bytes_total = ?23, file_size = ?24"
+         " WHERE id = ?1 AND owner IS ?2 AND state = ?13 AND kind = ?14 AND created_ms = ?16"
+         " AND seq < ?15"),
     [WRITE_WORK] = ("INSERT INTO works (job, step, spec, updated_ms) VALUES (?,?,?,?)"
                     " ON CONFLICT (job) DO UPDATE SET step = excluded.step, spec = excluded.spec,"
                     " updated_ms = excluded.updated_ms"),
@@ -199,6 +209,17 @@ static int write_record(struct store *s, const struct record *r)
     return OK;
 }
 
+static int write_update(struct store *s, const struct update *u)
+{
+    row_bind(s->writes[WRITE_PROGRESS], u);
+    int err = sql_run(s->writes[WRITE_PROGRESS]);
+
+    if (err != OK || sqlite3_changes64(s->writer) > 0)
+        return err;
+    row_bind(s->writes[WRITE_JOB], u);
+    return sql_run(s->writes[WRITE_JOB]);
+}
+
 static int write_latest(struct store *s)
 {
     int err = OK;
@@ -206,8 +227,7 @@ static int write_latest(struct store *s)
     for (size_t i = 0; err == OK && i < s->sorted_count; i++) {
         if (!group_is_latest(s, i))
             continue;
-        row_bind(s->writes[WRITE_JOB], s->sorted[i]->update);
-        err = sql_run(s->writes[WRITE_JOB]);
+        err = write_update(s, s->sorted[i]->update);
     }
     return err;
 }

@@ -65,6 +65,7 @@ struct sweep {
 
 enum writer_sql {
     WRITE_JOB,
+    WRITE_PROGRESS,
     WRITE_WORK,
     WRITE_NO_WORK,
     WRITE_ROOM,

@@ -66,9 +66,10 @@ void queue_put(struct store *s, struct record *record)
     pthread_mutex_lock(&s->lock);
     bool was_empty = s->queue.first == NULL;
     records_add(&s->queue, record);
+    pthread_mutex_unlock(&s->lock);
+    /* Not before: it would wake up only to wait for the lock. */
     if (was_empty)
         pthread_cond_signal(&s->wake);
-    pthread_mutex_unlock(&s->lock);
 }
 
 static void confirm(struct store *s, struct update *const *updates, size_t count)

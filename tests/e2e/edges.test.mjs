@@ -40,7 +40,8 @@ describe('at the edges', () => {
 describe('a server that would do nothing useful says so instead of starting', () => {
   const cases = [
     [['--listen', ''], /--listen: an address is missing/],
-    [['--cors-origin', '*'], /--cors-origin: "\*" is not an origin/],
+    [['--cors-origin', 'https://*.example'], /--cors-origin: "https:\/\/\*\.example" is not an origin/],
+    [['--cors-origin', 'app.example'], /--cors-origin: "app\.example" is not an origin/],
     [['--cors-origin', 'https://a.example,https://b.example/'], /--cors-origin: "https:\/\/b\.example\/"/],
   ];
   for (const [args, expected] of cases) {

@@ -1,10 +1,11 @@
 /* What conformance suites are run against: the server's own codecs and I/O
  * with nothing behind them but echoes.
  *
- *     conformance [ADDR:PORT [THREADS]]      (default 127.0.0.1:9001 1)
+ *     conformance [ADDR:PORT [THREADS [PING-INTERVAL PING-TIMEOUT]]]
+ *     (default 127.0.0.1:9001 1 300 200)
  *
  *     /ws         WebSocket echo, permessage-deflate on
- *     /engine.io/ Engine.IO echo: pingInterval 300, pingTimeout 200, maxPayload 1e6
+ *     /engine.io/ Engine.IO echo, revisions 4 and 3, maxPayload 1e6
  *     /socket.io/ Socket.IO as its suite wants it: conformance_socketio.h
  *     POST /      echoes the body
  *     POST /json  200 if the body is JSON by RFC 8259, else 400
@@ -183,22 +184,28 @@ static void end_thread(void *context, struct io_thread *t)
     engine_thread_end(context, t);
 }
 
+static unsigned number(int argc, char **argv, int index, unsigned otherwise)
+{
+    return argc > index ? (unsigned)strtoul(argv[index], NULL, 10) : otherwise;
+}
+
 int main(int argc, char **argv)
 {
     const char *address = argc > 1 ? argv[1] : "127.0.0.1:9001";
     struct io_settings settings = {
-        .threads = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 1,
+        .threads = number(argc, argv, 2, 1),
         .connections_max = 10000,
         .ws.message_max = BODY_MAX,
         .addresses = &address,
         .address_count = 1,
         .thread_end = end_thread,
     };
-    static const struct engine_settings engine_settings = {
-        .ping_interval_ms = 300,
-        .ping_timeout_ms = 200,
+    struct engine_settings engine_settings = {
+        .ping_interval_ms = number(argc, argv, 3, 300),
+        .ping_timeout_ms = number(argc, argv, 4, 200),
         .payload_max = 1000 * 1000,
         .sockets_max = 10000,
+        .allows_eio3 = true,
     };
     struct engine *engine = engine_new(&engine_settings);
     struct io_pool *pool;

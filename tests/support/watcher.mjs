@@ -11,7 +11,8 @@ export class Watcher {
 
   constructor(url, options = {}) {
     this.url = url;
-    this.socket = new WebSocket(url, options);
+    const { protocols = [], ...rest } = options;
+    this.socket = new WebSocket(url, protocols, rest);
     this.opened = new Promise((resolve, reject) => {
       this.socket.on('open', () => resolve(this));
       this.socket.on('error', reject);

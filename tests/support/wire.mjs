@@ -15,9 +15,9 @@ const program = path.join(path.dirname(binary), 'tests/support/conformance');
 const PATIENCE = 30_000;
 
 export class Conformance {
-  static async start() {
+  static async start(...words) {
     const it = new Conformance();
-    it.child = spawn(program, ['127.0.0.1:0'], { env: environment(), stdio: 'pipe' });
+    it.child = spawn(program, ['127.0.0.1:0', ...words.map(String)], { env: environment(), stdio: 'pipe' });
     it.stderr = '';
     it.child.stderr.on('data', (data) => (it.stderr += data));
     it.exit = new Promise((resolve) => it.child.on('close', (...end) => resolve(end)));
@@ -163,7 +163,8 @@ export class Peer {
     peer.wire = await Wire.open(port);
     peer.at = 0;
     peer.needed = 2;
-    await peer.wire.send(handshake(options));
+    const request = Buffer.from(handshake(options));
+    await peer.wire.send(options.behind ? Buffer.concat([request, options.behind]) : request);
     const end = await peer.wire.until(() => {
       const found = peer.wire.bytes.indexOf('\r\n\r\n');
       return found < 0 ? 0 : found + 4;

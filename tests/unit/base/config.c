@@ -17,6 +17,7 @@ struct settings {
     bool flag;
     uint64_t count, size, wait;
     int choice;
+    const char *word;
 };
 
 static const struct option table[] = {
@@ -56,6 +57,12 @@ static const struct option table[] = {
       .max = 7 * 86400000,
       .value = "TIME",
       .help = "How long." },
+    { .name = "word",
+      .type = OPTION_TEXT,
+      .offset = offsetof(struct settings, word),
+      .fallback = "slow",
+      .choices = "fast|slow",
+      .help = "A word." },
     { .name = "choice",
       .type = OPTION_CHOICE,
       .offset = offsetof(struct settings, choice),
@@ -275,6 +282,17 @@ static void a_range_is_kept_at_both_ends(void **state)
     refused(given("--wait", "8d", NULL), FAIL_LIMIT, "--wait");
 }
 
+static void a_text_with_choices_is_one_of_them(void **state)
+{
+    (void)state;
+    assert_int_equal(given(NULL), OK);
+    assert_string_equal(got.word, "slow");
+    assert_int_equal(given("--word", "fast", NULL), OK);
+    assert_string_equal(got.word, "fast");
+    refused(given("--word", "quick", NULL), FAIL_SYNTAX,
+            "--word: \"quick\" is not one of fast|slow");
+}
+
 static void a_choice_is_one_of_its_words(void **state)
 {
     (void)state;
@@ -392,6 +410,7 @@ int main(void)
         READS(durations_have_units_and_are_seconds_without),
         READS(what_is_no_number_is_refused_by_name),
         READS(a_range_is_kept_at_both_ends),
+        READS(a_text_with_choices_is_one_of_them),
         READS(a_choice_is_one_of_its_words),
         READS(a_flag_in_the_environment_is_yes_or_no),
         READS(a_bad_value_in_the_environment_is_refused_too),

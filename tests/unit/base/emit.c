@@ -72,7 +72,7 @@ static void text_that_ends_like_json_does_not_confuse_the_commas(void **state)
     written("[\",\",\"[\",\"{\",\":\",\"\\n\",\"\\\\\",\"\\\"\",\"\"]");
 }
 
-static void behind_a_newline_a_new_document_begins(void **state)
+static void behind_a_newline_or_a_space_a_new_document_begins(void **state)
 {
     (void)state;
     emit_open(&out, '{');
@@ -81,9 +81,9 @@ static void behind_a_newline_a_new_document_begins(void **state)
     emit_open(&out, '{');
     emit_field_int(&out, "a", 1);
     emit_close(&out, '}');
-    buf_putc(&out, '\n');
+    buf_puts(&out, "\ndata: ");
     emit_int(&out, 7);
-    written("{}\n{\"a\":1}\n7");
+    written("{}\n{\"a\":1}\ndata: 7");
 }
 
 static void every_control_character_is_escaped(void **state)
@@ -195,7 +195,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         EMITS(commas_stand_between_and_nowhere_else),
         EMITS(text_that_ends_like_json_does_not_confuse_the_commas),
-        EMITS(behind_a_newline_a_new_document_begins),
+        EMITS(behind_a_newline_or_a_space_a_new_document_begins),
         EMITS(every_control_character_is_escaped),
         EMITS(utf8_passes_unchanged),
         EMITS(what_is_not_utf8_becomes_the_replacement_character),

@@ -1,5 +1,6 @@
 #include "watcher.h"
 
+#include "core/counters.h"
 #include "core/limits.h"
 
 static struct watcher ann, bob;
@@ -244,6 +245,24 @@ static void a_session_has_so_many_subscriptions_and_no_more(void **state)
     leave(&ann);
 }
 
+static void the_number_of_subscriptions_can_be_set(void **state)
+{
+    int64_t refused = counter_sum(COUNT_LIMITED_SUBSCRIPTIONS);
+
+    (void)state;
+    hub_limit(hub, 2);
+    enter(&ann, &one_dialect, NULL);
+    enter(&bob, &one_dialect, NULL);
+    subscribe(&ann, "a");
+    subscribe(&ann, "b");
+    subscribe(&ann, "a"); /* which it has */
+    assert_int_equal(hub_subscribe(hub, &ann.session, "c"), FAIL_LIMIT);
+    assert_int_equal(counter_sum(COUNT_LIMITED_SUBSCRIPTIONS), refused + 1);
+    subscribe(&bob, "c");
+    leave(&ann);
+    leave(&bob);
+}
+
 static void a_strangers_job_is_not_shown(void **state)
 {
     struct change c;
@@ -393,6 +412,7 @@ int main(void)
         IN_HUB(to_unsubscribe_stops_it_at_once),
         IN_HUB(a_topic_nobody_follows_is_given_up),
         IN_HUB(a_session_has_so_many_subscriptions_and_no_more),
+        IN_HUB(the_number_of_subscriptions_can_be_set),
         IN_HUB(a_strangers_job_is_not_shown),
         IN_HUB(more_than_one_batch_may_be_due),
         IN_HUB(more_than_one_log_may_come_in_a_turn),

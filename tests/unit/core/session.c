@@ -475,6 +475,32 @@ static void a_door_without_a_keepalive_stays_silent(void **state)
     leave(&ann);
 }
 
+static void who_came_with_a_token_that_ends_is_closed_with_it(void **state)
+{
+    (void)state;
+    enter_for(&bob, "a");
+    enter(&ann, &one_dialect, NULL);
+    subscribe(&ann, "a");
+    turn();
+    ann.session.viewer->expires_ms = clock_wall_ms() + 3600 * 1000;
+    hub_tick(hub, clock_mono_ms());
+    assert_int_equal(ann.closed, 0);
+    ann.session.viewer->expires_ms = clock_wall_ms();
+    hub_tick(hub, clock_mono_ms());
+    assert_int_equal(ann.closed, WS_CLOSE_UNAUTHORIZED);
+    ann.closed = 0;
+    hub_tick(hub, clock_mono_ms()); /* once is enough */
+    assert_int_equal(ann.closed, 0);
+    progress("a", 10);
+    ask(&ann, "x");
+    turn();
+    heard(&ann, "");
+    heard(&bob, "a 10");
+    assert_int_equal(bob.closed, 0);
+    leave(&ann);
+    leave(&bob);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -504,6 +530,7 @@ int main(void)
         IN_HUB(what_others_hear_does_not_put_it_off),
         IN_HUB(a_blocked_client_gets_no_keepalive),
         IN_HUB(a_door_without_a_keepalive_stays_silent),
+        IN_HUB(who_came_with_a_token_that_ends_is_closed_with_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

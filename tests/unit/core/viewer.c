@@ -74,6 +74,22 @@ static void a_viewer_is_shared(void **state)
     viewer_unref(&w);
 }
 
+static void all_who_came_without_a_token_share_one_viewer(void **state)
+{
+    struct viewer *v = viewer_anyone(), *w = viewer_anyone();
+
+    (void)state;
+    assert_ptr_equal(v, w);
+    assert_string_equal(v->subject, "");
+    assert_int_equal(v->expires_ms, 0);
+    assert_true(v->sees_all);
+    viewer_unref(&v);
+    viewer_unref(&w);
+    v = viewer_anyone();
+    assert_true(v->sees_all);
+    viewer_unref(&v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -82,6 +98,7 @@ int main(void)
         cmocka_unit_test(who_is_nobody_sees_nobody_elses_jobs),
         cmocka_unit_test(who_sees_all_sees_all),
         cmocka_unit_test(a_viewer_is_shared),
+        cmocka_unit_test(all_who_came_without_a_token_share_one_viewer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "core/counters.h"
 
 const struct io_timeouts quick_timeouts = {
     .head = 150,
@@ -48,6 +49,9 @@ void server_stop(struct server *s)
 {
     io_pool_stop(s->pool, 5000);
     s->pool = NULL;
+    /* However its connections ended, each was counted off once. */
+    assert_int_equal(counter_sum(COUNT_OPEN_HTTP), 0);
+    assert_int_equal(counter_sum(COUNT_OPEN_WEBSOCKET), 0);
 }
 
 static int open_with(const struct server *s, int receive_buffer)

@@ -110,6 +110,14 @@ static void with_fields(struct exchange *x)
     exchange_reply(x, 204, NULL, NULL);
 }
 
+static void read_with_fields(struct exchange *x)
+{
+    exchange_header(x, "X-One", "1");
+    exchange_keep_headers(x);
+    exchange_header(x, "X-Two", "2");
+    exchange_read(x, READ_MAX, echo);
+}
+
 static void say_peer(struct exchange *x)
 {
     char text[80], peer[64];
@@ -149,6 +157,8 @@ static void handle(void *context, struct exchange *x)
         give_file(x, 0, FILE_BYTES + 100);
     else if (str_equal(path, STR("/fields")))
         with_fields(x);
+    else if (str_equal(path, STR("/read-with-fields")))
+        read_with_fields(x);
     else if (str_equal(path, STR("/peer")))
         say_peer(x);
     else
@@ -328,6 +338,40 @@ static void a_body_too_long_is_413_however_it_comes(void **state)
     expect_answer(fd, "\r\n0\r\n\r\n", 413, NULL);
     client_expect_end(fd);
     WAIT_FOR(atomic_load(&releases) == 2);
+}
+
+static void fields_that_are_kept_are_in_our_refusals_too(void **state)
+{
+    static const struct {
+        const char *text;
+        int status;
+    } table[] = {
+        { POST("/read-with-fields") "Content-Length: 2\r\n\r\nhi", 200 },
+        { POST("/echo") "Content-Length: 2\r\n\r\nhi", 200 },
+        { POST("/read-with-fields") "Content-Length: 1001\r\n\r\n", 413 },
+    };
+    int fd = client_open(&server);
+    struct answer a;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+        client_say(fd, table[i].text);
+        answer_read(&a, fd, true);
+        assert_int_equal(a.status, table[i].status);
+        assert_int_equal(answer_field(&a, "X-One") != NULL, i != 1);
+        assert_int_equal(answer_field(&a, "X-Two") != NULL, i == 0);
+        answer_deinit(&a);
+    }
+    client_expect_end(fd);
+    fd = client_open(&server);
+    client_say(fd, POST("/read-with-fields") "Transfer-Encoding: chunked\r\n\r\n");
+    WAIT_FOR(atomic_load(&asked) == 4);
+    client_say(fd, "no chunk\r\n");
+    answer_read(&a, fd, true);
+    assert_int_equal(a.status, 400);
+    assert_non_null(answer_field(&a, "X-One"));
+    answer_deinit(&a);
+    client_expect_end(fd);
 }
 
 static void a_client_still_sending_sees_the_refusal(void **state)
@@ -668,6 +712,7 @@ int main(void)
         USUAL(an_answer_has_date_and_fields_and_204_no_length),
         USUAL(a_malformed_request_is_told_so_and_closed),
         USUAL(a_body_too_long_is_413_however_it_comes),
+        USUAL(fields_that_are_kept_are_in_our_refusals_too),
         USUAL(a_client_still_sending_sees_the_refusal),
         USUAL(a_broken_body_is_400_and_the_handler_hears_of_it),
         USUAL(a_body_streams_through_pauses),

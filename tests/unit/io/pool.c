@@ -4,10 +4,12 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "core/counters.h"
 #include "core/hub.h"
 #include "core/ledger.h"
 
@@ -147,6 +149,54 @@ static void a_connection_too_many_is_answered_503(void **state)
     close(two);
     close(three);
     server_stop(&server);
+}
+
+/* Ends it as a client that dies: with a reset. */
+static void reset(int fd)
+{
+    struct linger now = { .l_onoff = 1 };
+
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    close(fd);
+}
+
+static void expect_refusal(int status, const char *words)
+{
+    struct answer a;
+    int fd = client_open(&server);
+
+    client_say(fd, GET("/"));
+    answer_read(&a, fd, true);
+    assert_int_equal(a.status, status);
+    assert_string_equal(buf_text(&a.body), words);
+    answer_deinit(&a);
+    client_expect_end(fd);
+}
+
+static void an_addresss_connection_too_many_is_answered_429(void **state)
+{
+    int64_t refused = counter_sum(COUNT_LIMITED_ADDRESS);
+
+    (void)state;
+    start_with((struct io_settings){ .threads = 3, .peers.per_address = 2 }, NULL);
+    int one = client_open(&server), two = client_open(&server);
+    expect_answer(one, GET("/"), 200, "done");
+    expect_answer(two, GET("/"), 200, "done");
+    expect_refusal(429, "{\"error\":{\"code\":\"TOO_MANY_REQUESTS\","
+                        "\"message\":\"Too many connections from this address\"}}");
+    assert_int_equal(counter_sum(COUNT_LIMITED_ADDRESS), refused + 1);
+    /* Its place comes back, whichever way it ends. */
+    close(one);
+    WAIT_FOR(io_pool_connections(server.pool) == 1);
+    one = client_open(&server);
+    expect_answer(one, GET("/"), 200, "done");
+    reset(one);
+    WAIT_FOR(io_pool_connections(server.pool) == 1);
+    one = client_open(&server);
+    expect_answer(one, GET("/"), 200, "done");
+    io_pool_stop(server.pool, 0); /* with both: peers_free sees to it that none is left */
+    client_expect_end(one);
+    close(two);
 }
 
 static void starting_tells_what_is_wrong_with(const char *address, const char *word)
@@ -303,6 +353,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_thread_listens_on_the_one_port),
         cmocka_unit_test(a_connection_too_many_is_answered_503),
+        cmocka_unit_test(an_addresss_connection_too_many_is_answered_429),
         cmocka_unit_test(an_address_in_use_is_refused),
         cmocka_unit_test(an_address_that_is_none_is_refused),
         cmocka_unit_test(draining_finishes_what_is_under_way),

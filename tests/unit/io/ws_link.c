@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "core/counters.h"
 
 enum { FLOOD_MESSAGES = 8000, FLOOD_BYTES = 1000, FLOOD_BATCH = 100 };
 
@@ -175,6 +176,12 @@ static int start_quick(void **state)
     return start_with((struct io_settings){ .timeouts = &quick_timeouts });
 }
 
+static int start_frugal(void **state)
+{
+    (void)state;
+    return start_with((struct io_settings){ .messages = { .per_second = 1, .burst = 10 } });
+}
+
 static int start_pinging(void **state)
 {
     static struct io_timeouts timeouts;
@@ -333,6 +340,51 @@ static void a_silent_peer_is_pinged_and_lives_as_long_as_it_answers(void **state
         ;
     ws_peer_deinit(&p);
     WAIT_FOR(atomic_load(&gone) == 1);
+}
+
+static void who_says_too_much_is_closed(void **state)
+{
+    int64_t counted = counter_sum(COUNT_LIMITED_MESSAGES);
+    struct ws_peer loud, quiet;
+
+    (void)state;
+    open_peer(&quiet);
+    for (int kind = 0; kind < 3; kind++) {
+        open_peer(&loud);
+        for (int i = 0; i < 20; i++) {
+            if (kind == 0)
+                ws_peer_text(&loud, "x");
+            else if (kind == 1)
+                ws_peer_say(&loud, WS_FIN | WS_PING, "x", 1);
+            else
+                ws_peer_say(&loud, WS_FIN | WS_BINARY, "x", 1);
+        }
+        while (loud.close_code < 0)
+            assert_true(ws_peer_receive(&loud));
+        assert_string_equal(buf_text(&loud.reason), "too many messages");
+        assert_int_equal(kind == 1 ? loud.pongs : loud.messages, 10);
+        ws_peer_expect_close(&loud, WS_CLOSE_POLICY, true);
+        assert_int_equal(counter_sum(COUNT_LIMITED_MESSAGES), counted + kind + 1);
+    }
+    ws_peer_text(&quiet, "still here");
+    ws_peer_expect(&quiet, "still here");
+    ws_peer_deinit(&quiet);
+}
+
+static void pongs_and_fragments_cost_nothing(void **state)
+{
+    struct ws_peer p;
+
+    (void)state;
+    open_peer(&p);
+    for (int i = 0; i < 100; i++)
+        ws_peer_say(&p, WS_FIN | WS_PONG, "", 0);
+    ws_peer_say(&p, WS_TEXT, "a", 1);
+    for (int i = 0; i < 100; i++)
+        ws_peer_say(&p, WS_CONTINUATION, "", 0);
+    ws_peer_say(&p, WS_FIN | WS_CONTINUATION, "b", 1);
+    ws_peer_expect(&p, "ab");
+    ws_peer_deinit(&p);
 }
 
 static unsigned flood_seen;
@@ -535,8 +587,9 @@ static void a_thousand_connections_live_side_by_side(void **state)
     WAIT_FOR(io_pool_connections(server.pool) == 0);
 }
 
-#define USUAL(name) cmocka_unit_test_setup_teardown(name, start, stop)
-#define QUICK(name) cmocka_unit_test_setup_teardown(name, start_quick, stop)
+#define USUAL(name)  cmocka_unit_test_setup_teardown(name, start, stop)
+#define FRUGAL(name) cmocka_unit_test_setup_teardown(name, start_frugal, stop)
+#define QUICK(name)  cmocka_unit_test_setup_teardown(name, start_quick, stop)
 
 int main(void)
 {
@@ -550,6 +603,8 @@ int main(void)
         USUAL(a_broken_frame_is_closed_with_its_code),
         cmocka_unit_test_setup_teardown(a_silent_peer_is_pinged_and_lives_as_long_as_it_answers,
                                         start_pinging, stop),
+        FRUGAL(who_says_too_much_is_closed),
+        FRUGAL(pongs_and_fragments_cost_nothing),
         USUAL(a_flood_to_a_slow_reader_arrives_whole_and_in_order),
         USUAL(pings_while_blocked_get_the_latest_pong),
         USUAL(a_close_comes_behind_what_was_taken),

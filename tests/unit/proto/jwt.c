@@ -446,6 +446,48 @@ static void what_cannot_be_minted_is_said(void **state)
     buf_deinit(&narrow);
 }
 
+static void another_claim_may_name_the_subject(void **state)
+{
+    struct jwt_settings settings = { .algorithm = JWT_HS256, .subject = "user_id" };
+    struct jwt_keys *keys = keys_of_secret(&settings);
+    struct jwt_claims claims;
+    struct buf token;
+
+    (void)state;
+    expect_subject(keys, "{\"user_id\":42,\"sub\":\"ada\"}", "42", false);
+    expect_subject(keys, "{\"user_id\":\"42\"}", "42", false);
+    expect_subject(keys, "{\"sub\":\"ada\"}", "", false);
+    expect(keys, hmac_token(HS256_HEADER, "{\"user_id\":[1]}"), FAIL_SYNTAX);
+    expect(keys, hmac_token(HS256_HEADER, "{\"user_id\":1.5}"), FAIL_SYNTAX);
+    buf_init(&token, JWT_TEXT_MAX);
+    assert_int_equal(jwt_mint(keys, "ada", false, now_ms, 60000, &token), OK);
+    assert_int_equal(jwt_verify(keys, buf_str(&token), now_ms, &claims), OK);
+    assert_string_equal(claims.subject, "ada");
+    buf_deinit(&token);
+    jwt_keys_free(keys);
+}
+
+static void a_token_is_refused_when_its_end_and_the_leeway_are_over(void **state)
+{
+    struct jwt_settings settings = { .algorithm = JWT_HS256, .leeway_ms = 5000 };
+    struct jwt_keys *keys = keys_of_secret(&settings);
+    struct jwt_claims claims;
+    char *token = hmac_token(HS256_HEADER, "{\"exp\":1700000001}");
+
+    (void)state;
+    assert_int_equal(jwt_verify(keys, str_of(token), now_ms, &claims), OK);
+    assert_int_equal(claims.expires_ms, 1700000001000);
+    assert_int_equal(claims.refused_ms, 1700000006000);
+    assert_int_equal(jwt_verify(keys, str_of(token), claims.refused_ms - 1, &claims), OK);
+    assert_int_equal(jwt_verify(keys, str_of(token), claims.refused_ms, &claims), FAIL_TIMEOUT);
+    mem_free(token);
+    token = hmac_token(HS256_HEADER, "{}");
+    assert_int_equal(jwt_verify(keys, str_of(token), now_ms, &claims), OK);
+    assert_int_equal(claims.refused_ms, 0);
+    mem_free(token);
+    jwt_keys_free(keys);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -457,6 +499,8 @@ int main(void)
         cmocka_unit_test(audience_and_issuer_must_fit_when_they_are_asked_for),
         cmocka_unit_test(the_leeway_widens_both_ends),
         cmocka_unit_test(subject_and_scope_are_read),
+        cmocka_unit_test(another_claim_may_name_the_subject),
+        cmocka_unit_test(a_token_is_refused_when_its_end_and_the_leeway_are_over),
         cmocka_unit_test(a_text_that_is_not_exactly_three_parts_is_refused),
         cmocka_unit_test(a_token_cut_anywhere_is_refused),
         cmocka_unit_test(a_token_with_any_character_changed_is_refused),

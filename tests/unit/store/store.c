@@ -3,7 +3,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-static void every_field_comes_back_as_it_was(void **state)
+/* As the first that is said of the job, or as progress of one that is known. */
+static void check_every_field(struct desk *d, bool is_known)
 {
     static const char *const said[UPDATE_TEXTS] = {
         [TEXT_OWNER] = "ann",
@@ -16,13 +17,17 @@ static void every_field_comes_back_as_it_was(void **state)
         [TEXT_URL] = "https://a/b",
         [TEXT_STORAGE] = "disk",
     };
-    struct desk *d = *state;
     struct change c;
     struct update *was, *is;
 
     change_init(&c);
     c.kind = JOB_DOWNLOAD;
     c.state = JOB_PROCESSING;
+    if (is_known) {
+        c.text[TEXT_OWNER] = "ann";
+        assert_int_equal(ledger_create(d->ledger, "j", &c, NULL), OK);
+        desk_wait_heard(d, 1);
+    }
     c.fraction = 0.1 + 0.2;
     c.stage_fraction = 0.7;
     c.speed = 1.5;
@@ -31,8 +36,8 @@ static void every_field_comes_back_as_it_was(void **state)
     c.bytes_total = INT64_C(1) << 41;
     c.file_size = 99;
     memcpy(c.text, said, sizeof said);
-    assert_int_equal(ledger_create(d->ledger, "j", &c, &was), OK);
-    desk_wait_heard(d, 1);
+    assert_int_equal(ledger_apply(d->ledger, "j", &c, true, &was), OK);
+    desk_wait_heard(d, is_known ? 2 : 1);
     desk_reopen(d);
     assert_int_equal(store_find(d->store, "j", &is), OK);
     assert_int_equal(is->state, JOB_PROCESSING);
@@ -55,6 +60,16 @@ static void every_field_comes_back_as_it_was(void **state)
     assert_null(is->text[TEXT_ERROR]);
     update_unref(&was);
     update_unref(&is);
+}
+
+static void every_field_comes_back_as_it_was(void **state)
+{
+    check_every_field(*state, false);
+}
+
+static void every_field_of_progress_comes_back_too(void **state)
+{
+    check_every_field(*state, true);
 }
 
 static void a_job_that_never_was_is_missing(void **state)
@@ -472,6 +487,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(every_field_comes_back_as_it_was),
+        CASE(every_field_of_progress_comes_back_too),
         CASE(a_job_that_never_was_is_missing),
         CASE(of_one_job_all_is_heard_and_the_last_is_kept),
         CASE(what_is_heard_is_in_the_file_already),
