@@ -279,6 +279,7 @@ static void *open_client(void *argument, struct engine_socket *socket,
     c->viewer = call->viewer != NULL ? viewer_ref(call->viewer) : NULL;
     c->why = ((struct handshake *)call->state)->why;
     c->link = socketio_link_open(socket, &settings, c, events);
+    socketio_link_welcome(c->link);
     return c->link;
 }
 

@@ -108,6 +108,12 @@ static void on_gone(void *context)
     mem_free(l);
 }
 
+void socketio_link_welcome(struct socketio_link *l)
+{
+    if (engine_socket_is_eio3(l->socket))
+        socketio_server_welcome_old(&l->server, 0);
+}
+
 struct socketio_link *socketio_link_open(struct engine_socket *socket,
                                          const struct socketio_settings *settings, void *context,
                                          const struct engine_events **events)

@@ -13,7 +13,7 @@ struct socketio_link;
  * socketio_server.h, `drain`, `upgraded` and `gone` as in io/engine.h; all are
  * set. The link is freed behind `gone`. */
 struct socketio_settings {
-    const char *const *namespaces;
+    const char *const *namespaces; /* the first is the main one, "/" */
     unsigned namespace_count;
     size_t message_max;          /* bytes of a packet's attachments together */
     size_t unsent_max;           /* bytes that may wait for the client; more: it is cut off */
@@ -32,6 +32,10 @@ struct socketio_settings {
 struct socketio_link *socketio_link_open(struct engine_socket *socket,
                                          const struct socketio_settings *settings, void *context,
                                          const struct engine_events **events);
+
+/* Right behind socketio_link_open, once `connect` may be called: clients of Socket.IO
+ * 2 do not ask for the main namespace. */
+void socketio_link_welcome(struct socketio_link *l);
 
 /* Answers to `connect`, as in proto/socketio_server.h. */
 void socketio_link_accept(struct socketio_link *l, unsigned ns, const char *data);

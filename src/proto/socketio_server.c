@@ -1,8 +1,10 @@
 #include "proto/socketio_server.h"
 
 #include <assert.h>
+#include <jansson.h>
 #include <string.h>
 
+#include "base/emit.h"
 #include "base/err.h"
 
 /* Words to the client are ours, but for a namespace's name and what an
@@ -47,16 +49,39 @@ void socketio_server_accept(struct socketio_server *s, unsigned ns, const char *
 {
     assert(s->places[ns] == SOCKETIO_ASKING);
     move(s, ns, SOCKETIO_JOINED);
+    say(s, &(struct socketio_packet){ .type = SOCKETIO_CONNECT,
+                                      .namespace = name_of(s, ns),
+                                      .json = s->is_old ? STR("") : str_of(data) });
+}
+
+/* Revision 4's ERROR: the message alone. */
+static void say_old_error(struct socketio_server *s, struct str namespace, const char *data)
+{
+    json_t *object = json_loads(data, 0, NULL);
+    struct buf text;
+
+    buf_init(&text, PACKET_EXTRA_MAX);
+    emit_string(&text, json_string_value(json_object_get(object, "message")));
+    json_decref(object);
     say(s, &(struct socketio_packet){
-               .type = SOCKETIO_CONNECT, .namespace = name_of(s, ns), .json = str_of(data) });
+               .type = SOCKETIO_CONNECT_ERROR, .namespace = namespace, .json = buf_str(&text) });
+    buf_deinit(&text);
+}
+
+static void say_error(struct socketio_server *s, struct str namespace, const char *data)
+{
+    if (s->is_old)
+        say_old_error(s, namespace, data);
+    else
+        say(s, &(struct socketio_packet){
+                   .type = SOCKETIO_CONNECT_ERROR, .namespace = namespace, .json = str_of(data) });
 }
 
 void socketio_server_refuse(struct socketio_server *s, unsigned ns, const char *data)
 {
     assert(s->places[ns] == SOCKETIO_ASKING);
     move(s, ns, SOCKETIO_ABSENT);
-    say(s, &(struct socketio_packet){
-               .type = SOCKETIO_CONNECT_ERROR, .namespace = name_of(s, ns), .json = str_of(data) });
+    say_error(s, name_of(s, ns), data);
 }
 
 void socketio_server_acknowledge(struct socketio_server *s, unsigned ns, uint64_t id,
@@ -76,13 +101,6 @@ void socketio_server_acknowledge(struct socketio_server *s, unsigned ns, uint64_
     buf_deinit(&json);
 }
 
-static void refuse_unknown(struct socketio_server *s, struct str namespace)
-{
-    say(s, &(struct socketio_packet){ .type = SOCKETIO_CONNECT_ERROR,
-                                      .namespace = namespace,
-                                      .json = STR("{\"message\":\"Invalid namespace\"}") });
-}
-
 static bool find(const struct socketio_server *s, struct str namespace, unsigned *ns)
 {
     for (*ns = 0; *ns < s->rules->count; ++*ns)
@@ -91,18 +109,30 @@ static bool find(const struct socketio_server *s, struct str namespace, unsigned
     return false;
 }
 
+static void ask(struct socketio_server *s, unsigned ns, const json_t *auth)
+{
+    move(s, ns, SOCKETIO_ASKING);
+    s->rules->connect(s->context, ns, auth);
+}
+
+void socketio_server_welcome_old(struct socketio_server *s, unsigned ns)
+{
+    s->is_old = true;
+    ask(s, ns, NULL);
+}
+
 static int take_connect(struct socketio_server *s, const struct socketio_packet *p)
 {
+    struct str rest = p->namespace, name = s->is_old ? str_cut(&rest, '?') : rest;
     unsigned ns;
 
-    if (!find(s, p->namespace, &ns)) {
-        refuse_unknown(s, p->namespace);
+    if (!find(s, name, &ns)) {
+        say_error(s, name, "{\"message\":\"Invalid namespace\"}");
         return OK;
     }
     if (s->places[ns] != SOCKETIO_ABSENT)
         return FAIL_STATE;
-    move(s, ns, SOCKETIO_ASKING);
-    s->rules->connect(s->context, ns, p->parsed);
+    ask(s, ns, p->parsed);
     return OK;
 }
 

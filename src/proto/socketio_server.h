@@ -6,6 +6,10 @@
  *       ^                  |  refuse            |  DISCONNECT
  *       +------------------+--------------------+
  *
+ * A client of revision 4 (Socket.IO 2, over Engine.IO 3) is in the main namespace
+ * without asking, writes what it asks with behind a namespace's name, and is told
+ * nothing on the way in and only a text on the way out.
+ *
  * An unknown namespace is refused here. Any packet but CONNECT to a namespace
  * that is not joined, and CONNECT to one that is, ends the connection. */
 #ifndef PROTO_SOCKETIO_SERVER_H
@@ -38,16 +42,21 @@ struct socketio_server {
     struct socketio_reader reader;
     enum socketio_place places[SOCKETIO_NAMESPACES_MAX];
     bool has_joined; /* any, at some time: it need not hurry any more */
+    bool is_old;     /* revision 4 */
 };
 
 void socketio_server_init(struct socketio_server *s, const struct socketio_rules *rules,
                           void *context);
+/* Instead of waiting for its CONNECT to the main namespace, `ns`: revision 4. */
+void socketio_server_welcome_old(struct socketio_server *s, unsigned ns);
+
 void socketio_server_deinit(struct socketio_server *s);
 
 /* A message from the client. If this fails, close the connection. */
 int socketio_server_feed(struct socketio_server *s, bool is_binary, struct str message);
 
-/* Answers `connect`. `data`: JSON; what the client is told. */
+/* Answers `connect`. `data`: a JSON object; what the client is told, in a refusal
+ * with a "message". */
 void socketio_server_accept(struct socketio_server *s, unsigned ns, const char *data);
 void socketio_server_refuse(struct socketio_server *s, unsigned ns, const char *data);
 

@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { clipBytes } from '../support/clips.mjs';
 import { mint, withSecret } from '../support/jwt.mjs';
+import { require } from '../support/packages.mjs';
 import { Server } from '../support/server.mjs';
 import { Gateway, TRANSPORTS } from '../support/socketio.mjs';
 import { Upload } from '../support/upload.mjs';
@@ -351,18 +352,20 @@ import sys, socketio
 origin, transports = sys.argv[1], sys.argv[2].split(',')
 client = socketio.Client(reconnection=False)
 NS = '/file-processing'
+def show_line(*words):
+    sys.stdout.write(' '.join(map(str, words)) + '\\n')
 def show(name):
     def handler(*args):
-        print(name, args, flush=True)
+        show_line(name, args)
         if name == 'processing:completed':
             client.disconnect()
     return handler
 for name in ['subscribed', 'processing:started', 'processing:progress', 'processing:completed']:
     client.on(name, show(name), namespace=NS)
 client.connect(origin, namespaces=[NS], transports=transports)
-print('ack', client.call('subscribe:file', {'fileId': 'python-' + sys.argv[2]}, namespace=NS), flush=True)
+show_line('ack', client.call('subscribe:file', {'fileId': 'python-' + sys.argv[2]}, namespace=NS))
 client.wait()
-print('over', flush=True)
+show_line('over')
 `;
 
   for (const transports of ['websocket', 'polling', 'polling,websocket']) {
@@ -386,6 +389,45 @@ print('over', flush=True)
       assert.match(screen, /^over$/m);
     });
   }
+});
+
+describe('clients of Socket.IO 2', () => {
+  const io2 = require('socket.io-client-2');
+  const open = (t, server, options) => {
+    const socket = io2(`${server.origin}/file-processing`, { forceNew: true, reconnectionDelay: 20, ...options });
+    t.after(() => socket.close());
+    socket.heard = [];
+    const { onevent } = socket;
+    socket.onevent = function (packet) {
+      socket.heard.push(packet.data);
+      onevent.call(this, packet);
+    };
+    return socket;
+  };
+
+  for (const transports of TRANSPORTS) {
+    test(`follow a file over ${transports.join(', then ')}`, async (t) => {
+      const server = await Server.during(t);
+      const socket = open(t, server, { transports });
+      await waitFor(() => socket.connected, 'the connection');
+      const ack = await within(new Promise((resolve) => socket.emit('subscribe:file', { fileId: 'v2' }, resolve)), 'the ack');
+      assert.deepEqual(ack, { fileId: 'v2' });
+      await server.tell('v2', { stage: 'a', progress: 0.2, message: 'x' });
+      await server.tell('v2', { status: 'completed', result: { a: 1 } });
+      await waitFor(() => socket.heard.some(([event]) => event === 'processing:completed'), 'the end');
+      assert.deepEqual(socket.heard.map(([event]) => event),
+        ['subscribed', 'processing:started', 'processing:progress', 'processing:progress', 'processing:completed']);
+    });
+  }
+
+  test('show their token in the query, or are refused', async (t) => {
+    const server = await Server.during(t, { env: withSecret });
+    const welcome = open(t, server, { query: { token: mint({}) } });
+    await waitFor(() => welcome.connected, 'the connection');
+    const refused = open(t, server, { transports: ['websocket'], reconnection: false });
+    const error = await within(new Promise((resolve) => refused.on('error', resolve)), 'the refusal');
+    assert.equal(error, 'unauthorized');
+  });
 });
 
 describe('without Socket.IO', () => {

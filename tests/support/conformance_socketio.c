@@ -163,5 +163,6 @@ void *open_socketio_echo(void *argument, struct engine_socket *socket,
 
     (void)argument;
     e->link = socketio_link_open(socket, &settings, e, events);
+    socketio_link_welcome(e->link);
     return e->link;
 }

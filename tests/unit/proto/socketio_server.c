@@ -215,6 +215,32 @@ static void an_event_is_told_when_its_attachments_are_there(void **state)
     then("", "event 0 m\n");
 }
 
+/* --- revision 4 --- */
+
+static void an_old_client_is_in_the_main_namespace_at_once(void **state)
+{
+    (void)state;
+    socketio_server_welcome_old(&server, MAIN);
+    then("0\n", "connect 0 -\n");
+    takes("2[\"hello\"]");
+    then("", "event 0 hello\n");
+}
+
+static void an_old_client_is_told_less(void **state)
+{
+    (void)state;
+    socketio_server_welcome_old(&server, MAIN);
+    then("0\n", "connect 0 -\n");
+    takes("0/custom?token=abc,");
+    takes("0/random?a=b");
+    then("4/custom,\"Not authorized\"\n4/random,\"Invalid namespace\"\n", "connect 1 -\n");
+    takes("0/later,");
+    socketio_server_accept(&server, LATER, "{\"sid\":\"t\"}");
+    then("0/later,\n", "connect 2 -\n");
+    takes("21[\"back\",2]");
+    then("31[2]\n", "event 0 back\n");
+}
+
 #define SERVED(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -232,6 +258,8 @@ int main(void)
         SERVED(an_acknowledgement_goes_to_the_one_that_asked),
         SERVED(stray_acknowledgements_are_ignored),
         SERVED(an_event_is_told_when_its_attachments_are_there),
+        SERVED(an_old_client_is_in_the_main_namespace_at_once),
+        SERVED(an_old_client_is_told_less),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
