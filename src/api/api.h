@@ -14,6 +14,7 @@
 #include "base/config.h"
 #include "core/ledger.h"
 #include "core/limits.h"
+#include "io/engine.h"
 #include "io/exchange.h"
 #include "io/mailbox.h"
 #include "media/pipeline.h"
@@ -35,6 +36,8 @@ struct api_settings {
     bool closes_expired;               /* a connection ends with its token */
 };
 
+struct recovery;
+
 /* Set before the first request, then only read. */
 struct api {
     const struct api_settings *settings;
@@ -44,6 +47,8 @@ struct api {
     struct uploads *uploads;
     struct pipelines *pipelines; /* only on the desk */
     struct mailbox *desk;
+    struct engine *engine;     /* of /socket.io/ */
+    struct recovery *recovery; /* of its clients */
     const struct jwt_keys *keys;
     const struct presign_key *presign;
     uint64_t started_ms;     /* monotonic */
@@ -138,6 +143,10 @@ bool origin_is_at_home(const struct call *c);
  * once or later. A job the viewer may not see is NULL. */
 void job_find(struct call *c, const char *id, void (*found)(struct call *c, struct update *u));
 
+/* For who subscribes to a job by a message: should the ledger have forgotten it,
+ * those on this thread who watch it hear its last state when the store has found
+ * it. */
+void job_recall(const struct api *api, struct io_thread *t, const char *id);
 /* The same with the id in the path; one that is none is answered 404. */
 void job_find_in_path(struct call *c, void (*found)(struct call *c, struct update *u));
 
@@ -195,6 +204,8 @@ void door_stream(struct call *c);
 void door_download(struct call *c);
 void door_jobs(struct call *c);
 void door_broadcast(struct call *c);
+void door_plain(struct call *c);
+void door_socketio(struct call *c);
 void door_events(struct call *c);
 
 #endif

@@ -13,6 +13,7 @@
 struct door {
     struct session session;
     struct ws_link *link;
+    const struct api *api;
     bool is_refused; /* closed with 4001 as soon as it was open: no session */
 };
 
@@ -24,15 +25,12 @@ static void subscribe(struct door *d, const char *job)
 
 static void carry_out(struct door *d, const struct request *request)
 {
-    char job[JOB_ID_MAX + 1];
-
-    if (request->kind == REQUEST_NOTHING || !job_id_is_valid(request->job))
-        return;
-    snprintf(job, sizeof(job), "%.*s", STR_ARG(request->job));
-    if (request->kind == REQUEST_SUBSCRIBE)
-        subscribe(d, job);
-    else
-        hub_unsubscribe(d->session.hub, &d->session, job);
+    if (request->kind == REQUEST_SUBSCRIBE) {
+        subscribe(d, request->job);
+        job_recall(d->api, ws_link_thread(d->link), request->job);
+    } else if (request->kind == REQUEST_UNSUBSCRIBE) {
+        hub_unsubscribe(d->session.hub, &d->session, request->job);
+    }
 }
 
 static void on_message(void *context, enum ws_opcode type, struct str message)
@@ -88,6 +86,7 @@ static struct door *open_link(struct call *c, const struct entrance *e)
     struct door *d = mem_new(struct door);
     struct buf protocol;
 
+    d->api = c->api;
     buf_init(&protocol, HTTP_HEAD_MAX);
     if (auth_protocol(exchange_request(c->x), &protocol))
         answer.protocol = buf_text(&protocol);
@@ -125,7 +124,7 @@ static void enter(struct call *c, const struct entrance *e)
     session_greet(&d->session, job);
     if (dialect->hears_all)
         hub_subscribe_all(hub, &d->session);
-    else
+    else if (*job)
         subscribe(d, job);
 }
 
@@ -153,6 +152,8 @@ static void door_open(struct call *c, const struct dialect *dialect, enum policy
     const struct http_request *request = exchange_request(c->x);
     struct entrance *e = mem_new(struct entrance);
 
+    const char *job = c->segments[0]; /* "" where the path names none */
+
     c->state = e;
     e->dialect = dialect;
     e->policy = policy;
@@ -166,17 +167,17 @@ static void door_open(struct call *c, const struct dialect *dialect, enum policy
                     "this path is a WebSocket (RFC 6455, version 13)");
         return;
     }
-    if (!dialect->hears_all && !job_id_is_valid(str_of(c->segments[0]))) {
+    if (*job && !job_id_is_valid(str_of(job))) {
         reply_error(c->x, 404, "not_found", NULL, "this is not a job's id");
         return;
     }
     c->viewer = auth_viewer(c->api, request, policy, &e->refusal);
     if (c->viewer == NULL)
         refuse(c, e);
-    else if (dialect->hears_all)
-        enter(c, e);
+    else if (*job)
+        job_find(c, job, found);
     else
-        job_find(c, c->segments[0], found);
+        enter(c, e);
 }
 
 void door_stream(struct call *c)
@@ -197,4 +198,9 @@ void door_jobs(struct call *c)
 void door_broadcast(struct call *c)
 {
     door_open(c, &dialect_broadcast, POLICY_DOOR);
+}
+
+void door_plain(struct call *c)
+{
+    door_open(c, &dialect_plain, POLICY_DOOR);
 }

@@ -53,6 +53,36 @@ void job_find(struct call *c, const char *id, void (*found)(struct call *c, stru
     io_offload(io_thread_loop(exchange_thread(c->x)), search, searched, l);
 }
 
+struct recall {
+    const struct api *api;
+    char id[JOB_ID_MAX + 1];
+};
+
+static void recall(void *context)
+{
+    struct recall *r = context;
+    struct update *u;
+
+    if (store_find(r->api->store, r->id, &u) != OK)
+        return;
+    ledger_restore(r->api->ledger, u);
+    update_unref(&u);
+}
+
+void job_recall(const struct api *api, struct io_thread *t, const char *id)
+{
+    struct update *known = ledger_snapshot(api->ledger, id);
+
+    if (known != NULL) {
+        update_unref(&known);
+        return;
+    }
+    struct recall *r = mem_new(struct recall);
+    r->api = api;
+    snprintf(r->id, sizeof(r->id), "%s", id);
+    io_offload(io_thread_loop(t), recall, mem_free, r);
+}
+
 bool job_is_known(struct call *c, struct update *u)
 {
     if (u != NULL)

@@ -26,6 +26,8 @@ static const struct route routes[] = {
     { HTTP_POST, "/rpc/*", POLICY_OPEN, orpc_call },
     { HTTP_POST, "/orpc/*", POLICY_OPEN, orpc_call },
     { HTTP_POST, "/api/rpc/*", POLICY_OPEN, orpc_call },
+    { HTTP_GET | HTTP_POST, "/socket.io", POLICY_OPEN, door_socketio },
+    { HTTP_GET, "/file-processing", POLICY_OPEN, door_plain },
 
     /* Documents 002, 003, 004 */
     { HTTP_GET, "/ws/download/{}", POLICY_OPEN, door_download },

@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "api/api.h"
+#include "api/recovery.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -37,6 +38,8 @@ struct server {
     struct uploads *uploads;
     struct pipelines *pipelines;
     struct io_pool *pool;
+    struct engine *engine;
+    struct recovery *recovery;
     struct jwt_keys *keys;
     struct presign_key presign;
     struct pipeline_settings pipeline_settings;
@@ -262,6 +265,8 @@ static void sweep(uv_timer_t *timer)
 
     pipelines_sweep(s->pipelines, now_ms - (int64_t)s->options.upload_ttl_ms);
     sweep_reports(s, now_ms);
+    if (s->recovery != NULL)
+        recovery_sweep(s->recovery, clock_mono_ms());
     if (s->is_sweeping)
         return;
     s->is_sweeping = true;
@@ -317,6 +322,30 @@ static uint32_t connection_limit(const struct server *s)
     return (uint32_t)(most > 2 * DESCRIPTORS_KEPT ? most - DESCRIPTORS_KEPT : most / 2);
 }
 
+static void open_engine(struct server *s, const struct io_settings *io)
+{
+    s->engine = engine_new(&(struct engine_settings){
+        .ping_interval_ms = ENGINE_PING_INTERVAL_MS,
+        .ping_timeout_ms = ENGINE_PING_TIMEOUT_MS,
+        .payload_max = io->ws.message_max,
+        .sockets_max = io->connections_max,
+        .allows_eio3 = true,
+    });
+    s->recovery = recovery_new(s->store,
+                               &(struct recovery_settings){
+                                   .lifetime_ms = RECOVERY_LIFETIME_MS,
+                                   .rooms_max = RECOVERY_ROOMS_MAX,
+                               },
+                               clock_mono_ms());
+}
+
+static void end_thread(void *context, struct io_thread *t)
+{
+    struct api *api = context;
+
+    engine_thread_end(api->engine, t);
+}
+
 static void set_timeouts(struct server *s)
 {
     const struct serve_options *o = &s->options;
@@ -356,6 +385,7 @@ static struct io_settings io_settings_of(struct server *s)
         .timeouts = &s->timeouts,
         .addresses = o->listen.items,
         .address_count = o->listen.count,
+        .thread_end = end_thread,
     };
 }
 
@@ -363,6 +393,7 @@ static int open_doors(struct server *s)
 {
     struct io_settings io = io_settings_of(s);
 
+    open_engine(s, &io);
     s->api = (struct api){
         .settings = &s->api_settings,
         .ledger = s->ledger,
@@ -371,6 +402,8 @@ static int open_doors(struct server *s)
         .uploads = s->uploads,
         .pipelines = s->pipelines,
         .desk = s->mailbox,
+        .engine = s->engine,
+        .recovery = s->recovery,
         .keys = s->keys,
         .presign = &s->presign,
         .started_ms = clock_mono_ms(),
@@ -447,6 +480,9 @@ static void close_all(struct server *s)
 {
     if (s->pool != NULL)
         io_pool_stop(s->pool, 2000);
+    if (s->engine != NULL)
+        engine_free(s->engine);
+    recovery_free(s->recovery);
     if (s->store != NULL)
         store_close(s->store);
     if (s->is_loop_open) {

@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "core/limits.h"
 #include "core/update.h"
 
 /* Messages being written: one after the other, a newline behind each, and where
@@ -39,13 +40,14 @@ enum request_kind {
 
 struct request {
     enum request_kind kind;
-    struct str job; /* points into the message */
+    char job[JOB_ID_MAX + 1]; /* a valid id */
 };
 
 struct dialect {
     const char *name;
     unsigned index;        /* place in the rendering cache; unique, below DIALECTS_MAX */
     bool hears_all;        /* subscribes to every job its viewer may see */
+    bool tells_starts;     /* who falls behind is still told that a job began */
     bool ends_with_job;    /* a session is closed when its job's final state was sent */
     uint32_t keepalive_ms; /* silence after which `keepalive` speaks; 0: never */
 

@@ -37,6 +37,7 @@ static void topic_free(struct hub *h, struct topic *t)
     HASH_DEL(h->topics, t);
     DL_DELETE(h->recent, t);
     update_unref(&t->latest);
+    update_unref(&t->start);
     mem_free(t);
 }
 
@@ -74,6 +75,10 @@ static bool topic_advance(struct hub *h, struct topic *t, struct update *u)
         return false;
     update_unref(&t->latest);
     t->latest = update_ref(u);
+    if (u->is_start) {
+        update_unref(&t->start);
+        t->start = update_ref(u);
+    }
     t->changed = ++h->published;
     DL_DELETE(h->recent, t);
     DL_APPEND(h->recent, t);
@@ -180,7 +185,7 @@ int hub_subscribe_after(struct hub *h, struct session *s, const char *job, uint6
     uint64_t newest = sub->present != NULL ? sub->present->seq : 0;
     sub->seq = seq < newest ? seq : newest;
     sub->topic->is_watched = true;
-    s->is_behind = true;
+    sub->is_behind = true;
     hub_mark_dirty(h, s);
     return OK;
 }
@@ -216,7 +221,7 @@ static void learn(void *context, struct update *u)
     if (!topic_advance(h, t, u))
         return;
     for (struct subscription *sub = t->subscriptions; sub; sub = sub->next) {
-        sub->session->is_behind = true;
+        sub->is_behind = true;
         hub_mark_dirty(h, sub->session);
     }
 }

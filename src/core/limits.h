@@ -41,9 +41,17 @@ enum {
     SESSION_REPLIES_MAX = 16, /* control replies waiting; more: 1008 */
 
     /* Engine.IO */
+    ENGINE_PING_INTERVAL_MS = 25 * 1000,
+    ENGINE_PING_TIMEOUT_MS = 20 * 1000,
     ENGINE_PACKETS_MAX = 65536,            /* in one POST */
     ENGINE_UPGRADE_TIMEOUT_MS = 10 * 1000, /* from the second transport to its use */
     ENGINE_CLOSE_TIMEOUT_MS = 30 * 1000,   /* for the fetching of the last words */
+
+    /* Socket.IO */
+    SOCKETIO_UNSENT_MAX = 512 * 1024,        /* answers that wait for a client to fetch them */
+    SOCKETIO_CONNECT_TIMEOUT_MS = 45 * 1000, /* to join a namespace */
+    RECOVERY_LIFETIME_MS = 2 * 60 * 1000,    /* a lost connection's rooms are kept for */
+    RECOVERY_ROOMS_MAX = 200000,             /* rooms kept, of all connections */
 
     /* Sockets */
     CONNECTIONS_PER_ADDRESS_MAX = 1000, /* of others; this machine's own have no limit */

@@ -48,6 +48,12 @@ static void drop_replies(struct session *s, unsigned count)
     s->replies = NULL;
 }
 
+void session_set_framing(struct session *s, enum framing framing)
+{
+    assert(s->reply_count == 0); /* those are framed already */
+    s->framing = (uint8_t)framing;
+}
+
 void session_close(struct session *s)
 {
     while (s->subscriptions != NULL)
@@ -112,15 +118,12 @@ static bool send_replies(struct session *s)
     return !s->is_blocked;
 }
 
-/* The chains of this tick. A queue of marks may name one subscription several
- * times; they are noted in order, so the last one stays. */
-static bool add_steps(struct batch *b)
+/* The topic's chain of this tick. A queue of marks may name one subscription
+ * several times; they are noted in order, so the last one stays. */
+static bool add_steps_of(struct batch *b, struct subscription *sub)
 {
-    struct session *s = b->session;
-    struct hub *h = s->hub;
-    struct subscription *sub;
+    const struct hub *h = b->session->hub;
 
-    DL_FOREACH2(s->subscriptions, sub, session_next)
     for (int i = sub->topic->first_entry; i >= 0; i = h->log[i].next) {
         struct update *u = h->log[i].update;
         if (u->seq > sub->seq && !add_update(b, u, &sub->seq, u->seq))
@@ -151,17 +154,36 @@ static struct update *present_of(const struct subscription *sub)
     return mailed;
 }
 
-static bool add_present(struct batch *b)
+/* What began while this subscription was behind, if its dialect cares. */
+static struct update *missed_start(const struct subscription *sub)
+{
+    struct update *start = sub->topic->start;
+
+    if (!sub->session->dialect->tells_starts || start == NULL || start->seq <= sub->seq)
+        return NULL;
+    return sub->present == NULL || sub->present->seq < start->seq ? start : NULL;
+}
+
+static bool add_present_of(struct batch *b, struct subscription *sub)
+{
+    struct update *u = present_of(sub);
+
+    if (u == NULL || u->seq <= sub->seq)
+        return true;
+    struct update *start = missed_start(sub);
+    if (start != NULL && start->seq < u->seq && !add_update(b, start, &sub->seq, start->seq))
+        return false;
+    return add_update(b, u, &sub->seq, u->seq);
+}
+
+static bool add_jobs(struct batch *b)
 {
     struct session *s = b->session;
     struct subscription *sub;
 
     DL_FOREACH2(s->subscriptions, sub, session_next)
-    {
-        struct update *u = present_of(sub);
-        if (u != NULL && u->seq > sub->seq && !add_update(b, u, &sub->seq, u->seq))
-            return false;
-    }
+    if (!(s->is_behind || sub->is_behind ? add_present_of(b, sub) : add_steps_of(b, sub)))
+        return false;
     return true;
 }
 
@@ -206,6 +228,7 @@ static void note_all_seen(struct session *s)
             if (u != NULL && u->seq > sub->seq)
                 sub->seq = u->seq;
             update_unref(&sub->present);
+            sub->is_behind = false;
         }
 }
 
@@ -234,7 +257,6 @@ static void end_with_job(struct session *s)
 void session_flush(struct session *s)
 {
     struct batch b;
-    bool is_all = s->hears_all;
 
     if (s->is_closed)
         return;
@@ -244,8 +266,9 @@ void session_flush(struct session *s)
         s->is_behind = true;
         return;
     }
-    bool fits = s->is_behind ? (is_all ? add_all_present(&b) : add_present(&b))
-                             : (is_all ? add_all_steps(&b) : add_steps(&b));
+    bool fits = !s->hears_all  ? add_jobs(&b)
+                : s->is_behind ? add_all_present(&b)
+                               : add_all_steps(&b);
     if (!fits || !batch_send(&b)) {
         s->is_behind = true;
         return;

@@ -66,6 +66,9 @@ struct session {
 void session_open(struct session *s, struct hub *hub, const struct dialect *dialect,
                   struct sink *sink, enum framing framing, struct viewer *viewer);
 
+/* From now on its sink wants another one. No answers may be waiting. */
+void session_set_framing(struct session *s, enum framing framing);
+
 /* Leaves the hub and releases everything. Not from within a sink call. */
 void session_close(struct session *s);
 

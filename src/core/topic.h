@@ -24,6 +24,7 @@ struct topic {
     UT_hash_handle hh;
     struct subscription *subscriptions;
     struct update *latest;     /* the last that came by mail, one reference, or NULL */
+    struct update *start;      /* the last that began an attempt, one reference, or NULL */
     uint64_t changed;          /* hub->published when `latest` came */
     struct topic *prev, *next; /* by `changed`, oldest first */
     struct topic *next_dirty;
@@ -39,6 +40,7 @@ struct subscription {
     struct subscription *session_prev, *session_next; /* in the session */
     struct update *present; /* what the ledger knew when it began, until sent; or NULL */
     uint64_t seq;           /* of the last update it was sent or spared */
+    bool is_behind;         /* its present is due, whatever the session's other jobs get */
 };
 
 struct hub {

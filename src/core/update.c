@@ -142,6 +142,7 @@ int update_derive(const struct update *from, const struct change *c, uint64_t se
 
     struct update *u = build(text);
     u->state = to;
+    u->is_start = to == JOB_PROCESSING && (from == NULL || from->state != to);
     u->kind = from ? from->kind : (enum job_kind)c->kind;
     u->seq = seq;
     u->created_ms = from ? from->created_ms : now_ms;

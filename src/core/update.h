@@ -40,6 +40,7 @@ struct update {
     atomic_uint refs;
     enum job_state state;
     enum job_kind kind;
+    bool is_start; /* the first one of an attempt that is processing */
     uint64_t seq;
     int64_t created_ms;             /* wall clock */
     int64_t time_ms;                /* of this update, wall clock */

@@ -9,6 +9,8 @@ extern const struct dialect dialect_stream;    /* document 000 */
 extern const struct dialect dialect_download;  /* document 002 */
 extern const struct dialect dialect_jobs;      /* document 003 */
 extern const struct dialect dialect_broadcast; /* document 004 */
+extern const struct dialect dialect_socketio;  /* document 001 */
+extern const struct dialect dialect_plain;     /* document 001, without Socket.IO */
 extern const struct dialect dialect_events;    /* server-sent events */
 extern const struct dialect dialect_poll;      /* polls */
 
@@ -23,6 +25,25 @@ enum dialect_index {
     DIALECT_EVENTS,
     DIALECT_STATUS,
 };
+
+/* The namespace of document 001. */
+#define SOCKETIO_NAMESPACE "/file-processing"
+
+/* What a client of document 001 asks for by an event. */
+struct processing_call {
+    enum request_kind kind; /* REQUEST_NOTHING: an event that is not for us */
+    char job[JOB_ID_MAX + 1];
+    const char *error; /* why it cannot be done; static */
+};
+
+struct json_t;
+
+/* `event` NULL: it has no name. `data` may be NULL. */
+void processing_read(struct processing_call *call, const char *event, const struct json_t *data);
+
+/* The answer in events, and the argument of the acknowledgement: a JSON object. */
+void socketio_answer(const struct processing_call *call, struct words *out);
+void processing_acknowledge(const struct processing_call *call, struct buf *out);
 
 /* The `data` object of document 002: also the answer of GET /api/status/{id}. */
 void download_data(const struct update *u, struct buf *out);

@@ -49,7 +49,7 @@ struct io_thread {
     size_t refused_count;
     unsigned index;
     bool is_draining, is_ending, is_told_end, is_ended;
-    bool is_deaf; /* takes no more mail of other threads; under the pool's mutex */
+    bool is_deaf;              /* takes no more mail of other threads; under the pool's mutex */
     uint64_t patience_ends_ms; /* with handlers, once it is ending */
     struct mail drain_mail, end_mail;
     pthread_t id;

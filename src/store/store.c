@@ -127,6 +127,28 @@ void store_drop_work(struct store *s, const char *job, void (*done)(void *contex
     queue_put(s, record);
 }
 
+static void put_room(struct store *s, enum record_kind kind, const struct room *room)
+{
+    struct record *record = mem_new(struct record);
+
+    record->kind = kind;
+    record->pid = mem_strdup(room->pid);
+    record->job = room->job ? mem_strdup(room->job) : NULL;
+    record->sid = room->sid ? mem_strdup(room->sid) : NULL;
+    record->subject = room->subject ? mem_strdup(room->subject) : NULL;
+    queue_put(s, record);
+}
+
+void store_put_room(struct store *s, const struct room *room)
+{
+    put_room(s, RECORD_JOIN, room);
+}
+
+void store_drop_room(struct store *s, const char *pid, const char *job)
+{
+    put_room(s, RECORD_PART, &(struct room){ .pid = pid, .job = job });
+}
+
 static void put_barrier(struct store *s, enum record_kind kind,
                         void (*done)(void *context, int err), void *context)
 {

@@ -58,6 +58,18 @@ void store_put_work(struct store *s, const char *job, const char *step, const ch
 void store_drop_work(struct store *s, const char *job, void (*done)(void *context, int err),
                      void *context);
 
+/* What a client of Socket.IO that lost its connection comes back to: it is in so
+ * many rooms, one of a job each, and known by a private id. */
+struct room {
+    const char *pid, *sid, *subject, *job;
+};
+
+/* Queues that it is in a room, and that it is not any more (`job` NULL: in none).
+ * Nobody waits for it: handed to the operating system with the next group, and
+ * dropped while the disk has trouble. */
+void store_put_room(struct store *s, const struct room *room);
+void store_drop_room(struct store *s, const char *pid, const char *job);
+
 /* `done` runs on the writer's thread when everything queued before this call is
  * durable: for an answer that promises it. */
 void store_sync(struct store *s, void (*done)(void *context, int err), void *context);
@@ -75,6 +87,10 @@ int store_each_unfinished(struct store *s, bool (*each)(void *context, struct up
 int store_each_work(struct store *s, bool (*each)(void *context, const struct work *w),
                     void *context);
 int store_find_work(struct store *s, const char *job, struct work *out); /* FAIL_MISSING */
+
+/* Those of one client one after the other. */
+int store_each_room(struct store *s, bool (*each)(void *context, const struct room *room),
+                    void *context);
 
 /* One job's last state; gives a reference. FAIL_MISSING. */
 int store_find(struct store *s, const char *job, struct update **out);

@@ -41,6 +41,9 @@ static const char *const texts[WRITER_SQLS] = {
                     " ON CONFLICT (job) DO UPDATE SET step = excluded.step, spec = excluded.spec,"
                     " updated_ms = excluded.updated_ms"),
     [WRITE_NO_WORK] = "DELETE FROM works WHERE job = ?",
+    [WRITE_ROOM] = ("INSERT INTO rooms (pid, job, sid, subject) VALUES (?,?,?,?)"
+                    " ON CONFLICT DO NOTHING"),
+    [WRITE_NO_ROOM] = "DELETE FROM rooms WHERE pid = ?1 AND (?2 IS NULL OR job = ?2)",
     /* A finished job that still has work, its clean-up, is not done with. */
     [WRITE_SWEEP] = ("DELETE FROM jobs WHERE rowid IN (SELECT rowid FROM jobs"
                      " WHERE updated_ms < ? AND state NOT IN ('queued', 'processing')"
@@ -164,6 +167,19 @@ int write_sweep(struct store *s, struct sweep *sweep)
     return err;
 }
 
+static int write_room(struct store *s, const struct record *r)
+{
+    sqlite3_stmt *statement = s->writes[r->kind == RECORD_JOIN ? WRITE_ROOM : WRITE_NO_ROOM];
+
+    sql_bind_text(statement, 1, r->pid);
+    sql_bind_text(statement, 2, r->job);
+    if (r->kind == RECORD_JOIN) {
+        sql_bind_text(statement, 3, r->sid);
+        sql_bind_text(statement, 4, r->subject);
+    }
+    return sql_run(statement);
+}
+
 static int write_record(struct store *s, const struct record *r)
 {
     sqlite3_stmt *statement;
@@ -185,6 +201,8 @@ static int write_record(struct store *s, const struct record *r)
      * none. So this counts: the time is the same for two within a millisecond. */
     case RECORD_SYNC: return sql_run(s->writes[WRITE_SYNC]);
     case RECORD_SWEEP: return write_sweep(s, r->sweep);
+    case RECORD_JOIN:
+    case RECORD_PART: return write_room(s, r);
     case RECORD_AFTER:
     case RECORD_UPDATE: break;
     }

@@ -15,6 +15,7 @@ static const char *const texts[READER_SQLS] = {
                          " SELECT " ROW_COLUMNS " FROM jobs WHERE id IN (SELECT job FROM works)"
                          " AND state NOT IN ('queued', 'processing') ORDER BY created_ms"),
     [READ_WORK] = "SELECT job, step, spec, updated_ms FROM works WHERE job = ?",
+    [READ_ROOMS] = "SELECT pid, sid, subject, job FROM rooms ORDER BY pid, job",
     [READ_WORKS] = "SELECT job, step, spec, updated_ms FROM works ORDER BY updated_ms",
     [READ_LIST] = ("SELECT " ROW_COLUMNS " FROM jobs WHERE updated_ms < ?1"
                    " AND (?2 IS NULL OR state = ?2) ORDER BY updated_ms DESC LIMIT ?3"),
@@ -147,6 +148,22 @@ int store_each_work(struct store *s, bool (*each)(void *context, const struct wo
         goes_on = each(context, &w);
         work_deinit(&w);
     }
+    end(s, statement);
+    return sql_fail(rc);
+}
+
+int store_each_room(struct store *s, bool (*each)(void *context, const struct room *room),
+                    void *context)
+{
+    sqlite3_stmt *statement = begin(s, READ_ROOMS);
+    bool goes_on = true;
+    int rc = SQLITE_DONE;
+
+    while (goes_on && (rc = sqlite3_step(statement)) == SQLITE_ROW)
+        goes_on = each(context, &(struct room){ .pid = column(statement, 0),
+                                                .sid = column(statement, 1),
+                                                .subject = column(statement, 2),
+                                                .job = column(statement, 3) });
     end(s, statement);
     return sql_fail(rc);
 }

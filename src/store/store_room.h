@@ -24,7 +24,9 @@ enum record_kind {
     RECORD_DROP,
     RECORD_SYNC,
     RECORD_AFTER,
-    RECORD_SWEEP
+    RECORD_SWEEP,
+    RECORD_JOIN,
+    RECORD_PART
 };
 
 /* Something to be written. */
@@ -42,6 +44,8 @@ struct record {
     int64_t updated_ms;
     void (*done)(void *context, int err);
     void *context;
+    /* RECORD_JOIN, RECORD_PART: also `job` */
+    char *pid, *sid, *subject;
     /* RECORD_SWEEP: on the stack of who waits for it */
     struct sweep *sweep;
 };
@@ -64,6 +68,8 @@ enum writer_sql {
     WRITE_PROGRESS,
     WRITE_WORK,
     WRITE_NO_WORK,
+    WRITE_ROOM,
+    WRITE_NO_ROOM,
     WRITE_SWEEP,
     WRITE_META,
     WRITE_SYNC,
@@ -80,6 +86,7 @@ enum reader_sql {
     READ_WORKS,
     READ_LIST,
     READ_OWNED,
+    READ_ROOMS,
     READER_SQLS
 };
 

@@ -25,6 +25,9 @@ const char *const schema_steps[] = {
     "  WHERE state IN ('queued', 'processing');"
     "CREATE TABLE works (job TEXT NOT NULL PRIMARY KEY, step TEXT NOT NULL,"
     "  spec TEXT NOT NULL, updated_ms INTEGER NOT NULL) STRICT;",
+
+    "CREATE TABLE rooms (pid TEXT NOT NULL, job TEXT NOT NULL, sid TEXT NOT NULL,"
+    "  subject TEXT NOT NULL, PRIMARY KEY (pid, job)) STRICT, WITHOUT ROWID;",
 };
 const int schema_count = sizeof schema_steps / sizeof *schema_steps;
 

@@ -55,6 +55,9 @@ void record_free(struct record *record)
     mem_free(record->job);
     mem_free(record->step);
     mem_free(record->spec);
+    mem_free(record->pid);
+    mem_free(record->sid);
+    mem_free(record->subject);
     mem_free(record);
 }
 
@@ -224,6 +227,13 @@ static void close_locked(struct store *s)
     s->next_try_ms = now_ms;
 }
 
+/* Worth a try before its time. */
+static bool is_waited_for(const struct record *r)
+{
+    return r->kind == RECORD_PUT || r->kind == RECORD_DROP || r->kind == RECORD_SYNC ||
+           r->kind == RECORD_SWEEP;
+}
+
 /* Moves the queue behind what is pending. False: closing, nothing is left. */
 static bool take(struct store *s, bool *is_asked)
 {
@@ -236,9 +246,8 @@ static bool take(struct store *s, bool *is_asked)
         wait_locked(s, s->is_troubled ? s->next_try_ms : 0);
     }
     *is_asked = false;
-    /* Somebody waits for these: worth a try before its time. */
     for (const struct record *r = s->queue.first; r != NULL; r = r->next)
-        *is_asked |= r->kind != RECORD_UPDATE && r->kind != RECORD_AFTER;
+        *is_asked |= is_waited_for(r);
     records_move(&s->pending, &s->queue);
     if (s->is_closing)
         close_locked(s);

@@ -28,7 +28,7 @@
 enum { INPUT_MAX = 128 * 1024, WRITTEN_MAX = 64 * 1024 };
 
 static const struct dialect *const dialects[] = { &dialect_stream, &dialect_download, &dialect_jobs,
-                                                  &dialect_broadcast };
+                                                  &dialect_broadcast, &dialect_plain };
 enum { DIALECTS = sizeof(dialects) / sizeof(*dialects) };
 
 static void check_object(const char *text, size_t len)
@@ -175,8 +175,7 @@ static void fuzz_viewer(struct str text)
         dialects[i]->receive(text, &words, &request);
         CHECK(!words.bytes.failed);
         if (request.kind != REQUEST_NOTHING)
-            CHECK(request.job.at >= text.at &&
-                  request.job.at + request.job.len <= text.at + text.len);
+            CHECK(job_id_is_valid(str_of(request.job)));
     }
     words_deinit(&words);
 }

@@ -25,7 +25,7 @@ export function snippet(name, server) {
   const text = readFileSync(new URL(name, snippets), 'utf8');
   return text
     .replaceAll('wss://api.example.com', `ws://${server.host}`)
-    .replaceAll(/(?<=ws:\/\/)localhost:(3001|8084)/g, server.host);
+    .replaceAll(/(?<=(?:ws|http):\/\/)localhost:(3001|8084)/g, server.host);
 }
 
 // A module and what it imports, as one script for a page. Files, by their name

@@ -6,6 +6,7 @@
  *
  *     /ws         WebSocket echo, permessage-deflate on
  *     /engine.io/ Engine.IO echo, revisions 4 and 3, maxPayload 1e6
+ *     /socket.io/ Socket.IO as its suite wants it: conformance_socketio.h
  *     POST /      echoes the body
  *     POST /json  200 if the body is JSON by RFC 8259, else 400
  */
@@ -18,6 +19,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "conformance_socketio.h"
 #include "io/engine.h"
 #include "io/thread.h"
 
@@ -165,6 +167,8 @@ static void handle(void *context, struct exchange *x)
         open_echo(x);
     else if (str_equal(request->path, STR("/engine.io/")))
         engine_request(context, x, open_engine_echo, NULL);
+    else if (str_equal(request->path, STR("/socket.io/")))
+        engine_request(context, x, open_socketio_echo, NULL);
     else if (str_equal(request->path, STR("/json")) && is_post)
         exchange_read(x, BODY_MAX, judge_json);
     else if (!str_equal(request->path, STR("/")))

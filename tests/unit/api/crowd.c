@@ -62,7 +62,7 @@ static void receive(struct str message, struct words *out, struct request *reque
     if (message.len < 2)
         return;
     request->kind = message.at[0] == '+' ? REQUEST_SUBSCRIBE : REQUEST_UNSUBSCRIBE;
-    request->job = (struct str){ message.at + 1, message.len - 1 };
+    snprintf(request->job, sizeof(request->job), "%.*s", (int)message.len - 1, message.at + 1);
 }
 
 /* Behind the real dialects' places in the rendering cache. */
@@ -89,17 +89,15 @@ static void on_message(void *context, enum ws_opcode type, struct str message)
 {
     struct door *d = context;
     struct request request = { 0 };
-    char job[8];
 
     (void)type;
     session_receive(&d->session, message, &request);
     if (request.kind == REQUEST_NOTHING)
         return;
-    snprintf(job, sizeof(job), "%.*s", STR_ARG(request.job));
     if (request.kind == REQUEST_UNSUBSCRIBE)
-        hub_unsubscribe(d->session.hub, &d->session, job);
+        hub_unsubscribe(d->session.hub, &d->session, request.job);
     else
-        hub_subscribe(d->session.hub, &d->session, job);
+        hub_subscribe(d->session.hub, &d->session, request.job);
 }
 
 static void on_drain(void *context)

@@ -150,6 +150,26 @@ static void a_subscription_made_while_blocked_is_honoured_later(void **state)
     leave(&ann);
 }
 
+static void a_further_subscription_costs_the_others_no_step(void **state)
+{
+    (void)state;
+    progress("b", 70);
+    turn();
+    enter_for(&ann, "a");
+    progress("a", 10);
+    progress("a", 20);
+    subscribe(&ann, "b");
+    progress("b", 80);
+    progress("b", 90);
+    turn();
+    heard(&ann, "a 10, a 20, b 90");
+    progress("b", 95);
+    progress("b", 96);
+    turn();
+    heard(&ann, "b 95, b 96"); /* in step from here on */
+    leave(&ann);
+}
+
 static void what_was_unsubscribed_while_blocked_is_not_said(void **state)
 {
     (void)state;
@@ -172,6 +192,70 @@ static void a_drain_of_who_was_not_blocked_says_nothing(void **state)
     unblock(&ann, ROOM_ENDLESS);
     heard(&ann, "a 10");
     assert_int_equal(ann.sends, 1);
+    leave(&ann);
+}
+
+static void who_fell_behind_is_told_of_a_start_where_that_counts(void **state)
+{
+    struct dialect caring = one_dialect;
+
+    (void)state;
+    caring.tells_starts = true;
+    progress("old", 10);
+    turn();
+    enter(&ann, &caring, NULL);
+    subscribe(&ann, "a");
+    subscribe(&ann, "old");
+    turn();
+    heard(&ann, "old 10"); /* it began before */
+    ann.room = 0;
+    progress("old", 20);
+    turn();
+    for (int i = 30; i < 60; i += 10) {
+        progress("a", i);
+        progress("old", i);
+        turn();
+    }
+    unblock(&ann, 1);
+    heard(&ann, "a 30");
+    unblock(&ann, ROOM_ENDLESS);
+    heard(&ann, "a 50, old 50");
+    ann.room = 0;
+    progress("a", 60);
+    turn();
+    complete("a");
+    turn();
+    unblock(&ann, ROOM_ENDLESS);
+    heard(&ann, "a completed");
+    leave(&ann);
+}
+
+/* --- framing --- */
+
+static char bare[64];
+
+static unsigned bare_send(struct sink *sink, struct msg *const *messages, unsigned count)
+{
+    (void)sink;
+    assert_int_equal(count, 1);
+    snprintf(bare, sizeof(bare), "%.*s", (int)messages[0]->len, messages[0]->data);
+    return count;
+}
+
+static void a_session_goes_on_in_another_framing(void **state)
+{
+    static const struct sink_ops bare_sink = { .send = bare_send, .close = sink_close };
+
+    (void)state;
+    enter_for(&ann, "a");
+    progress("a", 10);
+    turn();
+    heard(&ann, "a 10");
+    session_set_framing(&ann.session, FRAMING_RECORDS);
+    ann.sink.ops = &bare_sink;
+    progress("a", 20);
+    turn();
+    assert_memory_equal(bare, "a 20|", 5);
     leave(&ann);
 }
 
@@ -223,7 +307,7 @@ static void a_request_is_handed_to_the_caller(void **state)
     enter(&ann, &one_dialect, NULL);
     session_receive(&ann.session, STR("subscribe a"), &request);
     assert_int_equal(request.kind, REQUEST_SUBSCRIBE);
-    assert_true(str_equal(request.job, STR("a")));
+    assert_string_equal(request.job, "a");
     turn();
     heard(&ann, "");
     leave(&ann);
@@ -426,9 +510,12 @@ int main(void)
         IN_HUB(only_what_was_not_taken_is_still_due),
         IN_HUB(a_block_may_fall_on_any_message_of_many_batches),
         IN_HUB(who_reads_slowly_holds_nobody_up),
+        IN_HUB(a_further_subscription_costs_the_others_no_step),
         IN_HUB(a_subscription_made_while_blocked_is_honoured_later),
         IN_HUB(what_was_unsubscribed_while_blocked_is_not_said),
         IN_HUB(a_drain_of_who_was_not_blocked_says_nothing),
+        IN_HUB(who_fell_behind_is_told_of_a_start_where_that_counts),
+        IN_HUB(a_session_goes_on_in_another_framing),
         IN_HUB(the_greeting_comes_first),
         IN_HUB(a_door_without_a_greeting_says_nothing),
         IN_HUB(answers_come_before_the_turns_updates_and_to_the_asker_alone),

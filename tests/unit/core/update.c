@@ -57,6 +57,28 @@ static void now(double fraction)
     assert_int_equal(next(), OK);
 }
 
+static void an_attempt_starts_once(void **state)
+{
+    (void)state;
+    begin(JOB_UPLOAD, 0);
+    assert_true(job->is_start);
+    now(0.5);
+    assert_false(job->is_start);
+    c.text[TEXT_STAGE] = "second";
+    now(0.6);
+    assert_false(job->is_start);
+    c.state = JOB_FAILED;
+    assert_int_equal(next(), OK);
+    assert_false(job->is_start);
+    c.state = JOB_QUEUED;
+    c.is_retry = true;
+    assert_int_equal(next(), OK);
+    assert_false(job->is_start);
+    c.state = JOB_PROCESSING;
+    assert_int_equal(next(), OK);
+    assert_true(job->is_start);
+}
+
 static void a_new_job_is_queued_and_knows_nothing(void **state)
 {
     (void)state;
@@ -496,6 +518,7 @@ static void references_are_counted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        DERIVES(an_attempt_starts_once),
         DERIVES(a_new_job_is_queued_and_knows_nothing),
         DERIVES(a_job_without_a_name_is_none),
         DERIVES(fractions_are_clamped_to_their_range),

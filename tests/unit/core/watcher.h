@@ -147,7 +147,8 @@ static inline void test_receive(struct str message, struct words *out, struct re
 {
     if (str_starts(message, STR("subscribe "))) {
         request->kind = REQUEST_SUBSCRIBE;
-        request->job = (struct str){ message.at + 10, message.len - 10 };
+        snprintf(request->job, sizeof(request->job), "%.*s", (int)message.len - 10,
+                 message.at + 10);
         return;
     }
     buf_printf(&out->bytes, "re %.*s", STR_ARG(message));

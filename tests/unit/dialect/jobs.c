@@ -159,9 +159,9 @@ static void the_longest_texts_and_the_worst_characters_fit(void **state)
     c.text[TEXT_METADATA] = c.text[TEXT_RESULT] = c.text[TEXT_VIDEO_INFO] = json;
     c.text[TEXT_URL] = c.text[TEXT_HLS_PATH] = c.text[TEXT_STORAGE] = text;
     happens();
-    const struct dialect *all[] = { &dialect_jobs, &dialect_stream, &dialect_download,
-                                    &dialect_broadcast };
-    for (size_t i = 0; i < 4; i++) {
+    const struct dialect *all[] = { &dialect_jobs,      &dialect_stream,   &dialect_download,
+                                    &dialect_broadcast, &dialect_socketio, &dialect_plain };
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
         all[i]->render(job, &words);
         assert_false(words.bytes.failed);
         words_reset(&words);
