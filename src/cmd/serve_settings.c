@@ -106,15 +106,14 @@ static int check_security(struct serve_settings *s, struct buf *why)
 
     if (!is_local && !has_key && !o->is_insecure) {
         buf_puts(why, "listening beyond this machine needs a key: give --jwt-secret, "
-                          "--jwt-key-file or --jwt-jwks-file (or --insecure)");
+                      "--jwt-key-file or --jwt-jwks-file (or --insecure)");
         return FAIL_DENIED;
     }
     if (o->auth == AUTH_OFF && !o->is_insecure) {
         buf_puts(why, "--auth off needs --insecure");
         return FAIL_DENIED;
     }
-    s->api.asks_all =
-        o->auth == AUTH_ALL || (o->auth == AUTH_AUTO && (has_key || !is_local));
+    s->api.asks_all = o->auth == AUTH_ALL || (o->auth == AUTH_AUTO && (has_key || !is_local));
     s->api.guards_host = is_local && !s->api.asks_all;
     s->api.closes_expired = o->token_expiry == TOKEN_EXPIRY_CLOSE;
     s->api.gives_sessions = o->auth != AUTH_ALL && !has_key && is_local;

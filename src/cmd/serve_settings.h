@@ -20,7 +20,6 @@ struct serve_settings {
 
 /* `why` names the option and what is allowed: FAIL_SYNTAX, FAIL_DENIED. `out`
  * points into itself: it stays where it is. */
-int serve_settings_read(const struct serve_options *o, struct serve_settings *out,
-                        struct buf *why);
+int serve_settings_read(const struct serve_options *o, struct serve_settings *out, struct buf *why);
 
 #endif
