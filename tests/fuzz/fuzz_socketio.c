@@ -1,7 +1,7 @@
 /* Feeds a Socket.IO connection with anything. The input is messages: a byte
- * (its highest bit: binary), then so many bytes of content; after an empty first one
- * the client is of revision 4. Whatever is taken
- * must be written again as it could be read again, and an answer must be a packet. */
+ * (its highest bit: binary), then so many bytes of content; after an empty first
+ * one the client is of revision 4. Whatever is taken must be written again as it
+ * could be read again, and an answer must be a packet. */
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
