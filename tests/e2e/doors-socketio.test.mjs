@@ -177,6 +177,14 @@ describe('the gateway', () => {
     assert.equal((await gateway.ask('subscribe:file', Buffer.from([1, 2, 3]))).status, 'error', 'bytes are only a bad payload');
   });
 
+  test('takes a sid that is empty for none', async (t) => {
+    const target = '/socket.io/?EIO=4&transport=polling&sid=';
+    const open = await server.get(target);
+    const { sid } = JSON.parse(open.text.slice(1));
+    assert.equal((await server.request(target + sid, { method: 'POST', body: '40/file-processing,' })).text, 'ok');
+    assert.match((await server.get(target + sid)).text, /^40\/file-processing,\{"sid":/);
+  });
+
   test('loses no step and goes none back while the transport is upgraded', async (t) => {
     const gateway = new Gateway(server, { transports: ['polling', 'websocket'] });
     t.after(() => gateway.leave());
