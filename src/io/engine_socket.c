@@ -114,8 +114,10 @@ void socket_due(struct engine_socket *s)
         beat(s, now_ms);
     if (s->is_over)
         return;
-    if (now_ms >= s->probe_ms)
+    if (now_ms >= s->probe_ms) {
         link_cut(&s->probe, WS_CLOSE_POLICY, "upgrade timeout");
+        s->probe_ms = WHEEL_NEVER;
+    }
     socket_set_deadline(s);
 }
 
