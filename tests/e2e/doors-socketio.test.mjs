@@ -430,8 +430,14 @@ describe('clients of Socket.IO 2', () => {
 
   test('show their token in the query, or are refused', async (t) => {
     const server = await Server.during(t, { env: withSecret });
-    const welcome = open(t, server, { query: { token: mint({}) } });
-    await waitFor(() => welcome.connected, 'the connection');
+    for (const name of ['a', 'b'.repeat(500)]) {
+      const welcome = open(t, server, { query: { token: mint({ name }) } });
+      await waitFor(() => welcome.connected, 'the connection');
+    }
+    const manager = new io2.Manager(server.origin);
+    const files = manager.socket('/file-processing', { query: { token: mint({}) } });
+    t.after(() => files.close());
+    await waitFor(() => files.connected, 'the namespace that alone has it');
     const refused = open(t, server, { transports: ['websocket'], reconnection: false });
     const error = await within(new Promise((resolve) => refused.on('error', resolve)), 'the refusal');
     assert.equal(error, 'unauthorized');
