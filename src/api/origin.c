@@ -113,10 +113,20 @@ static bool allows_any(const struct option_list *list)
     return false;
 }
 
+/* RFC 6761, 6.3: what ends so leads to this machine, and is nobody's to give away. */
+static bool ends_in_localhost(struct str name)
+{
+    size_t len = STR(".localhost").len;
+
+    return name.len > len &&
+           str_equal_nocase((struct str){ name.at + name.len - len, len }, STR(".localhost"));
+}
+
 /* "127.example.com" is somebody's name, not an address. */
 static bool is_local_name(struct str name)
 {
-    if (str_equal_nocase(name, STR("localhost")) || str_equal(name, STR("[::1]")))
+    if (str_equal_nocase(name, STR("localhost")) || str_equal(name, STR("[::1]")) ||
+        ends_in_localhost(name))
         return true;
     for (size_t i = 0; i < name.len; i++)
         if (name.at[i] != '.' && (name.at[i] < '0' || name.at[i] > '9'))

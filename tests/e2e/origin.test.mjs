@@ -228,7 +228,8 @@ describe('when nothing is said about pages', () => {
   });
   after(() => server.end());
 
-  const local = ['http://localhost:3000', 'http://127.0.0.1:5173', 'https://localhost', 'http://[::1]:8080'];
+  const local = ['http://localhost:3000', 'http://127.0.0.1:5173', 'https://localhost', 'http://[::1]:8080',
+    'http://app.localhost:3000'];
 
   test('those of this machine may come', async () => {
     for (const origin of local) {
@@ -244,7 +245,8 @@ describe('when nothing is said about pages', () => {
 
   test('no others may, nor those of this machine through a proxy', async () => {
     const foreign = [{ origin: EVIL }, { origin: 'null' }, { origin: 'http://localhost.evil.example.com' },
-      { origin: 'http://127.0.0.1.evil.example.com' }, { origin: 'chrome-extension://localhost' },
+      { origin: 'http://127.0.0.1.evil.example.com' }, { origin: 'http://evillocalhost' }, { origin: 'http://.localhost.evil' },
+      { origin: 'chrome-extension://localhost' },
       { origin: local[0], 'x-forwarded-for': '192.0.2.1' }];
     for (const headers of foreign) {
       const answer = await server.request('/api/jobs', { headers });
@@ -278,7 +280,7 @@ describe('when nothing is said about pages', () => {
   });
 
   test('a name that a stranger had lead here is not this server\'s', async () => {
-    for (const host of ['evil.example.com', `evil.example.com:${server.port}`, 'localhost.evil.example', '127.evil']) {
+    for (const host of ['evil.example.com', `evil.example.com:${server.port}`, 'localhost.evil.example', '127.evil', 'evillocalhost']) {
       for (const [target, options] of [['/api/jobs', {}], ['/', {}], ['/jobs/create', { method: 'POST', json: {} }],
         ['/ws/progress', { headers: upgrade }]]) {
         const headers = { ...options.headers, host, origin: `http://${host}` };
@@ -287,7 +289,7 @@ describe('when nothing is said about pages', () => {
         assert.equal(answer.json.error.code, 'host_not_allowed');
       }
     }
-    for (const host of ['localhost', 'LOCALHOST:3001', '127.0.0.1', '127.1.2.3:1', '[::1]:3001']) {
+    for (const host of ['localhost', 'LOCALHOST:3001', 'reelay.localhost:3001', '127.0.0.1', '127.1.2.3:1', '[::1]:3001']) {
       assert.equal((await server.request('/api/jobs', { headers: { host } })).status, 200, host);
     }
   });
