@@ -11,6 +11,7 @@ packages="
     clang clang-tidy clang-format libclang-rt-dev
     ffmpeg chromium nginx
     python3 python3-websockets python3-socketio python3-aiohttp python3-requests python3-websocket
+    redis-server python3-redis libhiredis-dev
     git ca-certificates curl procps util-linux"
 tools="cc pkg-config meson ninja ffmpeg ffprobe python3 git curl node npm"
 libraries="libuv openssl zlib jansson cjose sqlite3 libseccomp libcurl cmocka"
@@ -69,7 +70,7 @@ missing_packages() {
     has_node || echo nodejs npm
 }
 
-# nginx is for a test to start, not for Debian to start on port 80. This is how
+# nginx and redis-server are for tests to start, not for Debian. This is how
 # invoke-rc.d is told (its manual page, "policy-rc.d"); a machine that has its
 # own policy keeps it.
 policy=/usr/sbin/policy-rc.d

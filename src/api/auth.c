@@ -131,19 +131,26 @@ static const char *explain(int err)
     }
 }
 
+/* When a connection ends that is not to outlive its token. One that was let in
+ * thanks to the leeway alone has the leeway. */
+static int64_t end_of(const struct jwt_claims *claims, int64_t now_ms)
+{
+    return now_ms < claims->expires_ms ? claims->expires_ms : claims->refused_ms;
+}
+
 struct viewer *auth_viewer_of_token(const struct api *api, struct str token, enum policy policy,
                                     const char **why)
 {
     const struct api_settings *settings = api->settings;
     bool is_needed = policy == POLICY_TOKEN || (policy == POLICY_DOOR && settings->asks_all);
     bool ends = is_needed && settings->closes_expired;
+    int64_t now_ms = clock_wall_ms();
     struct jwt_claims claims;
-    int err =
-        token.at != NULL ? jwt_verify(api->keys, token, clock_wall_ms(), &claims) : FAIL_MISSING;
+    int err = token.at != NULL ? jwt_verify(api->keys, token, now_ms, &claims) : FAIL_MISSING;
 
     if (err == OK)
         return viewer_new(claims.subject, claims.is_admin || !is_needed,
-                          ends ? claims.refused_ms : 0);
+                          ends ? end_of(&claims, now_ms) : 0);
     if (!is_needed)
         return viewer_anyone();
     *why = explain(err);

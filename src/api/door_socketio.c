@@ -292,7 +292,7 @@ void door_socketio(struct call *call)
     call->state = handshake;
     buf_init(&sid, HTTP_TARGET_MAX);
     /* Who it is counts when a socket is opened, and is not asked again then. */
-    if (url_query_get(request->query, "sid", &sid) != OK)
+    if (url_query_get(request->query, "sid", &sid) != OK || sid.len == 0)
         call->viewer = auth_viewer(call->api, request, POLICY_DOOR, &handshake->why);
     buf_deinit(&sid);
     engine_request(call->api->engine, call->x, open_client, call);

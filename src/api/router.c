@@ -26,6 +26,9 @@ static const struct route routes[] = {
     { HTTP_POST, "/rpc/*", POLICY_OPEN, orpc_call },
     { HTTP_POST, "/orpc/*", POLICY_OPEN, orpc_call },
     { HTTP_POST, "/api/rpc/*", POLICY_OPEN, orpc_call },
+    { HTTP_POST, "/api/orpc/*", POLICY_OPEN, orpc_call },
+    { HTTP_POST, "/api/uploadVideo", POLICY_OPEN, orpc_call },
+    { HTTP_POST, "/uploadVideo", POLICY_OPEN, orpc_call },
     { HTTP_GET | HTTP_POST, "/socket.io", POLICY_OPEN, door_socketio },
     { HTTP_GET, "/file-processing", POLICY_OPEN, door_plain },
 

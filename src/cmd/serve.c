@@ -19,11 +19,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
-#include "cmd/serve_options.h"
+#include "cmd/serve_settings.h"
 #include "io/child.h"
 #include "io/thread.h"
 
-enum { SWEEP_MS = 60 * 1000, SWEEP_JOBS = 1000, DESCRIPTORS_KEPT = 256, WHY_MAX = 1024 };
+enum { SWEEP_MS = 60 * 1000, SWEEP_JOBS = 1000, WHY_MAX = 1024 };
 
 struct server {
     struct serve_options options;
@@ -42,153 +42,12 @@ struct server {
     struct recovery *recovery;
     struct jwt_keys *keys;
     struct presign_key presign;
-    struct pipeline_settings pipeline_settings;
-    struct api_settings api_settings;
+    struct serve_settings settings;
     struct api api;
-    struct network trusted[OPTION_LIST_MAX];
-    struct io_timeouts timeouts;
     bool is_loop_open, is_draining, is_stopping, is_sweeping;
 };
 
-/* Where it listens, and whom it asks */
-
-static bool is_loopback(const char *address)
-{
-    struct str a = str_of(address);
-
-    return str_starts(a, STR("127.")) || str_starts(a, STR("[::1]:")) ||
-           str_starts(a, STR("localhost:"));
-}
-
-static bool is_all_loopback(const struct option_list *addresses)
-{
-    for (size_t i = 0; i < addresses->count; i++)
-        if (!is_loopback(addresses->items[i]))
-            return false;
-    return true;
-}
-
-/* What follows http:// or https://, or NULL. */
-static const char *behind_scheme(const char *url)
-{
-    static const char *const schemes[] = { "https://", "http://" };
-
-    for (size_t i = 0; i < sizeof(schemes) / sizeof(*schemes); i++)
-        if (str_starts(str_of(url), str_of(schemes[i])))
-            return url + strlen(schemes[i]);
-    return NULL;
-}
-
-/* As browsers send it (RFC 6454, 6.2): anything else would never match. Apps
- * have schemes of their own ("capacitor://localhost"). */
-static bool is_origin(const char *text)
-{
-    const char *colon = strstr(text, "://");
-
-    if (strcmp(text, "*") == 0)
-        return true;
-    return colon != NULL && colon != text && colon[3] != '\0' &&
-           strpbrk(colon + 3, "/?#@ \t\r\n\"*") == NULL;
-}
-
-/* Paths are put right behind it. */
-static bool is_base_url(const char *text)
-{
-    const char *host = behind_scheme(text);
-
-    return host != NULL && *host != '\0' && *host != '/' && strpbrk(host, "?#@ \t\r\n\"") == NULL &&
-           !str_ends(str_of(host), STR("/"));
-}
-
-static int read_proxies(struct server *s)
-{
-    const struct option_list *list = &s->options.trusted_proxies;
-
-    for (size_t i = 0; i < list->count; i++)
-        if (network_parse(list->items[i], &s->trusted[i]) != OK) {
-            buf_printf(&s->why,
-                       "--trusted-proxy: \"%s\" is neither an address nor a range such as "
-                       "10.0.0.0/8 or 2001:db8::/32",
-                       list->items[i]);
-            return FAIL_SYNTAX;
-        }
-    return OK;
-}
-
-static int check_addresses(struct server *s)
-{
-    const struct serve_options *o = &s->options;
-
-    if (o->listen.count == 0) {
-        buf_puts(&s->why, "--listen: an address is missing (ADDR:PORT)");
-        return FAIL_SYNTAX;
-    }
-    if (*o->public_url && !is_base_url(o->public_url)) {
-        buf_printf(&s->why,
-                   "--public-url: \"%s\" is not a URL such as https://host, without a "
-                   "slash at its end",
-                   o->public_url);
-        return FAIL_SYNTAX;
-    }
-    for (size_t i = 0; i < o->origins.count; i++)
-        if (!is_origin(o->origins.items[i])) {
-            buf_printf(&s->why,
-                       "--cors-origin: \"%s\" is not an origin such as https://host:port, nor *",
-                       o->origins.items[i]);
-            return FAIL_SYNTAX;
-        }
-    return read_proxies(s);
-}
-
-static int check_security(struct server *s)
-{
-    const struct serve_options *o = &s->options;
-    bool is_local = is_all_loopback(&o->listen);
-    bool has_key = keys_are_configured(&o->keys);
-
-    if (!is_local && !has_key && !o->is_insecure) {
-        buf_puts(&s->why, "listening beyond this machine needs a key: give --jwt-secret, "
-                          "--jwt-key-file or --jwt-jwks-file (or --insecure)");
-        return FAIL_DENIED;
-    }
-    if (o->auth == AUTH_OFF && !o->is_insecure) {
-        buf_puts(&s->why, "--auth off needs --insecure");
-        return FAIL_DENIED;
-    }
-    s->api_settings.asks_all =
-        o->auth == AUTH_ALL || (o->auth == AUTH_AUTO && (has_key || !is_local));
-    s->api_settings.guards_host = is_local && !s->api_settings.asks_all;
-    s->api_settings.closes_expired = o->token_expiry == TOKEN_EXPIRY_CLOSE;
-    s->api_settings.gives_sessions = o->auth != AUTH_ALL && !has_key && is_local;
-    return OK;
-}
-
 /* Floor by floor */
-
-static void copy_settings(struct server *s)
-{
-    const struct serve_options *o = &s->options;
-
-    s->pipeline_settings = (struct pipeline_settings){
-        .media = {
-            .ffmpeg = o->ffmpeg,
-            .ffprobe = o->ffprobe,
-            .preset = o->preset,
-            .crf = (unsigned)o->crf,
-            .stall_ms = (uint32_t)o->stall_ms,
-            .memory_max = o->memory_max,
-            .pixels_max = o->pixels_max,
-            .duration_max_ms = o->duration_max_ms,
-        },
-        .conversions_max = (unsigned)o->conversions,
-        .public_url = o->public_url,
-    };
-    s->api_settings.chunk_max = o->chunk_max;
-    s->api_settings.upload_max = o->upload_max;
-    s->api_settings.url_lifetime_ms = o->url_ttl_ms;
-    s->api_settings.public_url = o->public_url;
-    s->api_settings.origins = &o->origins;
-}
 
 static bool restore_job(void *context, struct update *u)
 {
@@ -296,30 +155,10 @@ static int open_desk(struct server *s)
         .store = s->store,
         .disk = s->disk,
         .uploads = s->uploads,
-        .settings = &s->pipeline_settings,
+        .settings = &s->settings.pipeline,
     });
     pipelines_resume(s->pipelines);
     return OK;
-}
-
-static unsigned thread_count(const struct server *s)
-{
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-    if (s->options.threads > 0)
-        return (unsigned)s->options.threads;
-    return cores < 1 ? 1 : cores > LEDGER_LISTENERS_MAX ? LEDGER_LISTENERS_MAX : (unsigned)cores;
-}
-
-static uint32_t connection_limit(const struct server *s)
-{
-    struct rlimit files = { 1024, 1024 };
-
-    if (s->options.connections_max > 0)
-        return (uint32_t)s->options.connections_max;
-    getrlimit(RLIMIT_NOFILE, &files);
-    uint64_t most = files.rlim_cur > 10000000 ? 10000000 : files.rlim_cur;
-    return (uint32_t)(most > 2 * DESCRIPTORS_KEPT ? most - DESCRIPTORS_KEPT : most / 2);
 }
 
 static void open_engine(struct server *s, const struct io_settings *io)
@@ -346,56 +185,14 @@ static void end_thread(void *context, struct io_thread *t)
     engine_thread_end(api->engine, t);
 }
 
-static void set_timeouts(struct server *s)
-{
-    const struct serve_options *o = &s->options;
-
-    s->timeouts = io_timeouts_default;
-    s->timeouts.head = (uint32_t)o->handshake_ms;
-    s->timeouts.body = (uint32_t)o->body_ms;
-    s->timeouts.write = (uint32_t)o->write_ms;
-    s->timeouts.idle = (uint32_t)o->idle_ms;
-    s->timeouts.ws_dead = (uint32_t)o->ws_ms;
-    s->timeouts.ws_ping = (uint32_t)o->ws_ms / 3;
-}
-
-/* Who comes back after a disconnect subscribes to all it had at once. */
-static struct bucket_limit message_limit(const struct serve_options *o)
-{
-    return (struct bucket_limit){
-        .per_second = (uint32_t)o->messages_max,
-        .burst = (uint32_t)(o->messages_max * WS_BURST_SECONDS + o->subscriptions_max),
-    };
-}
-
-static struct io_settings io_settings_of(struct server *s)
-{
-    const struct serve_options *o = &s->options;
-
-    set_timeouts(s);
-    return (struct io_settings){
-        .threads = thread_count(s),
-        .connections_max = connection_limit(s),
-        .peers = { .per_address = (uint32_t)o->connections_per_address,
-                   .trusted = s->trusted,
-                   .trusted_count = o->trusted_proxies.count },
-        .ws = { .message_max = o->message_max },
-        .messages = message_limit(o),
-        .subscriptions_max = (unsigned)o->subscriptions_max,
-        .timeouts = &s->timeouts,
-        .addresses = o->listen.items,
-        .address_count = o->listen.count,
-        .thread_end = end_thread,
-    };
-}
-
 static int open_doors(struct server *s)
 {
-    struct io_settings io = io_settings_of(s);
+    struct io_settings io = s->settings.io;
 
+    io.thread_end = end_thread;
     open_engine(s, &io);
     s->api = (struct api){
-        .settings = &s->api_settings,
+        .settings = &s->settings.api,
         .ledger = s->ledger,
         .store = s->store,
         .disk = s->disk,
@@ -415,7 +212,7 @@ static int open_doors(struct server *s)
     for (size_t i = 0; i < io.address_count; i++)
         log_info("listening", LOG_S("address", io_pool_address(s->pool, i)),
                  LOG_I("threads", io.threads),
-                 LOG_S("auth", s->api_settings.asks_all ? "all doors" : "uploads only"));
+                 LOG_S("auth", s->settings.api.asks_all ? "all doors" : "uploads only"));
     return OK;
 }
 
@@ -502,11 +299,8 @@ static void close_all(struct server *s)
 
 static int start(struct server *s)
 {
-    int err = check_addresses(s);
+    int err = serve_settings_read(&s->options, &s->settings, &s->why);
 
-    if (err == OK)
-        err = check_security(s);
-    copy_settings(s);
     if (err == OK)
         err = open_records(s);
     if (err == OK)

@@ -106,6 +106,12 @@ void conversation_wake(struct exchange *x);
 /* The loop has ended: frees those whose handlers never answered. */
 void conversations_abandon(struct io_thread *t);
 
+/* conversation_steps.c. One step, whichever is possible now; false: none is. */
+bool conversation_step(struct exchange *x);
+bool conversation_wants_body(const struct exchange *x);
+void conversation_forget_handler(struct exchange *x);
+void conversation_forget_request(struct exchange *x);
+
 /* An error answer of ours, instead of the handler's; closes behind it. */
 void conversation_refuse(struct exchange *x, int status);
 

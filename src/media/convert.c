@@ -427,10 +427,9 @@ int convert_start(uv_loop_t *loop, const struct media_settings *settings, const 
     c->events = events;
     c->context = context;
     begin_work(c, LOOKING, look_work);
-    if (c->err) {
-        int err = c->err;
+    if (c->busy == 0) {
         free_convert(c);
-        return err;
+        return FAIL_IO;
     }
     uv_timer_init(loop, &c->timer);
     *out = &c->task;

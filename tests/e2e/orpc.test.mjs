@@ -161,6 +161,9 @@ describe('uploadVideo', () => {
   for (const [what, prefix, call] of [
     ['/orpc', '/orpc', (client, value) => client.uploadVideo(value)],
     ['/api/rpc', '/api/rpc', (client, value) => client.uploadVideo(value)],
+    ['/api/orpc', '/api/orpc', (client, value) => client.uploadVideo(value)],
+    ['/api', '/api', (client, value) => client.uploadVideo(value)],
+    ['the root', '', (client, value) => client.uploadVideo(value)],
     ['a nested router', '/rpc', (client, value) => client.video.uploadVideo(value)],
   ]) {
     test(`is also at ${what}`, async () => {

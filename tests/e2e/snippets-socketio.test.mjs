@@ -28,18 +28,12 @@ describe("the socketio document's code", () => {
     await server.end();
   });
 
-  // The document's `uploadVideo`: the whole file in, its id out.
+  // The document's `uploadVideo`, which it imports from its oRPC client.
   const uploadVideo = (own, bearer) => `
-    const call = (path, body, method = 'POST') => fetch(path, { method,
-      headers: { authorization: 'Bearer ${bearer}', 'content-type': 'application/json' }, body: JSON.stringify(body) })
-      .then((answer) => answer.json());
-    export async function uploadVideo({ file }) {
-      const { id } = await call('/streaming/create-video/', { title: file.name, fileName: file.name });
-      const { upload_url } = await call('/streaming/get-chunk-upload-url/', { videoId: id, chunkIndex: 0, totalChunks: 1 });
-      await fetch(upload_url, { method: 'PUT', body: file });
-      await call('/streaming/assemble-chunks/', { videoId: id, fileName: file.name });
-      return { videoId: String(id) };
-    }`;
+    import { createORPCClient } from '@orpc/client';
+    import { RPCLink } from '@orpc/client/fetch';
+    export const { uploadVideo } = createORPCClient(new RPCLink({
+      url: '${own.origin}/rpc', headers: { authorization: 'Bearer ${bearer}' } }));`;
 
   // The component is not exported in the document: it is rendered from within its module.
   const component = (own, bearer, change = (source) => source) => bundle(

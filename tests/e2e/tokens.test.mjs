@@ -334,7 +334,7 @@ describe('when a token expires', () => {
 
   async function comeIn(t, args) {
     const server = await Server.during(t, {
-      args: ['--jwt-leeway', '0s', ...args],
+      args,
       env: { REELAY_JWT_SECRET: secret },
     });
     const end = now() + LIFE;
@@ -360,7 +360,7 @@ describe('when a token expires', () => {
   });
 
   test('its connections stay if not', async (t) => {
-    const { server, end, ending, lasting } = await comeIn(t, []);
+    const { server, end, ending, lasting } = await comeIn(t, ['--jwt-leeway', '0s']);
     // A new one is refused from then on; those that were there are not.
     const expired = mint({ exp: end });
     let refused;

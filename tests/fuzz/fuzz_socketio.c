@@ -1,6 +1,7 @@
 /* Feeds a Socket.IO connection with anything. The input is messages: a byte
- * (its highest bit: binary), then so many bytes of content. Whatever is taken
- * must be written again as it could be read again, and an answer must be a packet. */
+ * (its highest bit: binary), then so many bytes of content; after an empty first
+ * one the client is of revision 4. Whatever is taken must be written again as it
+ * could be read again, and an answer must be a packet. */
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -114,6 +115,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > INPUT_MAX)
         return 0;
     socketio_server_init(&server, &rules, NULL);
+    if (size > 0 && data[0] == 0) {
+        socketio_server_welcome_old(&server, 0);
+        data++;
+        size--;
+    }
     while (size > 0 && err == OK) {
         bool is_binary = data[0] & 0x80;
         size_t len = data[0] & 0x7f;
