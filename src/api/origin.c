@@ -9,14 +9,16 @@
  *              stranger's page is then of the origin that it asks
  *
  * The router calls it for each request, whatever its route. */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "api/api.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 
-enum { REQUESTED_MAX = 1024, PORT_MAX = 65535, SAID_MAX = 256 };
+enum { REQUESTED_MAX = 1024, PORT_MAX = 65535, SAID_MAX = 256, TELL_EVERY_MS = 5000 };
 
 enum origin_kind {
     ORIGIN_NONE,    /* no browser, or a page that reads what is its own */
@@ -111,10 +113,20 @@ static bool allows_any(const struct option_list *list)
     return false;
 }
 
+/* RFC 6761, 6.3: what ends so leads to this machine, and is nobody's to give away. */
+static bool ends_in_localhost(struct str name)
+{
+    size_t len = STR(".localhost").len;
+
+    return name.len > len &&
+           str_equal_nocase((struct str){ name.at + name.len - len, len }, STR(".localhost"));
+}
+
 /* "127.example.com" is somebody's name, not an address. */
 static bool is_local_name(struct str name)
 {
-    if (str_equal_nocase(name, STR("localhost")) || str_equal(name, STR("[::1]")))
+    if (str_equal_nocase(name, STR("localhost")) || str_equal(name, STR("[::1]")) ||
+        ends_in_localhost(name))
         return true;
     for (size_t i = 0; i < name.len; i++)
         if (name.at[i] != '.' && (name.at[i] < '0' || name.at[i] > '9'))
@@ -168,6 +180,30 @@ bool origin_is_at_home(const struct call *c)
     enum origin_kind kind = judge(c);
 
     return is_from_here(c) && (kind == ORIGIN_NONE || kind == ORIGIN_OWN || kind == ORIGIN_LOCAL);
+}
+
+/* As far as it is worth repeating. */
+static void said(struct str value, char out[SAID_MAX])
+{
+    snprintf(out, SAID_MAX, "%.*s", value.len < SAID_MAX ? (int)value.len : SAID_MAX - 1,
+             value.at ? value.at : "");
+}
+
+/* A page's browser keeps to itself why it was refused, so whoever runs the server
+ * is told; now and then, since a stranger may ask as often as they like. */
+static void tell_refusal(const struct call *c, const char *hint)
+{
+    static atomic_uint_fast64_t next_ms;
+    const struct http_request *request = exchange_request(c->x);
+    uint64_t now = clock_mono_ms();
+    uint_fast64_t next = atomic_load(&next_ms);
+    char origin[SAID_MAX], host[SAID_MAX];
+
+    if (now < next || !atomic_compare_exchange_strong(&next_ms, &next, now + TELL_EVERY_MS))
+        return;
+    said(http_header(request, "Origin"), origin);
+    said(request->host, host);
+    log_warn("page_refused", LOG_S("origin", origin), LOG_S("host", host), LOG_S("hint", hint));
 }
 
 /* Reading */
@@ -238,8 +274,11 @@ static bool name_readers(struct call *c, bool is_public)
 bool origin_may_read(struct call *c, bool is_public)
 {
     exchange_header(c->x, "Vary", "Origin");
-    if (!name_readers(c, is_public))
+    if (!name_readers(c, is_public)) {
+        if (judge(c) == ORIGIN_FOREIGN)
+            tell_refusal(c, "--cors-origin");
         return false;
+    }
     if (exchange_request(c->x)->method == HTTP_OPTIONS) {
         allow_requested_headers(c);
         exchange_header(c->x, "Access-Control-Max-Age", "600");
@@ -284,13 +323,6 @@ static bool is_harmless(const struct http_request *request)
     return (request->method & (HTTP_GET | HTTP_HEAD | HTTP_OPTIONS)) && !request->wants_upgrade;
 }
 
-/* As far as it is worth repeating. */
-static void said(struct str value, char out[SAID_MAX])
-{
-    snprintf(out, SAID_MAX, "%.*s", value.len < SAID_MAX ? (int)value.len : SAID_MAX - 1,
-             value.at ? value.at : "");
-}
-
 bool origin_may_enter(struct call *c)
 {
     const struct http_request *request = exchange_request(c->x);
@@ -303,12 +335,12 @@ bool origin_may_enter(struct call *c)
                     "this server asks for no token and is not called \"%s\": if it is, say so "
                     "with --public-url",
                     host);
+        tell_refusal(c, "--public-url");
     } else if (!is_harmless(request) && judge(c) == ORIGIN_FOREIGN) {
         reply_error(c->x, 403, "origin_not_allowed", NULL,
                     "pages of \"%s\" may not do this: allow them with --cors-origin", origin);
     } else {
         return true;
     }
-    log_debug("page_refused", LOG_S("origin", origin), LOG_S("host", host));
     return false;
 }

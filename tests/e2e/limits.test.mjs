@@ -8,6 +8,7 @@ import { launch } from '../support/browser.mjs';
 import { clip } from '../support/clips.mjs';
 import { limited, metrics, untilMetric } from '../support/metrics.mjs';
 import { Server, reelay } from '../support/server.mjs';
+import { Gateway } from '../support/socketio.mjs';
 import { waitFor, within } from '../support/wait.mjs';
 import { OP, Peer, Wire, frame } from '../support/wire.mjs';
 
@@ -219,7 +220,7 @@ describe('what one connection may do', () => {
   // 4 seconds' worth, and one for each subscription.
   const BURST = 4 * 5 + 10;
 
-  for (const door of ['/ws/download/a', '/ws/jobs/a', '/ws/progress']) {
+  for (const door of ['/ws/download/a', '/ws/jobs/a', '/ws/progress', '/file-processing']) {
     test(`too many messages at ${door}: 1008`, async () => {
       await meets(server, once('max_messages'), async (old) => {
         const watcher = await server.watch(door);
@@ -255,6 +256,57 @@ describe('what one connection may do', () => {
       assert.equal(got.payload.readUInt16BE(0), 1008);
       assert.ok(pongs >= BURST && pongs < BURST + 10, `${pongs}`);
       peer.close();
+    });
+    await isUnharmed();
+  });
+
+  const subscribe = (i) => ({ event: 'subscribe:file', data: { fileId: `file-${i}` } });
+
+  test('too many subscriptions at /file-processing: 1008; the last that fits is one that hears', async () => {
+    await meets(server, once('max_subscriptions'), async () => {
+      const watcher = await server.watch('/file-processing');
+      for (let i = 0; i < 10; i++) watcher.send(subscribe(i));
+      watcher.send(subscribe(9)); // again, so not one more
+      await waitFor(() => watcher.messages.filter(({ event }) => event === 'subscribed').length === 11, 'every answer');
+      await server.report('file-9', { stage: 'a', progress: 0.5, message: 'half' });
+      await watcher.until(({ event, data }) => event === 'processing:progress' && data.fileId === 'file-9');
+      watcher.send({ event: 'unsubscribe:file', data: { fileId: 'file-0' } });
+      watcher.send(subscribe(10)); // in its place
+      await watcher.until(({ event, data }) => event === 'subscribed' && data.fileId === 'file-10');
+      watcher.send(subscribe(11));
+      assert.deepEqual(await within(watcher.closed, 'the Close'), { code: 1008, reason: 'too many subscriptions' });
+    });
+    await isUnharmed();
+  });
+
+  test('too many subscriptions by Socket.IO are refused in words, and the rest is heard', async (t) => {
+    await meets(server, once('max_subscriptions'), async () => {
+      const gateway = await Gateway.during(t, server, { transports: ['websocket'] });
+      for (let i = 0; i < 10; i++) await gateway.subscribe(`io-${i}`);
+      assert.match(JSON.stringify(await gateway.subscribe('io-10')), /Too many files/);
+      await server.report('io-10', { stage: 'a', progress: 0.5, message: '' });
+      await server.report('io-9', { stage: 'a', progress: 0.5, message: '' });
+      await gateway.until('processing:progress', ({ fileId }) => fileId === 'io-9');
+      assert.deepEqual(gateway.named('processing:progress').map(({ fileId }) => fileId), ['io-9']);
+      gateway.leave();
+    });
+    await isUnharmed();
+  });
+
+  test('too many packets of Socket.IO end its connection: 1008, 429', async () => {
+    const target = '/socket.io/?EIO=4&transport=';
+    await meets(server, once('max_messages'), async () => {
+      const watcher = await server.watch(`${target}websocket`);
+      watcher.send('40/file-processing,');
+      for (let i = 0; i < 2 * BURST; i++) watcher.send('42/file-processing,["x"]');
+      assert.equal((await within(watcher.closed, 'the Close')).code, 1008);
+    });
+    await meets(server, once('max_messages'), async () => {
+      const { sid } = JSON.parse((await server.get(`${target}polling`)).text.slice(1));
+      const post = (body) => server.request(`${target}polling&sid=${sid}`, { method: 'POST', body });
+      assert.equal((await post('40/file-processing,')).status, 200);
+      assert.equal((await post(Array(BURST + 8).fill('42/file-processing,["x"]').join('\x1e'))).status, 429);
+      assert.equal((await server.get(`${target}polling&sid=${sid}`)).status, 400);
     });
     await isUnharmed();
   });

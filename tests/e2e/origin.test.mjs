@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { launch } from '../support/browser.mjs';
 import { clipBytes } from '../support/clips.mjs';
-import { doors } from '../support/doors.mjs';
+import { doors, withQuery } from '../support/doors.mjs';
 import { masterUrl } from '../support/hls.mjs';
 import { mint, secret } from '../support/jwt.mjs';
 import { Server } from '../support/server.mjs';
@@ -113,6 +113,8 @@ describe('pages of other origins that are listed', () => {
     ask(target, { method: 'OPTIONS', headers: { 'access-control-request-method': method, ...headers } }, origin);
   const calls = [
     ...doors.filter(({ kind }) => kind === 'http').map(({ method, target }) => [method, target('1')]),
+    ['GET', '/socket.io/?EIO=4&transport=polling'],
+    ['POST', '/socket.io/?EIO=4&transport=polling&sid=x'],
     ['PUT', '/uploads/1/0'],
     ['GET', '/videos/hls/1/master.m3u8'],
   ];
@@ -141,10 +143,10 @@ describe('pages of other origins that are listed', () => {
     assert.ok(headers['access-control-allow-headers'].length <= 1024);
   });
 
-  for (const { name, kind, target } of doors) {
-    if (kind !== 'websocket') continue;
+  for (const { name, kind, target, transport } of doors) {
+    if (kind !== 'websocket' && transport !== 'websocket') continue;
     test(`may connect, others are told why not: ${name}`, async () => {
-      const path = `${target(upload.id)}?token=${alice}`;
+      const path = withQuery(target(upload.id), `?token=${alice}`);
       for (const origin of [SHOP, APP, server.origin, undefined]) {
         const watcher = await server.watch(path, { headers: origin && { origin } });
         await watcher.settle();
@@ -160,6 +162,35 @@ describe('pages of other origins that are listed', () => {
       }
     });
   }
+});
+
+test('a listed page polls Socket.IO with credentials, another sends nothing', async (t) => {
+  const server = await Server.during(t, { env: { WEBSOCKET_CORS_ORIGIN: `http://localhost:3000,${SHOP}` } });
+  const target = '/socket.io/?EIO=4&transport=polling';
+  const send = (sid, origin, body) => server.request(`${target}&sid=${sid}`, {
+    method: 'POST', body, headers: { origin, 'content-type': 'text/plain;charset=UTF-8' } });
+  for (const origin of ['http://localhost:3000', SHOP]) {
+    const open = await server.request(target, { headers: { origin } });
+    assert.equal(open.status, 200);
+    const { sid } = JSON.parse(open.text.slice(1));
+    const answers = [open, await send(sid, origin, '40/file-processing,'),
+      await server.request(`${target}&sid=${sid}`, { headers: { origin } }),
+      // Refusals, too, so that the client can tell them from a server that is gone.
+      await server.request(`${target}&sid=none`, { headers: { origin } })];
+    assert.deepEqual(answers.map(({ status }) => status), [200, 200, 200, 400]);
+    for (const { headers } of answers) {
+      assert.equal(headers['access-control-allow-origin'], origin);
+      assert.equal(headers['access-control-allow-credentials'], 'true');
+      assert.match(headers.vary, /(^|, )Origin\b/);
+    }
+    const other = await send(sid, EVIL, '41/file-processing,');
+    assert.equal(other.status, 403);
+    assert.equal(other.json.error.code, 'origin_not_allowed');
+    const still = await send(sid, origin, '3');
+    assert.equal(still.status, 200);
+  }
+  const { headers } = await server.request(target, { headers: { origin: EVIL } });
+  assert.equal(headers['access-control-allow-origin'], undefined);
 });
 
 describe('when any page may come', () => {
@@ -197,7 +228,8 @@ describe('when nothing is said about pages', () => {
   });
   after(() => server.end());
 
-  const local = ['http://localhost:3000', 'http://127.0.0.1:5173', 'https://localhost', 'http://[::1]:8080'];
+  const local = ['http://localhost:3000', 'http://127.0.0.1:5173', 'https://localhost', 'http://[::1]:8080',
+    'http://app.localhost:3000'];
 
   test('those of this machine may come', async () => {
     for (const origin of local) {
@@ -213,7 +245,8 @@ describe('when nothing is said about pages', () => {
 
   test('no others may, nor those of this machine through a proxy', async () => {
     const foreign = [{ origin: EVIL }, { origin: 'null' }, { origin: 'http://localhost.evil.example.com' },
-      { origin: 'http://127.0.0.1.evil.example.com' }, { origin: 'chrome-extension://localhost' },
+      { origin: 'http://127.0.0.1.evil.example.com' }, { origin: 'http://evillocalhost' }, { origin: 'http://.localhost.evil' },
+      { origin: 'chrome-extension://localhost' },
       { origin: local[0], 'x-forwarded-for': '192.0.2.1' }];
     for (const headers of foreign) {
       const answer = await server.request('/api/jobs', { headers });
@@ -247,7 +280,7 @@ describe('when nothing is said about pages', () => {
   });
 
   test('a name that a stranger had lead here is not this server\'s', async () => {
-    for (const host of ['evil.example.com', `evil.example.com:${server.port}`, 'localhost.evil.example', '127.evil']) {
+    for (const host of ['evil.example.com', `evil.example.com:${server.port}`, 'localhost.evil.example', '127.evil', 'evillocalhost']) {
       for (const [target, options] of [['/api/jobs', {}], ['/', {}], ['/jobs/create', { method: 'POST', json: {} }],
         ['/ws/progress', { headers: upgrade }]]) {
         const headers = { ...options.headers, host, origin: `http://${host}` };
@@ -256,7 +289,7 @@ describe('when nothing is said about pages', () => {
         assert.equal(answer.json.error.code, 'host_not_allowed');
       }
     }
-    for (const host of ['localhost', 'LOCALHOST:3001', '127.0.0.1', '127.1.2.3:1', '[::1]:3001']) {
+    for (const host of ['localhost', 'LOCALHOST:3001', 'reelay.localhost:3001', '127.0.0.1', '127.1.2.3:1', '[::1]:3001']) {
       assert.equal((await server.request('/api/jobs', { headers: { host } })).status, 200, host);
     }
   });
@@ -413,9 +446,9 @@ describe('in Chromium', () => {
     await app.close();
     for (const origin of [listed.replace('app', 'evil'), `http://localhost:${server.port}`]) {
       const page = await pageOf(origin);
-      for (const { kind, target } of doors) {
-        if (kind !== 'websocket') continue;
-        const { code } = await connect(page, `${target('1')}?token=${alice}`);
+      for (const { kind, target, transport } of doors) {
+        if (kind !== 'websocket' && transport !== 'websocket') continue;
+        const { code } = await connect(page, withQuery(target('1'), `?token=${alice}`));
         assert.equal(code, 1006, `${origin} ${target('1')}`);
       }
       await page.close();

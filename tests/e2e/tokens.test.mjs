@@ -6,7 +6,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
-import { canBeShown, doors } from '../support/doors.mjs';
+import { canBeShown, doors, withQuery } from '../support/doors.mjs';
 import { mint, mintNone, mintRaw, mintRs256, now, respell, secret } from '../support/jwt.mjs';
 import { Server, temporaryFolder } from '../support/server.mjs';
 import { Upload } from '../support/upload.mjs';
@@ -133,6 +133,7 @@ describe('bad tokens', () => {
     const unknown = await door.come(server, { id: 404404, token, way });
     assert.deepEqual({ how: unknown.how, text: unknown.text }, { how: there.how, text: there.text }, what);
     if (door.kind === 'websocket') assert.equal(there.text, '', `${what}: nothing may be said before`);
+    if (door.kind === 'socketio') assert.match(there.text, /^\W?44\/file-processing,/, `${what}: nothing may be said before`);
     if (door.kind === 'http') assert.match(there.headers['www-authenticate'], /^Bearer/, what);
     if (token) assert.ok(!there.text.includes(token), `${what}: it is repeated`);
   }
@@ -163,9 +164,16 @@ describe('bad tokens', () => {
     for (const door of doors) {
       const token = good();
       shown.push(token);
-      const target = (id) => `${door.target(id)}?token=${token}`;
+      const target = (id) => withQuery(door.target(id), `?token=${token}`);
       const headers = { authorization: 'Bearer jwt-token' };
-      if (door.kind === 'http') {
+      if (door.kind === 'socketio') {
+        // In the header beside a good one in the query; in `auth` beside one in the header.
+        const beside = await door.come(servers.secret, { id: ids.secret, token, way: 'query', headers });
+        assert.equal(beside.how, 'unauthorized', door.name);
+        const other = await door.come(servers.secret, {
+          id: ids.secret, token: 'jwt-token', way: 'auth', headers: { authorization: `Bearer ${token}` } });
+        assert.equal(other.how, 'unauthorized', door.name);
+      } else if (door.kind === 'http') {
         const answer = await servers.secret.request(target(ids.secret), { method: door.method, json: {}, headers });
         assert.equal(answer.status, 401, door.name);
       } else {
@@ -191,12 +199,12 @@ describe('bad tokens', () => {
       shown.push(token);
       for (const [door, way] of everywhere.filter(([door]) => door.method !== 'DELETE')) {
         const { how, selected } = await door.come(servers.secret, { id: ids.secret, token, way });
+        if (door.kind !== 'http') assert.equal(how, 'open', `${door.name}, by ${way}`);
         if (door.kind === 'websocket') {
-          assert.equal(how, 'open', `${door.name}, by ${way}`);
           assert.equal(selected, way === 'protocol' ? 'bearer' : '', door.name);
-        } else {
+        } else if (door.kind === 'http') {
           // 409: it is an upload without chunks, and takes no reports.
-          assert.match(how, /^(20\d|409 (chunks_missing|not_external)|400 upload_incomplete)/, `${door.name}, by ${way}`);
+          assert.match(how, /^(20\d|409 (chunks_missing|not_external)|400 upload_incomplete|422 UNPROC|403 admin_only)/, `${door.name}, by ${way}`);
         }
       }
     });
@@ -321,7 +329,7 @@ describe('somebody else\'s job is like one that is not there', () => {
 });
 
 describe('when a token expires', () => {
-  const sockets = doors.filter(({ kind }) => kind === 'websocket');
+  const sockets = doors.filter(({ kind, transport }) => kind === 'websocket' || transport === 'websocket');
   const LIFE = 5;
 
   async function comeIn(t, args) {

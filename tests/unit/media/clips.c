@@ -152,6 +152,7 @@ struct converting {
     struct clips_converted *c;
     struct media_task *task;
     enum clips_act act;
+    uv_timer_t look;
 };
 
 static void signal_children(int signal)
@@ -180,9 +181,24 @@ static void on_progress(void *context, const struct convert_progress *p)
         media_task_cancel(now->task);
     if (c->steps == 1 && now->act == CLIPS_FREEZE)
         signal_children(SIGSTOP);
-    if (p->fraction >= 0.75 && now->act == CLIPS_CANCEL_LATE)
+}
+
+/* Files, since progress may be told before or long after they are there. */
+static void look(uv_timer_t *timer)
+{
+    static const char *const late[] = { "480p/s00003.m4s", "360p/s00003.m4s" };
+    struct converting *now = timer->data;
+    char path[256];
+
+    for (unsigned i = 0; i < sizeof(late) / sizeof(*late); i++) {
+        snprintf(path, sizeof(path), "%s/%s", now->c->out, late[i]);
+        if (access(path, F_OK) != 0)
+            return;
+    }
+    uv_timer_stop(timer);
+    if (now->act == CLIPS_CANCEL_LATE)
         media_task_cancel(now->task);
-    if (p->fraction >= 0.75 && now->act == CLIPS_KILL_LATE)
+    else
         signal_children(SIGKILL);
 }
 
@@ -205,8 +221,10 @@ static void on_repeated(void *context, const char *why)
 
 static void on_converted(void *context, int err, const char *why)
 {
-    struct clips_converted *c = ((struct converting *)context)->c;
+    struct converting *now = context;
+    struct clips_converted *c = now->c;
 
+    uv_close((uv_handle_t *)&now->look, NULL);
     c->err = err;
     c->times++;
     snprintf(c->why, sizeof(c->why), "%s", why);
@@ -229,6 +247,10 @@ void clips_convert(const struct media_settings *settings, const char *path, cons
         fail_msg("%s: %s", path, c->why);
     assert_true(mkdir(c->folder, 0700) == 0 || errno == EEXIST);
     uv_loop_init(&loop);
+    uv_timer_init(&loop, &now.look);
+    now.look.data = &now;
+    if (act == CLIPS_CANCEL_LATE || act == CLIPS_KILL_LATE)
+        uv_timer_start(&now.look, look, 0, 2);
     assert_int_equal(convert_start(&loop, settings, path, &c->info, c->folder, &events, &now,
                                    &now.task),
                      OK);

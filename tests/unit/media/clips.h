@@ -48,8 +48,8 @@ struct clips_converted {
 };
 
 /* What happens at the first progress: nothing, it is cancelled, or ffmpeg is
- * stopped in its tracks; or what happens when most is done: it is cancelled, or
- * every ffmpeg is killed. */
+ * stopped in its tracks; or what happens when the fourth segment is there: it is
+ * cancelled, or every ffmpeg is killed. */
 enum clips_act { CLIPS_LET, CLIPS_CANCEL, CLIPS_FREEZE, CLIPS_CANCEL_LATE, CLIPS_KILL_LATE };
 
 /* Probes and then converts in the folder OUT, which is made if need be. */

@@ -27,13 +27,12 @@ static struct media_settings slow(void)
     struct media_settings settings = clips_settings;
 
     settings.preset = "slow";
-    settings.crf = 20;
     return settings;
 }
 
 static const char *usual_clip(void)
 {
-    return clips_make("usual.mp4", PICTURE("640x480", "15000/1001", "20.02") SOUND("20") X264);
+    return clips_make("usual.mp4", PICTURE("640x480", "5000/1001", "20.02") SOUND("20") X264);
 }
 
 static void convert(const char *input, const char *out, enum clips_act act)
@@ -122,7 +121,7 @@ static void go_on(const char *input, const char *out, unsigned least)
     assert_int_equal(c.repeated, 0);
     assert_string_equal(after, before);
     assert_true(c.first > 0.18); /* progress, too, goes on */
-    assert_good("300");
+    assert_good("100");
     assert_tidy("480p");
     assert_tidy("360p");
 }
@@ -139,7 +138,7 @@ static void what_a_killed_run_made_is_kept(void **state)
 {
     (void)state;
     break_off(usual_clip(), "killed", CLIPS_KILL_LATE);
-    go_on(usual_clip(), "killed", 1);
+    go_on(usual_clip(), "killed", 2);
     assert_even("a0");
 }
 
@@ -147,7 +146,7 @@ static void what_a_killed_run_made_is_kept(void **state)
 static void an_input_without_an_index_is_gone_on_with_too(void **state)
 {
     const char *path =
-        clips_make("stream.ts", PICTURE("640x480", "15", "20") SOUND("20") X264 "-g 300");
+        clips_make("stream.ts", PICTURE("640x480", "5", "20") SOUND("20") X264 "-g 100");
     (void)state;
 
     clips_convert(&clips_settings, path, "stream", CLIPS_LET, &c);
@@ -155,7 +154,7 @@ static void an_input_without_an_index_is_gone_on_with_too(void **state)
     clips_convert(&clips_settings, path, "stream", CLIPS_LET, &c);
     assert_int_equal(c.resumed, 2);
     assert_int_equal(c.repeated, 0);
-    assert_good("300");
+    assert_good("100");
     assert_tidy("480p");
     assert_tidy("360p");
 }
@@ -202,10 +201,10 @@ static void the_last_segment_is_never_trusted(void **state)
 {
     (void)state;
     assert_int_equal(kept_behind("true"), 4);
-    assert_int_equal(found.start.frames, 240);
+    assert_int_equal(found.start.frames, 80);
     assert_true(found.has_sound);
     assert_int_equal(kept_behind("rm 360p/s00004.m4s"), 3);
-    assert_int_equal(found.start.frames, 180);
+    assert_int_equal(found.start.frames, 60);
 }
 
 static void what_a_power_cut_spoils_is_made_again(void **state)
@@ -270,7 +269,7 @@ static void a_seam_that_does_not_hold_makes_it_begin_anew_once(void **state)
     assert_int_equal(c.resumed, 4);
     assert_int_equal(c.repeated, 1);
     assert_string_equal(c.reason, "what several runs made of its picture does not fit together");
-    assert_good("300");
+    assert_good("100");
 }
 
 static void what_was_complete_is_soon_complete_again(void **state)
@@ -279,12 +278,12 @@ static void what_was_complete_is_soon_complete_again(void **state)
     clips_convert(&clips_settings, usual_clip(), "again", CLIPS_LET, &c);
     clips_convert(&clips_settings, usual_clip(), "again", CLIPS_LET, &c);
     assert_int_equal(c.resumed, 4);
-    assert_good("300");
+    assert_good("100");
 }
 
 static void clips_without_sound_or_picture_convert_twice(void **state)
 {
-    const char *silent = clips_make("silent.mp4", PICTURE("640x480", "25", "9") X264);
+    const char *silent = clips_make("silent.mp4", PICTURE("640x480", "10", "9") X264);
     const char *song = clips_make("song.mp3", SOUND("9") "-c:a libmp3lame");
     const char *brief = clips_make("brief.mp4", PICTURE("640x480", "25", "2") SOUND("2") X264);
     const char *blink = clips_make("blink.mp4", PICTURE("640x480", "25", "0.2") SOUND("0.2") X264);
@@ -293,7 +292,7 @@ static void clips_without_sound_or_picture_convert_twice(void **state)
     for (unsigned i = 0; i < 2; i++) {
         clips_convert(&clips_settings, silent, "silent", CLIPS_LET, &c);
         assert_int_equal(c.resumed, i ? 2 : 0);
-        assert_good("225");
+        assert_good("90");
         clips_convert(&clips_settings, song, "song", CLIPS_LET, &c);
         assert_int_equal(c.err, OK);
         assert_even("a0");
