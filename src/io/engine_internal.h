@@ -77,6 +77,7 @@ struct engine_socket {
     bool has_left;    /* ... because its client said so */
     bool is_blocked;  /* the sink had to refuse something */
     bool was_polling; /* it has been upgraded: words in the old framing may come */
+    bool is_poll_new; /* it came with a probe open, whose words of before may not be read yet */
     bool awaits_beat; /* the client's pong, or in revision 3 its ping */
 };
 
@@ -119,8 +120,9 @@ void poll_get(struct engine_socket *s, struct exchange *x);
 void poll_post(struct engine_socket *s, struct exchange *x);
 /* For the first two a GET is waiting, which is then answered. */
 void poll_say(struct engine_socket *s, enum engineio_type type);
-void poll_tend(struct engine_socket *s); /* if there is something to say */
-void poll_part(struct engine_socket *s); /* answers the farewell, if there is one */
+void poll_tend(struct engine_socket *s);     /* if there is something to say */
+void poll_upgraded(struct engine_socket *s); /* a GET waits, and its time is over */
+void poll_part(struct engine_socket *s);     /* answers the farewell, if there is one */
 unsigned poll_send(struct engine_socket *s, struct msg *const *messages, unsigned count);
 
 /* engine_ws.c */

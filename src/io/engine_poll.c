@@ -70,8 +70,27 @@ static bool is_probed(const struct engine_socket *s)
     return s->probe != NULL && s->probe->is_probed;
 }
 
+/* A GET that waited should have been let go before. */
+void poll_upgraded(struct engine_socket *s)
+{
+    struct exchange *x = s->poll;
+
+    if (!s->is_poll_new) {
+        poll_say(s, ENGINEIO_NOOP);
+        return;
+    }
+    s->poll = NULL;
+    engine_refuse(x, 400, ENGINE_BAD_REQUEST);
+}
+
 void poll_tend(struct engine_socket *s)
 {
+    /* The loop has not been round since. */
+    if (s->is_poll_new) {
+        s->is_poll_new = false;
+        socket_busy(s);
+        return;
+    }
     if (s->queue.len > 0)
         answer_all(s, NULL, 0);
     else if (is_probed(s))
@@ -111,6 +130,9 @@ void poll_get(struct engine_socket *s, struct exchange *x)
         return;
     }
     s->poll = x;
+    /* Two connections are not read in the order they were written to: the "5" that
+     * was sent before this GET may lie in the other's socket still. */
+    s->is_poll_new = s->probe != NULL;
     exchange_watch(x, get_left, s);
     socket_busy(s);
 }

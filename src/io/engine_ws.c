@@ -29,7 +29,7 @@ static void complete_upgrade(struct engine_socket *s)
     s->was_polling = true;
     flush(s);
     if (s->poll != NULL)
-        poll_say(s, ENGINEIO_NOOP); /* it should have been let go before */
+        poll_upgraded(s);
     if (s->events->upgraded != NULL)
         s->events->upgraded(s->context);
     socket_busy(s); /* who was blocked is no longer */

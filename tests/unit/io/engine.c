@@ -509,6 +509,21 @@ static void a_client_that_leaves_its_poll_has_left(void **state)
     }
 }
 
+static void a_poll_sent_behind_the_upgrade_is_refused(void **state)
+{
+    char sid[SID_MAX];
+    struct ws_peer p;
+
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        handshake("echo", sid);
+        probe(&p, "echo", sid, NULL);
+        ws_peer_text(&p, "5");
+        expect(ask("GET", "echo", sid, ""), 400, "{\"code\":3,\"message\":\"Bad request\"}");
+        ws_peer_deinit(&p);
+    }
+}
+
 /* Both are under way at once, and may be taken up in either order. */
 static void a_poll_sent_together_with_the_close_is_let_go(void **state)
 {
@@ -695,6 +710,7 @@ int main(void)
         CASE(the_last_words_are_fetched_before_the_end),
         CASE(a_client_that_reads_too_slowly_is_let_go),
         CASE(a_client_that_leaves_its_poll_has_left),
+        CASE(a_poll_sent_behind_the_upgrade_is_refused),
         CASE(a_poll_sent_together_with_the_close_is_let_go),
         CASE(a_poll_sent_after_the_close_finds_nobody),
         CASE(sockets_without_a_connection_end_with_the_pool),
