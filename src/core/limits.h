@@ -46,6 +46,7 @@ enum {
     ENGINE_PACKETS_MAX = 65536,            /* in one POST */
     ENGINE_UPGRADE_TIMEOUT_MS = 10 * 1000, /* from the second transport to its use */
     ENGINE_CLOSE_TIMEOUT_MS = 30 * 1000,   /* for the fetching of the last words */
+    ENGINE_FAREWELL_MS = 50, /* for a GET sent at the same moment as the client's close */
 
     /* Socket.IO */
     SOCKETIO_UNSENT_MAX = 512 * 1024,        /* answers that wait for a client to fetch them */

@@ -21,6 +21,7 @@ struct batch {
     struct msg *messages[BATCH_MAX];
     uint64_t *marks[BATCH_MAX]; /* where to note ... */
     uint64_t values[BATCH_MAX]; /* ... this, or NULL */
+    uint64_t *refused;          /* the mark of the first that was not taken, or NULL */
 };
 
 void session_open(struct session *s, struct hub *hub, const struct dialect *dialect,
@@ -78,6 +79,7 @@ static bool batch_send(struct batch *b)
         if (b->marks[i] != NULL)
             *b->marks[i] = b->values[i];
     s->is_blocked = taken < b->count;
+    b->refused = s->is_blocked ? b->marks[taken] : NULL;
     if (taken > 0) {
         s->spoke_ms = s->hub->now_ms;
         counter_add(COUNT_DELIVERIES, taken);
@@ -254,6 +256,22 @@ static void end_with_job(struct session *s)
     s->sink->ops->close(s->sink, WS_CLOSE_NORMAL, "the job has ended");
 }
 
+/* The next turn begins with whom this one broke off at: were it the first of all
+ * again, those behind a few busy jobs would never be heard of by a slow reader. */
+static void turn_to(struct session *s, const uint64_t *mark)
+{
+    struct subscription *first, *last = s->subscriptions->session_prev;
+
+    DL_FOREACH2(s->subscriptions, first, session_next)
+    if (&first->seq == mark)
+        break;
+    if (first == NULL || first == s->subscriptions)
+        return;
+    last->session_next = s->subscriptions;
+    first->session_prev->session_next = NULL;
+    s->subscriptions = first;
+}
+
 void session_flush(struct session *s)
 {
     struct batch b;
@@ -262,6 +280,7 @@ void session_flush(struct session *s)
         return;
     b.session = s;
     b.count = 0;
+    b.refused = NULL;
     if (s->is_blocked || !send_replies(s)) {
         s->is_behind = true;
         return;
@@ -271,6 +290,8 @@ void session_flush(struct session *s)
                                : add_all_steps(&b);
     if (!fits || !batch_send(&b)) {
         s->is_behind = true;
+        if (!s->hears_all && b.refused != NULL)
+            turn_to(s, b.refused);
         return;
     }
     bool is_over = has_ended(s);

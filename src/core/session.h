@@ -3,7 +3,7 @@
  *
  * A session never queues updates. While its sink takes bytes it gets every
  * one; when the sink is blocked it just falls behind, and on session_drain it
- * gets the latest state of each job that moved on. So its memory depends on
+ * gets the latest state of each job that moved on, each in its turn. So its memory depends on
  * its subscriptions, never on the publish rate. Replies to its own messages
  * are queued, at most SESSION_REPLIES_MAX. */
 #ifndef CORE_SESSION_H

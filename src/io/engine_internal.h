@@ -64,6 +64,7 @@ struct engine_socket {
     uint64_t close_ms;           /* ... the fetching of the last words; WHEEL_NEVER */
     struct exchange *poll;       /* the waiting GET */
     struct exchange *post;       /* the POST under way */
+    struct exchange *farewell;   /* the POST that brought the client's close, answered at the end */
     struct engine_link *link;    /* the transport, once it is a WebSocket */
     struct engine_link *probe;   /* may become that */
     struct buf queue;            /* packets nobody has asked for yet: see engine_queue_put */
@@ -73,6 +74,7 @@ struct engine_socket {
     bool is_busy;
     bool is_over;     /* ended; all that is left is to say so */
     bool is_closing;  /* its last words are in the queue */
+    bool has_left;    /* ... because its client said so */
     bool is_blocked;  /* the sink had to refuse something */
     bool was_polling; /* it has been upgraded: words in the old framing may come */
     bool awaits_beat; /* the client's pong, or in revision 3 its ping */
@@ -118,6 +120,7 @@ void poll_post(struct engine_socket *s, struct exchange *x);
 /* For the first two a GET is waiting, which is then answered. */
 void poll_say(struct engine_socket *s, enum engineio_type type);
 void poll_tend(struct engine_socket *s); /* if there is something to say */
+void poll_part(struct engine_socket *s); /* answers the farewell, if there is one */
 unsigned poll_send(struct engine_socket *s, struct msg *const *messages, unsigned count);
 
 /* engine_ws.c */

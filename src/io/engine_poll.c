@@ -136,6 +136,21 @@ static int receive_payload(struct engine_socket *s, struct str payload)
     return status;
 }
 
+void poll_part(struct engine_socket *s)
+{
+    struct exchange *x = s->farewell;
+
+    s->farewell = NULL;
+    if (x != NULL)
+        reply(x, msg_new("ok", 2));
+}
+
+static void farewell_left(struct exchange *x, void *watcher)
+{
+    (void)x;
+    poll_part(watcher);
+}
+
 static void post_done(struct exchange *x, struct str body)
 {
     struct engine_socket *s = exchange_watcher(x);
@@ -146,10 +161,14 @@ static void post_done(struct exchange *x, struct str body)
     }
     s->post = NULL;
     int status = receive_payload(s, body);
-    if (status == 200)
+    if (status == 200 && s->has_left && !s->is_over && s->farewell == NULL) {
+        s->farewell = x;
+        exchange_watch(x, farewell_left, s);
+    } else if (status == 200) {
         reply(x, msg_new("ok", 2));
-    else
+    } else {
         engine_refuse(x, status, ENGINE_BAD_REQUEST);
+    }
 }
 
 /* Or it was refused on its way: too big, too slow. What it said is missing now. */

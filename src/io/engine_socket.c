@@ -58,6 +58,7 @@ void socket_end(struct engine_socket *s, uint16_t code, const char *reason)
         poll_say(s, ENGINEIO_CLOSE);
     if (s->post != NULL)
         exchange_watch(s->post, NULL, NULL);
+    poll_part(s);
     link_cut(&s->link, code, reason);
     link_cut(&s->probe, code, reason);
     socket_busy(s);
@@ -114,8 +115,10 @@ void socket_due(struct engine_socket *s)
         beat(s, now_ms);
     if (s->is_over)
         return;
-    if (now_ms >= s->probe_ms)
+    if (now_ms >= s->probe_ms) {
         link_cut(&s->probe, WS_CLOSE_POLICY, "upgrade timeout");
+        s->probe_ms = WHEEL_NEVER;
+    }
     socket_set_deadline(s);
 }
 
@@ -148,10 +151,26 @@ static void hear_beat(struct engine_socket *s)
         put_type(s, ENGINEIO_PONG);
 }
 
+static void end_behind(struct engine_socket *s, enum engineio_type last, uint32_t timeout_ms)
+{
+    link_cut(&s->probe, WS_CLOSE_NORMAL, "");
+    put_type(s, last);
+    s->is_closing = true;
+    s->close_ms = engine_now_ms(s->home) + timeout_ms;
+    socket_set_deadline(s);
+}
+
 /* The client has left of its own will: a GET that still waits is let go, which
- * is no news to it. */
+ * is no news to it. One that it sent at the same moment on another connection may
+ * come in behind the POST: that waits for it a little, unanswered, so whatever the
+ * client sends once it has the answer finds nobody. */
 static void hear_close(struct engine_socket *s)
 {
+    if (s->link == NULL && s->poll == NULL && !s->is_closing) {
+        s->has_left = true;
+        end_behind(s, ENGINEIO_NOOP, ENGINE_FAREWELL_MS);
+        return;
+    }
     if (s->poll != NULL)
         poll_say(s, ENGINEIO_NOOP);
     socket_end(s, WS_CLOSE_NORMAL, "");
@@ -220,11 +239,7 @@ void engine_socket_close(struct engine_socket *s)
         close_link(s, WS_CLOSE_NORMAL, "");
         return;
     }
-    link_cut(&s->probe, WS_CLOSE_NORMAL, "");
-    put_type(s, ENGINEIO_CLOSE);
-    s->is_closing = true;
-    s->close_ms = engine_now_ms(s->home) + ENGINE_CLOSE_TIMEOUT_MS;
-    socket_set_deadline(s);
+    end_behind(s, ENGINEIO_CLOSE, ENGINE_CLOSE_TIMEOUT_MS);
 }
 
 static void sink_close(struct sink *sink, uint16_t code, const char *reason)

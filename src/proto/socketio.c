@@ -66,11 +66,15 @@ static bool is_speakable(struct str name)
 
 static int take_namespace(struct str *rest, struct str *out)
 {
+    struct str query, name;
+
     *out = STR("/");
     if (rest->len == 0 || rest->at[0] != '/')
         return OK;
     *out = str_cut(rest, ',');
-    if (out->len > SOCKETIO_NAMESPACE_MAX)
+    query = *out;
+    name = str_cut(&query, '?');
+    if (name.len > SOCKETIO_NAMESPACE_MAX || out->len - name.len > SOCKETIO_QUERY_MAX)
         return FAIL_LIMIT;
     return is_speakable(*out) ? OK : FAIL_SYNTAX;
 }

@@ -20,6 +20,7 @@ struct json_t;
 enum {
     SOCKETIO_ATTACHMENTS_MAX = 10,
     SOCKETIO_NAMESPACE_MAX = 256, /* bytes of a name */
+    SOCKETIO_QUERY_MAX = 8192,    /* ... and of what revision 4 has behind it, '?' included */
     SOCKETIO_DEPTH_MAX = 32,      /* of a payload's arrays and objects */
 };
 

@@ -6,6 +6,7 @@
 
 #include "base/emit.h"
 #include "base/err.h"
+#include "proto/url.h"
 
 /* Words to the client are ours, but for a namespace's name and what an
  * application echoes, which came in one message. */
@@ -121,6 +122,27 @@ void socketio_server_welcome_old(struct socketio_server *s, unsigned ns)
     ask(s, ns, NULL);
 }
 
+/* What others have in their CONNECT's payload; NULL if there is none. */
+static json_t *auth_of_query(struct str query)
+{
+    struct buf token;
+    json_t *auth = NULL;
+
+    buf_init(&token, SOCKETIO_QUERY_MAX);
+    if (query.at != NULL && url_query_get(query, "token", &token) == OK)
+        auth = json_pack("{ss}", "token", buf_text(&token));
+    buf_deinit(&token);
+    return auth;
+}
+
+static void ask_old(struct socketio_server *s, unsigned ns, struct str query)
+{
+    json_t *auth = auth_of_query(query);
+
+    ask(s, ns, auth);
+    json_decref(auth);
+}
+
 static int take_connect(struct socketio_server *s, const struct socketio_packet *p)
 {
     struct str rest = p->namespace, name = s->is_old ? str_cut(&rest, '?') : rest;
@@ -132,7 +154,10 @@ static int take_connect(struct socketio_server *s, const struct socketio_packet 
     }
     if (s->places[ns] != SOCKETIO_ABSENT)
         return FAIL_STATE;
-    ask(s, ns, p->parsed);
+    if (s->is_old)
+        ask_old(s, ns, rest);
+    else
+        ask(s, ns, p->parsed);
     return OK;
 }
 

@@ -7,8 +7,9 @@
  *       +------------------+--------------------+
  *
  * A client of revision 4 (Socket.IO 2, over Engine.IO 3) is in the main namespace
- * without asking, writes what it asks with behind a namespace's name, and is told
- * nothing on the way in and only a text on the way out.
+ * without asking, writes what it asks with behind a namespace's name (a query, of
+ * which the token counts), and is told nothing on the way in and only a text on the
+ * way out.
  *
  * An unknown namespace is refused here. Any packet but CONNECT to a namespace
  * that is not joined, and CONNECT to one that is, ends the connection. */

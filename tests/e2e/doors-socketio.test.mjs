@@ -177,6 +177,14 @@ describe('the gateway', () => {
     assert.equal((await gateway.ask('subscribe:file', Buffer.from([1, 2, 3]))).status, 'error', 'bytes are only a bad payload');
   });
 
+  test('takes a sid that is empty for none', async (t) => {
+    const target = '/socket.io/?EIO=4&transport=polling&sid=';
+    const open = await server.get(target);
+    const { sid } = JSON.parse(open.text.slice(1));
+    assert.equal((await server.request(target + sid, { method: 'POST', body: '40/file-processing,' })).text, 'ok');
+    assert.match((await server.get(target + sid)).text, /^40\/file-processing,\{"sid":/);
+  });
+
   test('loses no step and goes none back while the transport is upgraded', async (t) => {
     const gateway = new Gateway(server, { transports: ['polling', 'websocket'] });
     t.after(() => gateway.leave());
@@ -422,8 +430,14 @@ describe('clients of Socket.IO 2', () => {
 
   test('show their token in the query, or are refused', async (t) => {
     const server = await Server.during(t, { env: withSecret });
-    const welcome = open(t, server, { query: { token: mint({}) } });
-    await waitFor(() => welcome.connected, 'the connection');
+    for (const name of ['a', 'b'.repeat(500)]) {
+      const welcome = open(t, server, { query: { token: mint({ name }) } });
+      await waitFor(() => welcome.connected, 'the connection');
+    }
+    const manager = new io2.Manager(server.origin);
+    const files = manager.socket('/file-processing', { query: { token: mint({}) } });
+    t.after(() => files.close());
+    await waitFor(() => files.connected, 'the namespace that alone has it');
     const refused = open(t, server, { transports: ['websocket'], reconnection: false });
     const error = await within(new Promise((resolve) => refused.on('error', resolve)), 'the refusal');
     assert.equal(error, 'unauthorized');

@@ -509,6 +509,37 @@ static void a_client_that_leaves_its_poll_has_left(void **state)
     }
 }
 
+/* Both are under way at once, and may be taken up in either order. */
+static void a_poll_sent_together_with_the_close_is_let_go(void **state)
+{
+    char sid[SID_MAX];
+
+    (void)state;
+    for (int i = 1; i <= 40; i++) {
+        handshake("echo", sid);
+        int first = ask(i % 2 == 0 ? "GET" : "POST", "echo", sid, i % 2 == 0 ? "" : "1");
+        int second = ask(i % 2 == 0 ? "POST" : "GET", "echo", sid, i % 2 == 0 ? "1" : "");
+        expect(i % 2 == 0 ? first : second, 200, "6");
+        expect(i % 2 == 0 ? second : first, 200, "ok");
+        expect_unknown(sid);
+        WAIT_FOR(atomic_load(&gone) == i);
+    }
+}
+
+static void a_poll_sent_after_the_close_finds_nobody(void **state)
+{
+    char sid[SID_MAX];
+
+    (void)state;
+    handshake("echo", sid);
+    post("echo", sid, "1");
+    expect_unknown(sid);
+    handshake("echo", sid);
+    close(ask("POST", "echo", sid, "1")); /* leaves without its answer, too */
+    WAIT_FOR(atomic_load(&gone) == 2);
+    expect_unknown(sid);
+}
+
 static void sockets_without_a_connection_end_with_the_pool(void **state)
 {
     char sid[SID_MAX];
@@ -664,6 +695,8 @@ int main(void)
         CASE(the_last_words_are_fetched_before_the_end),
         CASE(a_client_that_reads_too_slowly_is_let_go),
         CASE(a_client_that_leaves_its_poll_has_left),
+        CASE(a_poll_sent_together_with_the_close_is_let_go),
+        CASE(a_poll_sent_after_the_close_finds_nobody),
         CASE(sockets_without_a_connection_end_with_the_pool),
         CASE(draining_answers_the_polls_and_closes_the_rest),
         CASE(an_older_client_is_refused_unless_it_is_wanted),

@@ -226,12 +226,26 @@ static void an_old_client_is_in_the_main_namespace_at_once(void **state)
     then("", "event 0 hello\n");
 }
 
+static void an_old_client_shows_its_token_behind_the_name(void **state)
+{
+    char text[SOCKETIO_NAMESPACE_MAX * 4];
+
+    (void)state;
+    socketio_server_welcome_old(&server, MAIN);
+    then("0\n", "connect 0 -\n");
+    takes("0/later?a=b&token=x%2Cy");
+    then("", "connect 2 x,y\n");
+    snprintf(text, sizeof(text), "0/custom?token=%0600d,", 1);
+    takes(text);
+    assert_int_equal(server.places[CUSTOM], SOCKETIO_JOINED);
+}
+
 static void an_old_client_is_told_less(void **state)
 {
     (void)state;
     socketio_server_welcome_old(&server, MAIN);
     then("0\n", "connect 0 -\n");
-    takes("0/custom?token=abc,");
+    takes("0/custom?key=abc,");
     takes("0/random?a=b");
     then("4/custom,\"Not authorized\"\n4/random,\"Invalid namespace\"\n", "connect 1 -\n");
     takes("0/later,");
@@ -259,6 +273,7 @@ int main(void)
         SERVED(stray_acknowledgements_are_ignored),
         SERVED(an_event_is_told_when_its_attachments_are_there),
         SERVED(an_old_client_is_in_the_main_namespace_at_once),
+        SERVED(an_old_client_shows_its_token_behind_the_name),
         SERVED(an_old_client_is_told_less),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
