@@ -134,11 +134,14 @@ static bool is_local_name(struct str name)
     return str_starts(name, STR("127."));
 }
 
-/* A proxy on this machine speaks for somebody who may be anywhere. */
+/* A proxy on this machine speaks for somebody who may be anywhere. No client of
+ * today speaks HTTP/1.0 but nginx, which need not say anything else. */
 static bool is_forwarded(const struct http_request *request)
 {
     static const char *const names[] = { "Forwarded", "X-Forwarded-For", "X-Real-IP", "Via" };
 
+    if (request->is_http10)
+        return true;
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         if (http_header(request, names[i]).at != NULL)
             return true;

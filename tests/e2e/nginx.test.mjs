@@ -1,13 +1,16 @@
-// Behind nginx with nothing but proxy_pass.
+// Behind nginx: with nothing but proxy_pass, and as the docs have it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { clip } from '../support/clips.mjs';
 import { request } from '../support/http.mjs';
 import { Listener } from '../support/listener.mjs';
-import { nginxBefore } from '../support/nginx.mjs';
-import { Server } from '../support/server.mjs';
+import { documented, nginxBefore } from '../support/nginx.mjs';
+import { mint, withSecret } from '../support/jwt.mjs';
+import { Server, reelay } from '../support/server.mjs';
 import { Gateway } from '../support/socketio.mjs';
 import { within } from '../support/wait.mjs';
+import { watch } from '../support/watcher.mjs';
 
 test('server-sent events pass nginx as they come, and end', async (t) => {
   const server = await Server.during(t);
@@ -61,4 +64,39 @@ test('Socket.IO passes nginx', async (t) => {
   assert.equal(gateway.engine.transport.name, 'polling');
   await gateway.lose();
   assert.equal(gateway.socket.recovered, true);
+});
+
+test('nginx gets no token for who comes through it', async (t) => {
+  const server = await Server.during(t);
+  assert.equal((await server.request('/api/session', { method: 'POST' })).status, 200);
+  for (const configuration of [undefined, documented]) {
+    const origin = await nginxBefore(t, server, configuration);
+    const answer = await request(`${origin}/api/session`, { method: 'POST' });
+    assert.equal(answer.status, 401, answer.text);
+  }
+});
+
+test('everything passes the nginx of the docs', { timeout: 120_000 }, async (t) => {
+  const server = await Server.during(t, { env: withSecret });
+  const origin = await nginxBefore(t, server, documented);
+  const token = mint({ sub: 'alice' });
+  const { status, stdout, stderr } = await reelay(['upload', '--server', origin, '--token', token, await clip({ seconds: 2 })]);
+  assert.equal(status, 0, stderr);
+  const { state, id } = JSON.parse(stdout.trim().split('\n').at(-1));
+  assert.equal(state, 'completed');
+  const ask = await request(`${origin}/streaming/create-video/`, { method: 'POST', json: {}, token });
+  const url = await request(`${origin}/streaming/get-chunk-upload-url/`, {
+    method: 'POST', token, json: { videoId: ask.json.id, chunkIndex: 0, totalChunks: 1 } });
+  assert.ok(url.json.upload_url.startsWith(`${origin}/`), url.json.upload_url);
+  const large = await request(url.json.upload_url, { method: 'PUT', body: Buffer.alloc(4 << 20) });
+  assert.equal(large.status, 200, 'a chunk that is more than nginx takes by itself');
+  // Its own pages are not foreign to it.
+  const headers = { origin };
+  const watcher = await watch(`${origin.replace('http', 'ws')}/ws/jobs/${id}?token=${token}`, { headers });
+  await watcher.until((message) => message.status === 'completed');
+  await watcher.leave();
+  assert.equal((await request(`${origin}/jobs/create`, { method: 'POST', json: {}, token, headers })).status, 200);
+  const gateway = await Gateway.during(t, { origin }, { transports: ['websocket'], auth: { token } });
+  await gateway.subscribe(id);
+  await gateway.until('processing:completed', ({ fileId }) => fileId === String(id));
 });

@@ -1,7 +1,7 @@
-// A real nginx in front of a server, configured as most are: proxy_pass, and all
-// else as it comes (HTTP/1.0 to the server, buffering on).
+// A real nginx in front of a server. Without a configuration it has what most
+// have: proxy_pass, and all else as it comes (HTTP/1.0 to the server, buffering on).
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 
@@ -26,8 +26,23 @@ const answers = (port) =>
     socket.unref().on('connect', () => socket.destroy());
   });
 
+// docs/operations.md's, but for its addresses.
+export function documented(server, port) {
+  const text = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
+  return /```nginx\n(.*?)```/s.exec(text)[1]
+    .replace('listen 8080', `listen 127.0.0.1:${port}`).replace('http://127.0.0.1:3001', server.origin);
+}
+
+const bare = (server, port) => `
+    server {
+        listen 127.0.0.1:${port};
+        location / {
+            proxy_pass ${server.origin};
+        }
+    }`;
+
 // Gives its origin; it ends with the test.
-export async function nginxBefore(t, server) {
+export async function nginxBefore(t, server, configuration = bare) {
   const folder = temporaryFolder('reelay-nginx-');
   const port = await freePort();
   mkdirSync(path.join(folder, 'tmp'));
@@ -42,12 +57,7 @@ events {}
 http {
     access_log off;
     ${paths}
-    server {
-        listen 127.0.0.1:${port};
-        location / {
-            proxy_pass ${server.origin};
-        }
-    }
+    ${configuration(server, port)}
 }
 `);
   const child = spawn(nginx, ['-p', folder, '-e', 'error.log', '-c', 'nginx.conf'], { stdio: 'ignore' });
