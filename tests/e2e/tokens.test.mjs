@@ -10,7 +10,7 @@ import { canBeShown, doors, withQuery } from '../support/doors.mjs';
 import { mint, mintNone, mintRaw, mintRs256, now, respell, secret } from '../support/jwt.mjs';
 import { Server, temporaryFolder } from '../support/server.mjs';
 import { Upload } from '../support/upload.mjs';
-import { within } from '../support/wait.mjs';
+import { waitFor, within } from '../support/wait.mjs';
 
 const AUDIENCE = 'reelay';
 const ISSUER = 'https://id.example.com';
@@ -289,6 +289,27 @@ describe('somebody else\'s job is like one that is not there', () => {
       }
     });
   }
+
+  test('its owner is shown it where they are not', async () => {
+    const shows = doors.filter(({ kind, method, name }) => kind !== 'http' || (method === 'GET' && / \/api\//.test(name)));
+    for (const door of shows) {
+      await waitFor(async () => {
+        const { text } = await door.come(server, { id: job, token: alice });
+        return /hidden|secret|"progress":\s?(50|0\.5)|"percent":50/.test(text);
+      }, door.name, { timeout: 10_000 });
+    }
+  });
+
+  test('a poll for it is not answered when it moves', async () => {
+    let isOver = false;
+    const poll = server.get(`/api/jobs/${job}?wait=2`, bob).then((answer) => ((isOver = true), answer));
+    const began = Date.now();
+    for (let i = 0; !isOver && Date.now() - began < 1500; i++) {
+      await server.tell(job, { stage: 'hidden', progress: 0.5, message: `hidden ${i}` }, alice);
+      assert.ok(!isOver, 'it tells that somebody works on it');
+    }
+    assert.equal((await poll).status, 404);
+  });
 
   test('the stream door says 4001', async () => {
     const watcher = await server.watchStream(video, bob);

@@ -82,7 +82,11 @@ function websocket(target, { always = false, say } = {}) {
         `a handshake at ${url}`,
       );
       if (status !== 0) return { how: `${status}`, text: '' };
-      if (say) watcher.send(say(id));
+      if (say) {
+        watcher.send(say(id));
+        // A pong may overtake what is said of it.
+        await waitFor(() => watcher.texts.length > 0 || watcher.close, 'an answer');
+      }
       await watcher.settle();
       const outcome = {
         how: watcher.close ? `${watcher.close.code}` : 'open',
@@ -135,6 +139,14 @@ async function poll(server, { id, auth, query = '', headers }) {
   await exchange(enter(auth), (all) => isIn(all) || isRefused(all));
   if (isRefused(text)) return { how: 'unauthorized', text };
   await exchange(ask(id), isAnswered);
+  // Answers go first: the state comes to a GET that finds none, and to who may
+  // not see it comes the answer to what is said then.
+  const waiting = server.get(own);
+  await server.get('/health');
+  const sent = await server.request(own, { method: 'POST', body: `42${NAMESPACE},1["is anybody there"]` });
+  if (sent.status !== 200) throw new Error(`${sent.status} ${sent.text}`);
+  text += `\x1e${(await waiting).text}`;
+  while (!text.includes(`43${NAMESPACE},1[`)) text += `\x1e${(await server.get(own)).text}`;
   await server.request(own, { method: 'POST', body: '1', headers: { 'content-type': 'text/plain' } });
   return { how: 'open', text };
 }
