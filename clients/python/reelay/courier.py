@@ -2,8 +2,8 @@
 
         submit ──► lane of the job ──► heap of lanes by when they are due ──► thread ──► target
 
-- Of one job and stage only the latest report is kept. It is due `interval` after what was sent
-  before it; the first of a job or a stage at once, an end (or a question) at once and before all
+- Of one job and stage only the first report and the latest are kept. The first is due at once, the
+  latest `interval` after what was sent before it; an end (or a question) at once and before all
   other jobs. A lane's entries go in order.
 - While nobody can be reached, lanes keep their latest, ends are kept until the reporter closes,
   and one try at a time is made, further and further apart.
@@ -35,7 +35,7 @@ from .target import Target
 NEWS_GAP = 0.02  # seconds between sends for a job whose stage changes on and on
 IDLE_MAX = 20.0  # seconds the thread waits for work before it ends
 BACKOFF_FIRST, BACKOFF_MAX = 0.05, 1.0
-STAGES_WAITING_MAX = 16  # of one job
+STAGES_MAX = 16  # of one job, remembered and waiting
 LANES_MAX = 4096
 ENDS_MAX = 1000
 COMPLAINTS_MAX = 1000
@@ -49,7 +49,7 @@ class Entry:
     """A report, or a question about a job (no report), on its way."""
 
     __slots__ = ("job_id", "report", "future", "deadline", "is_strict", "is_withdrawn",
-                 "may_have_arrived")
+                 "is_news", "may_have_arrived")
 
     def __init__(self, job_id: str, report: Optional[Report], deadline: float, is_strict: bool):
         self.job_id = job_id
@@ -58,6 +58,7 @@ class Entry:
         self.deadline = deadline
         self.is_strict = is_strict
         self.is_withdrawn = False
+        self.is_news = False  # the first of its stage: none takes its place
         self.may_have_arrived = False
 
     @property
@@ -75,12 +76,12 @@ class Entry:
 class Lane:
     """What of one job waits to be sent."""
 
-    __slots__ = ("job_id", "entries", "stage", "sent_at", "due")
+    __slots__ = ("job_id", "entries", "stages", "sent_at", "due")
 
     def __init__(self, job_id: str):
         self.job_id = job_id
         self.entries: deque[Entry] = deque()
-        self.stage: Optional[str] = None  # of the last report that was submitted
+        self.stages: deque[str] = deque(maxlen=STAGES_MAX)  # the last that were begun
         self.sent_at = -NEVER
         self.due = NEVER
 
@@ -94,14 +95,14 @@ class Lane:
             report = self.entries[i].report
             if report is None or report.is_end:
                 return False
-            if report.stage == stage:
+            if report.stage == stage and not self.entries[i].is_news:
                 del self.entries[i]
                 return True
         return False
 
     def shorten(self) -> None:
         progress = [entry for entry in self.entries if not entry.is_awaited]
-        if len(progress) > STAGES_WAITING_MAX:
+        if len(progress) > STAGES_MAX:
             self.entries.remove(progress[0])
 
 
@@ -201,8 +202,8 @@ class Courier:
             raise RuntimeError("the reporter is closed; initialize() opens it again")
         lane = self._lanes.get(entry.job_id)
         if lane is None:
-            if len(self._lanes) >= LANES_MAX:
-                self._forget_a_lane()
+            while len(self._lanes) >= LANES_MAX and self._forget_a_lane():
+                pass
             lane = self._lanes[entry.job_id] = Lane(entry.job_id)
         if self._thread is None:
             thread = threading.Thread(target=self._run, name="reelay", daemon=True)
@@ -210,22 +211,27 @@ class Courier:
             self._thread = thread
         return lane
 
-    def _forget_a_lane(self) -> None:
+    def _forget_a_lane(self) -> bool:
         idle = (lane for lane in self._lanes.values() if not lane.entries)
         droppable = (lane for lane in self._lanes.values() if not lane.has_awaited)
         lane = next(idle, None) or next(droppable, None)
-        if lane is not None:
-            lane.entries.clear()
-            del self._lanes[lane.job_id]
+        if lane is None:  # somebody waits for each
+            return False
+        lane.entries.clear()
+        del self._lanes[lane.job_id]
+        return True
 
     def _add_progress(self, lane: Lane, entry: Entry) -> None:
         assert entry.report is not None
-        is_news = lane.stage != entry.report.stage
-        lane.stage = entry.report.stage
-        lane.supersede(lane.stage)
+        stage = entry.report.stage
+        entry.is_news = stage not in lane.stages
+        if entry.is_news:
+            lane.stages.append(stage)
+        lane.supersede(stage)
         lane.entries.append(entry)
         lane.shorten()
-        self._schedule(lane, lane.sent_at + (NEWS_GAP if is_news else self._interval))
+        pause = NEWS_GAP if entry.is_news else self._interval
+        self._schedule(lane, max(time.monotonic(), lane.sent_at + pause))
 
     def _add_end(self, entry: Entry) -> None:
         self._ends[entry] = None
@@ -247,8 +253,11 @@ class Courier:
             self._cond.notify()
 
     def _reschedule(self, lane: Lane) -> None:
-        if lane.entries:
-            self._schedule(lane, 0.0 if lane.has_awaited or self.is_closing else lane.sent_at)
+        if lane.has_awaited or self.is_closing and lane.entries:
+            self._schedule(lane, 0.0)
+        elif lane.entries:
+            has_news = any(entry.is_news for entry in lane.entries)
+            self._schedule(lane, lane.sent_at + (0.0 if has_news else self._interval))
 
     def _complain(self, key: tuple[str, str], text: str, *args: object) -> None:
         """Once."""
@@ -290,8 +299,10 @@ class Courier:
             trouble: Optional[Exception] = None
             try:
                 target = target or self._make_target()
-                answer = (target.ask(entry.job_id) if entry.report is None
-                          else target.tell(entry.report))
+                if entry.report is None:
+                    answer = target.ask(entry.job_id)
+                else:
+                    target.tell(entry.report)
             except Exception as error:  # whatever it is, the thread goes on
                 trouble = error
             with self._cond:
@@ -330,6 +341,7 @@ class Courier:
         lane.due = NEVER
         lane.sent_at = now
         self._in_flight = lane.entries.popleft()
+        self._reschedule(lane)  # what was due with it
         return self._in_flight
 
     def _first_lane(self) -> Optional[Lane]:
@@ -344,7 +356,11 @@ class Courier:
 
     def _settle(self, entry: Entry, answer: Any, trouble: Optional[Exception]) -> None:
         self._in_flight = None
-        lane = self._lanes.setdefault(entry.job_id, Lane(entry.job_id))
+        lane = self._lanes.get(entry.job_id)
+        if lane is None:  # forgotten meanwhile
+            lane = Lane(entry.job_id)
+            if entry.is_awaited:
+                self._lanes[entry.job_id] = lane
         if isinstance(trouble, Unreachable):
             self._put_back(lane, entry, trouble)
         else:
@@ -357,9 +373,8 @@ class Courier:
                 entry.resolve(answer)
             else:
                 self._refused(entry, trouble)
-        self._reschedule(lane)
         if entry.report is not None and entry.report.is_end and not lane.entries:
-            del self._lanes[entry.job_id]
+            self._lanes.pop(entry.job_id, None)
 
     @staticmethod
     def _had_arrived(entry: Entry, trouble: Exception) -> bool:
@@ -377,6 +392,7 @@ class Courier:
                                         code=code))
 
     def _put_back(self, lane: Lane, entry: Entry, trouble: Unreachable) -> None:
+        """Nobody took it. Progress gives way to an end, and to newer progress."""
         self._why = str(trouble)
         entry.may_have_arrived |= trouble.may_have_arrived
         if not trouble.is_stale:
@@ -386,16 +402,17 @@ class Courier:
         if entry.is_awaited:
             lane.entries.appendleft(entry)
         elif trouble.is_stale or not lane.has_awaited:
-            self._put_back_progress(lane, entry)
+            self._put_back_progress(lane, entry, trouble.is_stale)
         if self.is_closing and not trouble.is_stale:
             now = time.monotonic()
             self._lose_what_waits(lambda one: not one.is_awaited or one.deadline <= now)
+        self._reschedule(lane)
 
     @staticmethod
-    def _put_back_progress(lane: Lane, entry: Entry) -> None:
+    def _put_back_progress(lane: Lane, entry: Entry, is_stale: bool) -> None:
         assert entry.report is not None
         stages = [one.report.stage for one in lane.entries if one.report is not None]
-        if entry.report.stage not in stages:
+        if entry.report.stage not in stages or is_stale:
             lane.entries.appendleft(entry)
             lane.shorten()
 

@@ -66,8 +66,11 @@ class Report(NamedTuple):
         if self.status == "failed":
             return {"status": "failed", "error": self.error, "stage": self.stage,
                     "message": self.message}
-        said = {"stage": self.stage, "progress": self.progress, "message": self.message}
-        return said if self.metadata is None else {**said, "metadata": self.metadata}
+        said: dict[str, Any] = {
+            "stage": self.stage, "progress": self.progress, "message": self.message}
+        if self.metadata is not None:
+            said["metadata"] = self.metadata
+        return said
 
 
 def progress_report(job_id: JobId, stage: str, progress: float, message: str,

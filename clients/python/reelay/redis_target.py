@@ -19,7 +19,7 @@ class RedisTarget:
         # The courier knows better when to try again.
         self._client = redis.Redis.from_url(
             url, socket_timeout=timeout, socket_connect_timeout=timeout,
-            single_connection_client=False, retry=Retry(NoBackoff(), 0))
+            retry=Retry(NoBackoff(), 0))
         self._ttl = ttl
         self._is_used = False
 

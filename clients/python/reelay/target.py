@@ -24,12 +24,12 @@ class Target(Protocol):
 def choose(url: Optional[str], token: Optional[str], timeout: float,
            ttl: int) -> Callable[[], Target]:
     """How to make the target that the arguments, else the environment, name."""
-    url = (url or os.environ.get("REELAY_URL") or os.environ.get("REDIS_URL") or DEFAULT_URL)
-    scheme = urlsplit(url).scheme.lower()
+    where = url or os.environ.get("REELAY_URL") or os.environ.get("REDIS_URL") or DEFAULT_URL
+    scheme = urlsplit(where).scheme.lower()
     if scheme in ("http", "https"):
         from .http_target import HttpTarget, check_token, check_url
 
-        base = check_url(url)
+        base = check_url(where)
         bearer = check_token(token if token is not None else os.environ.get("REELAY_TOKEN"))
         return lambda: HttpTarget(base, bearer, timeout)
     if scheme in ("redis", "rediss", "unix"):
@@ -38,5 +38,5 @@ def choose(url: Optional[str], token: Optional[str], timeout: float,
         except ImportError as error:
             raise ImportError(f"reporting to {scheme}:// needs the package redis: "
                               "pip install 'reelay[redis]'") from error
-        return lambda: RedisTarget(url, timeout, ttl)
+        return lambda: RedisTarget(where, timeout, ttl)
     raise ValueError("url must begin with http://, https://, redis://, rediss:// or unix://")
