@@ -297,6 +297,47 @@ print(json.dumps(said))`;
     assert.equal((await server.job('jobFalse', token)).state, 'completed');
   });
 
+  test('what it lets through, the server takes', async (t) => {
+    const server = await Server.during(t);
+    await run(t, {
+      script: `
+import random
+from reelay.message import JSON_MAX
+from reelay.sync import ProgressReporter
+reporter = ProgressReporter(strict=True, timeout=20, interval=0)
+numbers = [0.1, 1e20, 1e-7, -0.0, 1.5e300, 1 / 3, 2.0, 2**63 - 1, -2**63, 123456789.123]
+deep = 'x'
+for _ in range(32):
+    deep = {'k': deep}
+largest = []
+for value in numbers + ['x', 'é\\u2028"\\\\/\\x01\\x7f😀']:
+    low, high = 1, JSON_MAX
+    while low < high:  # as many as it lets through
+        middle = (low + high + 1) // 2
+        try:
+            reporter._progress('probe', 's', 0, 'm', {'k': [value] * middle})
+            low = middle
+        except ValueError:
+            high = middle - 1
+    largest.append({'k': [value] * low})
+for i, metadata in enumerate(largest + [deep]):
+    reporter.report_complete(f'result{i}', metadata)
+    reporter.report(f'metadata{i}', 's' * 4096, 0.5, 'é' * 9999, metadata)
+    assert reporter.get_status(f'metadata{i}')['metadata'] == metadata, i
+for job_id in ('x' * 128, "A-z_0.:~@+=,!$", '-', '~', 7):
+    reporter.report_complete(job_id, None)
+    assert reporter.get_status(job_id)['status'] == 'completed'
+reporter.report_error('texts', 'nul \\0, surrogate \\ud800, ' + 'long ' * 9999)
+reporter.close()`,
+      env: { REELAY_URL: server.origin },
+    });
+    // One byte more is what the server refuses: the limits are the same.
+    const body = (n) => ({ stage: 's', progress: 0, metadata: { k: 'x'.repeat(n) } });
+    const most = 16384 - '{"k":""}'.length;
+    await server.report('limit', body(most));
+    assert.equal((await server.post('/api/jobs/limit/progress', body(most + 1))).status, 400);
+  });
+
   test("the document's FastAPI background task reports from its own event loop", async (t) => {
     const server = await Server.during(t);
     const port = await freePort();
