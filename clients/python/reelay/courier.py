@@ -122,6 +122,8 @@ class Courier:
         """In the child: its copy of the connection is of no use."""
         target = self._target
         self._begin()
+        if self.is_closing:  # what it still had to do is its parent's
+            self._end()
         if target is not None:
             target.close()
 
@@ -243,6 +245,7 @@ class Courier:
     def _hurry(self, lane: Lane) -> None:
         self._retry_at = 0.0
         self._schedule(lane, 0.0)
+        self._cond.notify()
 
     def _schedule(self, lane: Lane, due: float) -> None:
         if due >= lane.due:

@@ -45,8 +45,8 @@ class HttpTarget:
 
     def tell(self, report: Report) -> None:
         body = json.dumps(report.body(), ensure_ascii=False, separators=(",", ":"))
-        status, answer = self._exchange("POST", f"/api/jobs/{quote(report.job_id, safe='')}/progress",
-                                        body.encode("utf-8"))
+        path = f"/api/jobs/{quote(report.job_id, safe='')}/progress"
+        status, answer = self._exchange("POST", path, body.encode("utf-8"))
         if status != 200:
             raise _refusal(status, answer)
 

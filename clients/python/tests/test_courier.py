@@ -178,6 +178,15 @@ class Couriers(unittest.TestCase):
         with self.assertRaisesRegex(RuntimeError, "closed"):
             courier.submit(step("job", "s", "late"))
 
+    def test_a_forked_child_does_not_wait_for_its_parents_end(self):
+        courier = self.courier()
+        self.fake.gate.clear()
+        courier.submit(step("job", "s", "1"))
+        courier.close()
+        courier.after_fork()
+        self.assertTrue(courier.close().done())
+        self.fake.gate.set()
+
     def test_what_close_cannot_tell_is_logged_once(self):
         courier = self.courier(timeout=0.2)
         self.fake.troubles = [Unreachable("away")] * 1000
