@@ -12,6 +12,7 @@ packages="
     ffmpeg chromium nginx
     python3 python3-websockets python3-socketio python3-aiohttp python3-requests python3-websocket
     redis-server python3-redis libhiredis-dev
+    celery python3-fastapi python3-uvicorn
     git ca-certificates curl procps util-linux"
 tools="cc pkg-config meson ninja ffmpeg ffprobe python3 git curl node npm"
 libraries="libuv openssl zlib jansson cjose sqlite3 libseccomp libcurl cmocka"
