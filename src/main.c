@@ -29,6 +29,7 @@ static const struct command commands[] = {
     { "upload", cmd_upload, "upload a video and watch it become HLS" },
     { "watch", cmd_watch, "follow a job" },
     { "report", cmd_report, "tell the server how far a job is" },
+    { "run", cmd_run, "run a command and report how far it is" },
     { "token", cmd_token, "make a token" },
     { "sandbox", cmd_sandbox, NULL },
     { "options", options_markdown, NULL },
