@@ -14,7 +14,7 @@ static void set_speed(struct run_finding *out, double bytes_per_second)
 
 static void put_pace(struct run_finding *out)
 {
-    if (out->speed < 0)
+    if (out->speed <= 0)
         return;
     buf_puts(&out->message, ", ");
     bar_put_bytes(&out->message, out->speed);
