@@ -14,11 +14,10 @@ struct command {
 static int options_markdown(int argc, char **argv)
 {
     struct buf text;
+    bool is_run = argc > 1 && strcmp(argv[1], "run") == 0;
 
-    (void)argc;
-    (void)argv;
     buf_init(&text, 64 * 1024);
-    config_markdown(serve_option_table, &text);
+    config_markdown(is_run ? run_option_table : serve_option_table, &text);
     fputs(buf_text(&text), stdout);
     buf_deinit(&text);
     return 0;

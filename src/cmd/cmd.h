@@ -13,6 +13,8 @@ int cmd_watch(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 
+extern const struct option run_option_table[];
+
 struct command_help {
     const char *usage; /* "reelay token [--admin]" */
     const char *about; /* a sentence or a few lines */

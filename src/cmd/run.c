@@ -37,7 +37,7 @@ struct run_options {
     uint64_t duration_ms, report_timeout_ms;
 };
 
-static const struct option options[] = {
+const struct option run_option_table[] = {
     { .name = "job",
       .type = OPTION_TEXT,
       .offset = offsetof(struct run_options, job),
@@ -91,7 +91,7 @@ static const struct command_help help = {
         "\n"
         "  reelay run --job clip-7 -- ffmpeg -i in.mov out.mp4\n"
         "  reelay run -- sh -c 'for i in 1 2 3 4; do work $i; echo PROGRESS $((i * 25))%; done'",
-    .options = options,
+    .options = run_option_table,
 };
 
 struct run {
@@ -416,6 +416,6 @@ int cmd_run(int argc, char **argv)
         r.name = slash && slash[1] ? slash + 1 : config.rest[0];
         status = run(&r);
     }
-    config_release(&config, options);
+    config_release(&config, run_option_table);
     return status;
 }

@@ -14,6 +14,8 @@ struct str run_word(struct str *rest)
     struct str text = *rest;
     size_t len = 0;
 
+    if (text.len == 0) /* perhaps there is no text at all */
+        return STR("");
     while (text.len > 0 && (text.at[0] == ' ' || text.at[0] == '\t')) {
         text.at++;
         text.len--;
