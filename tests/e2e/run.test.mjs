@@ -245,27 +245,58 @@ exit 1
     assert.equal((await server.job(id)).error, 'sh was ended by signal SIGINT');
   });
 
-  test('Ctrl-C on a terminal reaches the command once', async (t) => {
-    const script = `trap 'n=$((n+1)); echo "caught $n"' INT; echo ready; i=0; while [ $i -lt 20 ]; do i=$((i+1)); sleep 0.05; done`;
-    writeFileSync(file('count.sh'), script);
-    const terminal = spawn('script', ['-qec', `'${binary}' run --job ${name()} -- sh ${file('count.sh')}`, '/dev/null'], {
+  // Ctrl-C as soon as the program has said "ready"; gives what the screen shows.
+  async function interrupted(t, program, then = () => {}) {
+    writeFileSync(file('program.py'), program);
+    const command = `'${binary}' run --job ${name()} -- python3 ${file('program.py')}`;
+    const terminal = spawn('script', ['-qec', command, '/dev/null'], {
       env: environment({ ...env, SHELL: '/bin/sh', TERM: 'xterm' }), stdio: ['pipe', 'pipe', 'pipe'] });
     t.after(() => terminal.kill('SIGKILL'));
     let screen = '';
     terminal.stdout.on('data', (data) => (screen += data));
     const ended = new Promise((resolve) => terminal.on('close', resolve));
-    await waitFor(() => screen.includes('ready'), 'the command');
+    const [, parent] = await waitFor(() => /ready (\d+)/.exec(screen), 'the command');
     terminal.stdin.write('\x03');
+    await waitFor(() => screen.includes('^C'), 'the terminal to show it');
+    then(Number(parent));
     await within(ended, 'the end');
-    assert.match(screen, /caught 1/);
-    assert.doesNotMatch(screen, /caught 2/);
+    return screen;
+  }
+
+  test('Ctrl-C on a terminal reaches the command', async (t) => {
+    const screen = await interrupted(t, `
+import os, signal, time
+def caught(*_):
+    print("caught", flush=True)
+    time.sleep(0.5)
+    os._exit(0)
+signal.signal(signal.SIGINT, caught)
+print("ready", os.getppid(), flush=True)
+time.sleep(60)
+`);
+    assert.equal(screen.match(/caught/g)?.length, 1, screen);
+  });
+
+  // In a group of its own the command does not have it from the terminal.
+  test('Ctrl-C on a terminal is not passed on a second time', async (t) => {
+    const screen = await interrupted(t, `
+import os, signal, time
+os.setpgid(0, 0)
+signal.signal(signal.SIGINT, lambda *_: print("interrupted", flush=True))
+signal.signal(signal.SIGTERM, lambda *_: (print("terminated", flush=True), os._exit(0)))
+print("ready", os.getppid(), flush=True)
+while True:
+    time.sleep(60)
+`, (parent) => process.kill(parent, 'SIGTERM'));
+    assert.match(screen, /terminated/);
+    assert.doesNotMatch(screen, /interrupted/);
   });
 
   test('killed itself, it does not leave the command behind', async (t) => {
     const run = start(t, ['--job', name(), '--', 'sh', '-c', 'echo $$; exec sleep 60']);
     const pid = Number(await waitFor(() => /^(\d+)\n/.exec(run.out.toString())?.[1], 'its pid'));
     run.child.kill('SIGKILL');
-    await waitFor(() => !isAlive(pid), 'the command to end');
+    await waitFor(() => !isAlive(pid), 'the command to end', { timeout: 15_000 });
   });
 
   test('50 MB pass through byte for byte, both ways', async (t) => {
