@@ -55,6 +55,10 @@ int run_signals_next(const struct run_signals *s, bool *is_shared)
 
 void run_files_note(struct run_files *f)
 {
+    /* Else a socket of ours could become the standard output that is passed on. */
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+            abort();
     for (int fd = 0; fd < RUN_FILES_MAX; fd++)
         f->is_given[fd] = fcntl(fd, F_GETFD) >= 0;
 }

@@ -34,7 +34,8 @@ int run_signals_next(const struct run_signals *s, bool *is_shared);
 enum { RUN_FILES_MAX = 1024 };
 
 /* Which descriptors we were given: the command gets them, and none of ours. (Not
- * every library opens its own so that an exec closes them.) */
+ * every library opens its own so that an exec closes them.) A standard stream that
+ * is closed is opened on /dev/null. */
 struct run_files {
     bool is_given[RUN_FILES_MAX];
 };

@@ -340,6 +340,25 @@ while True:
     process.kill(Number(run.out.toString()), 'SIGKILL');
   });
 
+  test('a closed standard output is no place for our own connections', async (t) => {
+    const id = name();
+    const shell = spawn('sh', ['-c', `'${binary}' run --job ${id} -- sh -c 'echo PROGRESS 0.5; exit 7' >&-`], {
+      env: environment(env), stdio: ['ignore', 'pipe', 'pipe'] });
+    t.after(() => shell.kill('SIGKILL'));
+    assert.equal(await within(new Promise((resolve) => shell.on('close', resolve)), 'the end'), 7);
+    assert.equal((await server.job(id)).error, 'sh exited with status 7');
+  });
+
+  test('nohup stays nohup', async (t) => {
+    const shell = spawn('sh', ['-c', `trap '' HUP; exec '${binary}' run --job ${name()} -- sh -c 'kill -HUP $$; echo alive'`], {
+      env: environment(env), stdio: ['ignore', 'pipe', 'pipe'] });
+    t.after(() => shell.kill('SIGKILL'));
+    let out = '';
+    shell.stdout.on('data', (data) => (out += data));
+    assert.equal(await within(new Promise((resolve) => shell.on('close', resolve)), 'the end'), 0);
+    assert.equal(out, 'alive\n');
+  });
+
   test('a server that is away is named once and does not hold the command up', async (t) => {
     const run = await finish(t, ['--server', 'http://127.0.0.1:1', '--job', name(), '--report-timeout', '1s', '--',
       'sh', '-c', 'for i in 1 2 3 4 5 6; do echo PROGRESS 0.$i; sleep 0.1; done; exit 5']);
