@@ -14,11 +14,10 @@ struct command {
 static int options_markdown(int argc, char **argv)
 {
     struct buf text;
+    bool is_run = argc > 1 && strcmp(argv[1], "run") == 0;
 
-    (void)argc;
-    (void)argv;
     buf_init(&text, 64 * 1024);
-    config_markdown(serve_option_table, &text);
+    config_markdown(is_run ? run_option_table : serve_option_table, &text);
     fputs(buf_text(&text), stdout);
     buf_deinit(&text);
     return 0;
@@ -29,6 +28,7 @@ static const struct command commands[] = {
     { "upload", cmd_upload, "upload a video and watch it become HLS" },
     { "watch", cmd_watch, "follow a job" },
     { "report", cmd_report, "tell the server how far a job is" },
+    { "run", cmd_run, "run a command and report how far it is" },
     { "token", cmd_token, "make a token" },
     { "sandbox", cmd_sandbox, NULL },
     { "options", options_markdown, NULL },

@@ -28,8 +28,9 @@ struct client_options {
     bool wants_json;
 };
 
-/* Rows for a command whose struct has a struct client_options `field`. */
-#define CLIENT_OPTIONS(command, field)                                                             \
+/* Rows for a command whose struct has a struct client_options `field`: which
+ * server, and all. */
+#define CLIENT_SERVER_OPTIONS(command, field)                                                      \
     { .name = "server",                                                                            \
       .type = OPTION_TEXT,                                                                         \
       .offset = offsetof(command, field.server),                                                   \
@@ -41,11 +42,13 @@ struct client_options {
           .offset = offsetof(command, field.token),                                                \
           .value = "TOKEN",                                                                        \
           .help = "who you are; a server on this machine gives one by itself" },                   \
-        { .name = "ca-file",                                                                       \
-          .type = OPTION_TEXT,                                                                     \
-          .offset = offsetof(command, field.ca_file),                                              \
-          .value = "FILE",                                                                         \
-          .help = "certificates to trust (PEM) instead of the system's" },                         \
+    {                                                                                              \
+        .name = "ca-file", .type = OPTION_TEXT, .offset = offsetof(command, field.ca_file),        \
+        .value = "FILE", .help = "certificates to trust (PEM) instead of the system's"             \
+    }
+
+#define CLIENT_OPTIONS(command, field)                                                             \
+    CLIENT_SERVER_OPTIONS(command, field),                                                         \
     {                                                                                              \
         .name = "json", .type = OPTION_FLAG, .offset = offsetof(command, field.wants_json),        \
         .help = "one JSON object per line, also on a terminal"                                     \

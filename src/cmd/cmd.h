@@ -1,6 +1,6 @@
 /* The subcommands: one file each, every one with its table of options. An entry
  * returns the process's exit status: 0 done, 1 it failed, 2 wrong usage, 3 the
- * server could not be reached. */
+ * server could not be reached; `run` that of the command. */
 #ifndef CMD_CMD_H
 #define CMD_CMD_H
 
@@ -11,6 +11,9 @@ int cmd_token(int argc, char **argv);
 int cmd_upload(int argc, char **argv);
 int cmd_watch(int argc, char **argv);
 int cmd_report(int argc, char **argv);
+int cmd_run(int argc, char **argv);
+
+extern const struct option run_option_table[];
 
 struct command_help {
     const char *usage; /* "reelay token [--admin]" */

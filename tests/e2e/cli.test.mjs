@@ -53,9 +53,9 @@ describe('the command line', () => {
     for (const args of [['--help']]) {
       const { status, stdout } = await reelay(args);
       assert.equal(status, 0, args.join(' '));
-      for (const name of ['serve', 'upload', 'watch', 'report', 'token']) assert.match(stdout, new RegExp(`\\b${name}\\b`));
+      for (const name of ['serve', 'upload', 'watch', 'report', 'run', 'token']) assert.match(stdout, new RegExp(`\\b${name}\\b`));
     }
-    for (const name of ['serve', 'upload', 'watch', 'report', 'token']) {
+    for (const name of ['serve', 'upload', 'watch', 'report', 'run', 'token']) {
       const { status, stdout } = await reelay([name, '--help']);
       assert.equal(status, 0, name);
       assert.match(stdout, /--/);
