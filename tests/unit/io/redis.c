@@ -622,6 +622,62 @@ static void a_password_is_not_told_though_redis_repeats_it(void **state)
     assert_non_null(strstr(o->why, "AUTH"));
 }
 
+static void expect_stranger(struct owner *o, const char *says, int err, const char *why)
+{
+    struct relay relay;
+    char url[64];
+
+    relay_start(&relay, &o->loop, 0);
+    relay.says = says;
+    snprintf(url, sizeof(url), "redis://127.0.0.1:%u", relay.port);
+    o->ups = o->downs = 0;
+    open_with(o, url, NULL);
+    WAIT_FOR(&o->loop, o->downs > 1); /* it goes on trying */
+    assert_int_equal(o->err, err);
+    assert_non_null(strstr(o->why, why));
+    assert_int_equal(o->ups + o->was_ups, 0);
+    redis_close(o->redis);
+    o->redis = NULL;
+    relay_stop(&relay);
+}
+
+static void who_is_no_redis_or_has_no_room_is_told(void **state)
+{
+    struct owner *o = *state;
+
+    expect_stranger(o, "HTTP/1.1 400 Bad Request\r\n\r\n", FAIL_SYNTAX, "no Redis");
+    expect_stranger(o, "*1\r\n:1\r\n", FAIL_SYNTAX, "no Redis");
+    expect_stranger(o, "-ERR max number of clients reached\r\n", FAIL_STATE, "max number");
+}
+
+static const char *const slow_to_load[] = { "--key-load-delay", "2000",
+                                            "--loading-process-events-interval-bytes", "1024",
+                                            NULL };
+
+static void a_redis_that_is_loading_is_tried_again(void **state)
+{
+    struct owner *o = *state;
+    struct answer a;
+    int loading = 0, seen = 0;
+
+    open_up(o, NULL);
+    ask(o, &a, "EVAL for\ti=1,500\tdo\tredis.call('SET','key'..i,string.rep('x',100))\tend 0");
+    assert_int_equal(a.err, OK);
+    expect_text(o, "SAVE", "OK");
+    server_kill(&o->server);
+    WAIT_FOR(&o->loop, o->was_ups > 0);
+    o->server.options = slow_to_load;
+    server_start_again(&o->server);
+    while (o->ups < 2) {
+        WAIT_FOR(&o->loop, o->downs > seen || o->ups > 1);
+        seen = o->downs;
+        loading += o->err == FAIL_STATE && strstr(o->why, "LOADING") != NULL;
+    }
+    assert_true(loading > 0);
+    ask(o, &a, "GET key500");
+    assert_int_equal(a.len, 100);
+}
+
 static void a_script_is_sent_whole_only_when_redis_does_not_have_it(void **state)
 {
     struct owner *o = *state;
@@ -703,6 +759,8 @@ int main(void)
         WITH(a_wrong_password_is_told_and_tried_again_slowly, set_up_password),
         WITH(a_missing_password_is_told, set_up_password),
         WITH(a_password_is_not_told_though_redis_repeats_it, set_up_renamed),
+        WITH(who_is_no_redis_or_has_no_room_is_told, set_up),
+        WITH(a_redis_that_is_loading_is_tried_again, set_up),
         WITH(a_script_is_sent_whole_only_when_redis_does_not_have_it, set_up),
         WITH(a_script_under_way_fails_once_when_redis_dies, set_up),
         WITH(a_replica_without_its_master_refuses_by_name, set_up),

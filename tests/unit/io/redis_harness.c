@@ -235,7 +235,7 @@ static void on_bytes(uv_stream_t *stream, ssize_t len, const uv_buf_t *bytes)
     struct relay_pair *pair = stream->data;
     bool is_redis = stream == (uv_stream_t *)&pair->ends[1];
 
-    if (len <= 0 || (is_redis && pair->relay->is_silent)) {
+    if (len <= 0 || (is_redis && pair->relay->is_silent) || pair->relay->says != NULL) {
         mem_free(bytes->base);
         if (len < 0)
             pair_close(pair);
@@ -263,6 +263,17 @@ static void on_relay_connected(uv_connect_t *request, int status)
     uv_read_start((uv_stream_t *)&pair->ends[1], on_room, on_bytes);
 }
 
+static void say(struct relay_pair *pair, const char *text)
+{
+    uv_write_t *write = mem_new(uv_write_t);
+    uv_buf_t bytes;
+
+    write->data = mem_strdup(text);
+    bytes = uv_buf_init(write->data, (unsigned)strlen(text));
+    assert_int_equal(uv_write(write, (uv_stream_t *)&pair->ends[0], &bytes, 1, on_passed), 0);
+    uv_read_start((uv_stream_t *)&pair->ends[0], on_room, on_bytes);
+}
+
 static void on_accept(uv_stream_t *listener, int status)
 {
     struct relay *r = listener->data;
@@ -281,6 +292,10 @@ static void on_accept(uv_stream_t *listener, int status)
     }
     pair->connect.data = pair;
     assert_int_equal(uv_accept(listener, (uv_stream_t *)&pair->ends[0]), 0);
+    if (r->says != NULL) {
+        say(pair, r->says);
+        return;
+    }
     assert_int_equal(uv_tcp_connect(&pair->connect, &pair->ends[1], (struct sockaddr *)&to,
                                     on_relay_connected),
                      0);

@@ -30,7 +30,8 @@ struct relay {
     uv_tcp_t listener;
     uv_loop_t *loop;
     unsigned port, to;
-    bool is_silent; /* swallows what Redis says */
+    bool is_silent;   /* swallows what Redis says */
+    const char *says; /* this instead of what Redis would; NULL: a relay */
     unsigned accepted;
     struct relay_pair *pairs;
 };
