@@ -12,6 +12,7 @@ struct call {
     redis_done *done;         /* may be NULL */
     void *context;
     uint64_t due_ms;
+    size_t size; /* as it was sent */
 };
 
 struct redis {
@@ -19,8 +20,8 @@ struct redis {
     const struct redis_events *events;
     void *context;
     struct call *calls;
-    size_t count;
-    uv_timer_t timer; /* for the call that is due first */
+    size_t count, size; /* of the calls */
+    uv_timer_t timer;   /* for the call that is due first */
     uint64_t armed_ms;
     bool is_suspect;
     int handles; /* that are still to be closed */
@@ -47,7 +48,7 @@ static void fail_all(struct redis *r, int err)
     uint64_t now = uv_now(r->wire.loop);
 
     r->calls = NULL;
-    r->count = 0;
+    r->count = r->size = 0;
     disarm(r);
     DL_FOREACH_SAFE(calls, call, next)
     {
@@ -111,6 +112,7 @@ static void on_reply(struct wire *w, const struct redis_reply *reply, bool is_cu
     }
     DL_DELETE(r->calls, call);
     r->count--;
+    r->size -= call->size;
     finish(call, is_cut ? FAIL_LIMIT : redis_reply_err(reply), is_cut ? NULL : reply);
 }
 
@@ -193,15 +195,20 @@ int redis_command(struct redis *r, const struct str *args, size_t count, uint32_
                   redis_done *done, void *context)
 {
     uint32_t patience_ms = timeout_ms > 0 ? timeout_ms : r->wire.settings.command_timeout_ms;
+    size_t before = wire_backlog(&r->wire);
     struct call *call;
     int err;
 
-    if (r->wire.state == WIRE_READY && r->count >= r->wire.settings.commands_max)
+    if (r->wire.state == WIRE_READY &&
+        (r->count >= r->wire.settings.commands_max || r->size >= r->wire.settings.out_max))
         return FAIL_LIMIT;
     err = wire_send(&r->wire, args, count);
     if (err != OK)
         return err;
     call = mem_new(struct call);
+    if (wire_backlog(&r->wire) > before) /* unless its writing failed at once */
+        call->size = wire_backlog(&r->wire) - before;
+    r->size += call->size;
     call->done = done;
     call->context = context;
     call->due_ms = uv_now(r->wire.loop) + patience_ms;

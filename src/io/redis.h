@@ -50,7 +50,7 @@ struct redis_settings {
     uint32_t backoff_max_ms;     /* twice as much each time, at most this; see redis_down */
     uint32_t silence_ms;         /* without a byte from Redis; then it is pinged */
     uint32_t pong_ms;            /* without a byte after that; then it is gone */
-    size_t out_max;              /* bytes that Redis did not take yet; also of one command */
+    size_t out_max;              /* bytes of one command, and of all without an answer */
     size_t commands_max;         /* without an answer yet */
     size_t reply_max;            /* of an answer, in our memory; a longer one is FAIL_LIMIT */
     size_t message_max;          /* of a published one; a longer one is dropped and counted */

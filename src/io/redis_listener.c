@@ -25,8 +25,7 @@ struct topic {
     bool is_pattern, is_wanted;
     bool is_told;      /* what Redis was told last: subscribe */
     bool is_restoring; /* `up` waits for it */
-    struct str name;
-    char bytes[];
+    struct str name;   /* the bytes lie behind the struct */
 };
 
 struct redis_listener {
@@ -323,10 +322,10 @@ static struct topic *topic_new(struct redis_listener *l, struct str name, bool i
 {
     struct topic *topic = mem_zalloc(sizeof(*topic) + name.len + 1);
 
-    memcpy(topic->bytes, name.at, name.len);
-    topic->name = (struct str){ topic->bytes, name.len };
+    memcpy(topic + 1, name.at, name.len);
+    topic->name = (struct str){ (char *)(topic + 1), name.len };
     topic->is_pattern = is_pattern;
-    HASH_ADD_KEYPTR(hh, l->topics[is_pattern], topic->bytes, name.len, topic);
+    HASH_ADD_KEYPTR(hh, l->topics[is_pattern], topic->name.at, name.len, topic);
     l->count++;
     return topic;
 }

@@ -380,6 +380,29 @@ static void too_much_under_way_is_refused_at_once(void **state)
     expect_text(o, "PING", "PONG");
 }
 
+static void what_redis_took_counts_until_it_is_answered(void **state)
+{
+    struct owner *o = *state;
+    struct redis_settings s = settings_of_test();
+    static char big[40 * 1024];
+    struct answer answers[3] = { { 0 } };
+    const struct str set[] = { STR("SET"), STR("k"), { big, sizeof(big) } };
+
+    s.out_max = 64 * 1024;
+    open_up(o, &s);
+    server_signal(&o->server, SIGSTOP);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(redis_command(o->redis, set, 3, 0, on_answer, &answers[i]),
+                         i < 2 ? OK : FAIL_LIMIT);
+        for (int round = 0; round < 5; round++)
+            uv_run(&o->loop, UV_RUN_NOWAIT); /* the kernel takes it */
+    }
+    server_signal(&o->server, SIGCONT);
+    WAIT_FOR(&o->loop, answers[1].count > 0);
+    assert_int_equal(answers[2].count, 0);
+    expect_text(o, "PING", "PONG");
+}
+
 static void an_answer_beyond_the_limit_is_passed_over(void **state)
 {
     struct owner *o = *state;
@@ -745,6 +768,7 @@ int main(void)
         WITH(a_command_that_blocks_in_redis_is_given_its_time, set_up),
         WITH(a_loop_that_was_held_up_reads_before_it_judges, set_up),
         WITH(too_much_under_way_is_refused_at_once, set_up),
+        WITH(what_redis_took_counts_until_it_is_answered, set_up),
         WITH(an_answer_beyond_the_limit_is_passed_over, set_up),
         WITH(an_answer_may_close_the_link_and_the_rest_is_cancelled, set_up),
         WITH(a_failing_answer_may_close_the_link, set_up),
