@@ -89,6 +89,10 @@ static void take(struct reelay *r, struct exchange *x)
     *x = (struct exchange){ 0 };
     r->flying_count = backlog_take(&r->backlog, now_ms(), r->flying, PARCELS_MAX, BATCH_BYTES);
     x->parcels = r->flying_count;
+    r->tried_ms = now_ms();
+    /* A question comes behind what was reported before it, all of it. */
+    if (backlog_due_ms(&r->backlog) <= now_ms())
+        return;
     DL_FOREACH(r->questions, q)
     {
         if (x->questions == QUESTIONS_MAX)
@@ -97,7 +101,6 @@ static void take(struct reelay *r, struct exchange *x)
         a->number = q->number;
         memcpy(a->id, q->id, sizeof(a->id));
     }
-    r->tried_ms = now_ms();
 }
 
 /* The key first: who hears the message finds the status. */

@@ -101,8 +101,6 @@ static void closing_does_not_wait_for_a_stopped_redis(void **state)
 
 static void the_latest_of_each_job_is_sent_when_redis_is_back(void **state)
 {
-    struct listener l;
-
     (void)state;
     redis_kill(&server);
     for (int i = 0; i < 100; i++) {
@@ -115,13 +113,17 @@ static void the_latest_of_each_job_is_sent_when_redis_is_back(void **state)
     for (int i = 100; i < 200; i++)
         assert_int_equal(reelay_report(reporter, "a", "later", i / 200.0, "", NULL), REELAY_OK);
     redis_restart(&server);
-    listener_open(&l, &server, "job_progress:a");
-    int64_t deadline = test_now_ms() + 20000;
-    while (reelay_flush(reporter) != REELAY_OK)
-        assert_true(test_now_ms() < deadline);
+    flushes_in_the_end();
     status_has("a", "\"stage\":\"later\",\"progress\":0.995");
     status_has("b", "\"stage\":\"stage-99.\"");
-    listener_close(&l);
+}
+
+static int first_heard(const struct listener *l, const char *part)
+{
+    for (int i = 0; i < l->count; i++)
+        if (strstr(l->heard[i], part) != NULL)
+            return i;
+    return l->count;
 }
 
 static void an_ending_is_kept_and_precedes_what_follows_it(void **state)
@@ -129,17 +131,29 @@ static void an_ending_is_kept_and_precedes_what_follows_it(void **state)
     struct listener l;
 
     (void)state;
-    redis_kill(&server);
-    assert_int_equal(reelay_report_error(reporter, "a", "broke", NULL), REELAY_UNREACHABLE);
+    listener_open(&l, &server, "job_progress:a");
+    kill(server.pid, SIGSTOP);
+    assert_int_equal(reelay_report_error(reporter, "a", "broke", NULL), REELAY_TIMEOUT);
     for (int i = 0; i < 100; i++)
         assert_int_equal(reelay_report(reporter, "a", "again", i / 100.0, "", NULL), REELAY_OK);
-    assert_int_equal(reelay_report_complete(reporter, "a", NULL, "done."), REELAY_UNREACHABLE);
+    assert_int_equal(reelay_report_complete(reporter, "a", NULL, "done."), REELAY_TIMEOUT);
     assert_int_equal(reelay_report(reporter, "a", "late", 0, "", NULL), REELAY_COMPLETED);
-    redis_restart(&server);
-    listener_open(&l, &server, "job_progress:a");
+    kill(server.pid, SIGCONT);
     flushes_in_the_end();
+    assert_true(listener_wait(&l, "done."));
+    assert_true(first_heard(&l, "\"failed\"") < first_heard(&l, "done."));
     status_has("a", "done.");
     listener_close(&l);
+}
+
+static void an_ending_outlives_a_dead_redis(void **state)
+{
+    (void)state;
+    redis_kill(&server);
+    assert_int_equal(reelay_report_complete(reporter, "a", "[1]", NULL), REELAY_UNREACHABLE);
+    redis_restart(&server);
+    flushes_in_the_end();
+    status_has("a", "\"result\":[1]");
 }
 
 static void too_many_jobs_are_refused_and_none_is_lost(void **state)
@@ -181,6 +195,7 @@ int main(void)
         TEST(closing_does_not_wait_for_a_stopped_redis),
         TEST(the_latest_of_each_job_is_sent_when_redis_is_back),
         TEST(an_ending_is_kept_and_precedes_what_follows_it),
+        TEST(an_ending_outlives_a_dead_redis),
         TEST(too_many_jobs_are_refused_and_none_is_lost),
         TEST(a_broken_pipe_is_no_signal),
     };
