@@ -20,7 +20,7 @@ LOGS = ROOT / "build-check"
 JOBS = os.environ.get("JOBS", str(os.cpu_count() or 2))
 
 # Where threads meet: what these rooms do runs under ThreadSanitizer too.
-THREADED_ROOMS = ("core", "io", "engine", "store", "storage", "media", "api")
+THREADED_ROOMS = ("core", "io", "lib", "engine", "store", "storage", "media", "api")
 
 SANITIZER_ENV = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1",
