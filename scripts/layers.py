@@ -36,7 +36,7 @@ LIBRARIES = [
     (r"openssl/.*", {"base", "proto", "io", "storage", "cmd"}),
     (r"uv\.h", {"io", "engine", "media", "api", "cmd", "main"}),
     (r"curl/.*", {"io"}),
-    (r"hiredis.*", {"engine"}),
+    (r"hiredis/.*", {"io"}),
     (r"sqlite3\.h", {"store"}),
     (r"(seccomp|linux/(landlock|seccomp|filter|ioprio|prctl))\.h", {"io", "cmd"}),
 ]

@@ -14,7 +14,7 @@ packages="
     redis-server python3-redis libhiredis-dev
     git ca-certificates curl procps util-linux"
 tools="cc pkg-config meson ninja ffmpeg ffprobe python3 git curl node npm"
-libraries="libuv openssl zlib jansson cjose sqlite3 libseccomp libcurl cmocka"
+libraries="libuv openssl zlib jansson cjose sqlite3 libseccomp libcurl hiredis cmocka"
 node_least=18
 
 say() {
