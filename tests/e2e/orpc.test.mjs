@@ -1,6 +1,7 @@
 // A video in one request: the real oRPC client in node and in a browser, curl, a
 // plain form, and everything that can be wrong about one.
 import assert from 'node:assert/strict';
+import { File } from 'node:buffer';
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import http from 'node:http';
@@ -20,6 +21,9 @@ import { randomOf, seed, waitFor } from '../support/wait.mjs';
 
 const run = promisify(execFile);
 const SECONDS = 3;
+// Node 18 has it, but not where the client looks for it.
+globalThis.File ??= File;
+
 const MiB = 1024 * 1024;
 
 const clientOf = (server, { prefix = '/rpc', token } = {}) =>
