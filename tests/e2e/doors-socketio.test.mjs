@@ -87,7 +87,7 @@ describe('the gateway', () => {
     const { result } = await gateway.until('processing:completed');
     assert.ok(result.hls_path.length > 0 && result.duration > 2, JSON.stringify(result));
     const percents = gateway.named('processing:progress').map(({ progress }) => progress);
-    assert.deepEqual(percents, percents.toSorted((a, b) => a - b));
+    assert.deepEqual(percents, [...percents].sort((a, b) => a - b));
     assert.equal(percents.at(-1), 100);
     assert.equal(gateway.named('processing:started').length, 1);
     assert.equal(gateway.life(String(upload.id))[0], 'started');
@@ -195,7 +195,7 @@ describe('the gateway', () => {
     await server.tell('upgraded', { status: 'completed', result: {} });
     await gateway.until('processing:completed');
     const percents = gateway.named('processing:progress').map(({ progress }) => progress);
-    assert.deepEqual(percents, percents.toSorted((a, b) => a - b));
+    assert.deepEqual(percents, [...percents].sort((a, b) => a - b));
     assert.equal(percents.at(-1), 100);
   });
 
@@ -311,7 +311,7 @@ describe('a lost connection', () => {
         await server.tell('kept', { status: 'completed', result: {} });
         await gateway.until('processing:completed');
         const percents = gateway.named('processing:progress').map(({ progress }) => progress);
-        assert.deepEqual(percents, percents.toSorted((a, b) => a - b), 'nothing older after something newer');
+        assert.deepEqual(percents, [...percents].sort((a, b) => a - b), 'nothing older after something newer');
         assert.deepEqual(gateway.life('left'), []);
         assert.equal(gateway.named('subscribed').length, 2, 'it asked once');
       });
