@@ -13,6 +13,7 @@ import { Server } from '../support/server.mjs';
 import { waitFor, within } from '../support/wait.mjs';
 
 const EventSource = require('eventsource');
+const { io } = require('socket.io-client');
 
 const percent = (fraction) => Math.round(fraction * 100);
 
@@ -43,11 +44,39 @@ function poller(server, path) {
 
 const job = ({ state, progress }) => (state === 'completed' ? 'end' : percent(progress));
 
+// The file processing gateway, over Socket.IO and bare.
+const gateway = (...names) => async (server, id) => {
+  const socket = io(`${server.origin}/file-processing`, { transports: names, forceNew: true });
+  const messages = [];
+  socket.onAny((event, data) => messages.push({ event, data }));
+  socket.on('connect', () => socket.emit('subscribe:file', { fileId: id }));
+  await waitFor(() => messages.some(({ event }) => event === 'subscribed'), `subscribed over ${names}`);
+  // Between two polls a client may miss steps, so the upgrade comes first.
+  await waitFor(() => socket.io.engine.transport.name === names.at(-1), 'the upgrade');
+  return { messages, drop: () => socket.disconnect() };
+};
+
+async function bareGateway(server, id) {
+  const watcher = await server.watch('/file-processing');
+  watcher.send({ event: 'subscribe:file', data: { fileId: id } });
+  await watcher.until(({ event }) => event === 'subscribed', 'subscribed');
+  return watcher;
+}
+
+const processing = ({ event, data }) => {
+  if (event === 'processing:completed') return 'end';
+  return event === 'processing:progress' && data.status === 'processing' ? data.progress : undefined;
+};
+
 const transports = {
   stream: { open: (server, id, token) => server.watchStream(id, token), says: ({ type, progress }) => (type === 'complete' ? 'end' : progress) },
   download: { open: (server, id) => server.watchDownload(id), says: ({ data }) => (data?.status === 'completed' ? 'end' : data?.progress) },
   jobs: { open: (server, id) => server.watchJob(id), says: ({ status, progress }) => (status === 'completed' ? 'end' : status && percent(progress)) },
   broadcast: { open: (server) => server.watchAll(), says: ({ video_id, type, percent: all }, id) => (video_id !== id ? undefined : type === 'status' ? 'end' : all) },
+  'Socket.IO, websocket': { open: gateway('websocket'), says: processing },
+  'Socket.IO, upgraded': { open: gateway('polling', 'websocket'), says: processing },
+  'poll by Socket.IO': { open: gateway('polling'), says: processing },
+  'file processing, bare': { open: bareGateway, says: processing },
   events: { open: (server, id) => Listener.open(`${server.origin}/api/jobs/${id}/events`), says: job, seq: ({ seq }) => seq },
   'events, npm': { open: eventSource, says: job, seq: ({ id }) => Number(id) },
   poll: { open: (server, id) => poller(server, `/api/status/${id}`), says: ({ status, progress }) => (status === 'completed' ? 'end' : progress), seq: ({ etag }) => Number(etag) },
