@@ -178,6 +178,8 @@ struct errand *errand_new(struct call *c, void (*run)(struct errand *),
                           void (*back)(struct errand *));
 void errand_go(struct errand *e);
 void errand_return(struct errand *e); /* any thread; `back` frees it with mem_free */
+/* A `run`: has the video's chunks assembled; `err` and `why` say whether it began. */
+void errand_assemble(struct errand *e);
 
 /* An id for a new video, never given before (videos.c). Any thread. */
 void video_id(char out[JOB_ID_MAX + 1]);

@@ -1,3 +1,5 @@
+#include <stdio.h>
+
 #include "api/api.h"
 #include "base/mem.h"
 #include "io/thread.h"
@@ -39,4 +41,18 @@ void errand_return(struct errand *e)
 {
     e->mail.open = back_open;
     mailbox_post(e->home, &e->mail);
+}
+
+static void assembled(void *context, int err, const char *why)
+{
+    struct errand *e = context;
+
+    e->err = err;
+    snprintf(e->why, sizeof(e->why), "%s", why ? why : "");
+    errand_return(e);
+}
+
+void errand_assemble(struct errand *e)
+{
+    pipelines_assemble(e->api->pipelines, e->video, e->file_name, e->total_chunks, assembled, e);
 }

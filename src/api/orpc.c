@@ -177,20 +177,6 @@ static void fail_job(struct shot *s)
     ledger_apply(s->call->api->ledger, s->video, &change, false, NULL);
 }
 
-static void assembled(void *context, int err, const char *why)
-{
-    struct errand *e = context;
-
-    e->err = err;
-    snprintf(e->why, sizeof(e->why), "%s", why ? why : "");
-    errand_return(e);
-}
-
-static void assemble_run(struct errand *e)
-{
-    pipelines_assemble(e->api->pipelines, e->video, e->file_name, 1, assembled, e);
-}
-
 static void assemble_back(struct errand *e)
 {
     struct shot *s = e->call->state;
@@ -240,9 +226,10 @@ static void committed(void *context)
         take_back(s);
         return;
     }
-    struct errand *e = errand_new(s->call, assemble_run, assemble_back);
+    struct errand *e = errand_new(s->call, errand_assemble, assemble_back);
     snprintf(e->video, sizeof(e->video), "%s", s->video);
     snprintf(e->file_name, sizeof(e->file_name), "%s", s->form.file_name);
+    e->total_chunks = 1;
     errand_go(e);
 }
 

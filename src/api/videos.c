@@ -256,20 +256,6 @@ void videos_chunk_url(struct call *c)
 
 /* assemble-chunks */
 
-static void assembled(void *context, int err, const char *why)
-{
-    struct errand *e = context;
-
-    e->err = err;
-    snprintf(e->why, sizeof(e->why), "%s", why ? why : "");
-    errand_return(e);
-}
-
-static void assemble_run(struct errand *e)
-{
-    pipelines_assemble(e->api->pipelines, e->video, e->file_name, e->total_chunks, assembled, e);
-}
-
 static void assemble_back(struct errand *e)
 {
     struct call *c = e->call;
@@ -305,7 +291,7 @@ static void assemble_found(struct call *c, struct update *u)
                     job_state_name(u->state));
         return;
     }
-    struct errand *e = errand_new(c, assemble_run, assemble_back);
+    struct errand *e = errand_new(c, errand_assemble, assemble_back);
     snprintf(e->video, sizeof(e->video), "%s", a->video);
     snprintf(e->file_name, sizeof(e->file_name), "%s", a->file_name);
     e->total_chunks = (uint32_t)a->total;
