@@ -62,6 +62,16 @@ enum policy {
     POLICY_TOKEN,  /* a token always */
 };
 
+/* Whose page is asking. */
+enum origin_kind {
+    ORIGIN_NONE,    /* no browser, or a page that reads what is its own */
+    ORIGIN_OWN,     /* the host that was asked, or that of --public-url */
+    ORIGIN_LISTED,  /* --cors-origin */
+    ORIGIN_LOCAL,   /* nothing is listed, and it never leaves this machine */
+    ORIGIN_ANY,     /* --cors-origin '*' */
+    ORIGIN_FOREIGN, /* any other, and "null" */
+};
+
 struct route;
 
 enum { CALL_SEGMENTS_MAX = 2 };
@@ -74,7 +84,8 @@ struct call {
     char segments[CALL_SEGMENTS_MAX][JOB_ID_MAX + 1]; /* the pattern's {..}, decoded */
     struct str path;                                  /* decoded and normalised */
     struct buf path_buf;
-    void *state; /* the handler's own, mem_free'd with the call */
+    enum origin_kind origin; /* since origin_may_read */
+    void *state;             /* the handler's own, mem_free'd with the call */
 };
 
 struct route {

@@ -20,15 +20,6 @@
 
 enum { REQUESTED_MAX = 1024, PORT_MAX = 65535, SAID_MAX = 256, TELL_EVERY_MS = 5000 };
 
-enum origin_kind {
-    ORIGIN_NONE,    /* no browser, or a page that reads what is its own */
-    ORIGIN_OWN,     /* the host that was asked, or that of --public-url */
-    ORIGIN_LISTED,  /* --cors-origin */
-    ORIGIN_LOCAL,   /* nothing is listed, and it never leaves this machine */
-    ORIGIN_ANY,     /* --cors-origin '*' */
-    ORIGIN_FOREIGN, /* any other, and "null" */
-};
-
 /* Of an origin, or of a Host without its scheme. */
 struct site {
     struct str scheme, name;
@@ -180,7 +171,7 @@ static enum origin_kind judge(const struct call *c)
 
 bool origin_is_at_home(const struct call *c)
 {
-    enum origin_kind kind = judge(c);
+    enum origin_kind kind = c->origin;
 
     return is_from_here(c) && (kind == ORIGIN_NONE || kind == ORIGIN_OWN || kind == ORIGIN_LOCAL);
 }
@@ -259,7 +250,7 @@ static bool name_readers(struct call *c, bool is_public)
 {
     const struct option_list *list = c->api->settings->origins;
 
-    switch (judge(c)) {
+    switch (c->origin) {
     case ORIGIN_OWN:
     case ORIGIN_LISTED:
     case ORIGIN_LOCAL: allow_origin(c); return true;
@@ -276,9 +267,10 @@ static bool name_readers(struct call *c, bool is_public)
 
 bool origin_may_read(struct call *c, bool is_public)
 {
+    c->origin = judge(c);
     exchange_header(c->x, "Vary", "Origin");
     if (!name_readers(c, is_public)) {
-        if (judge(c) == ORIGIN_FOREIGN)
+        if (c->origin == ORIGIN_FOREIGN)
             tell_refusal(c, "--cors-origin");
         return false;
     }
@@ -326,24 +318,36 @@ static bool is_harmless(const struct http_request *request)
     return (request->method & (HTTP_GET | HTTP_HEAD | HTTP_OPTIONS)) && !request->wants_upgrade;
 }
 
+static void refuse_host(struct call *c)
+{
+    char host[SAID_MAX];
+
+    said(exchange_request(c->x)->host, host);
+    tell_refusal(c, "--public-url");
+    reply_error(c->x, 421, "host_not_allowed", NULL,
+                "this server asks for no token and is not called \"%s\": if it is, say so "
+                "with --public-url",
+                host);
+}
+
+static void refuse_origin(struct call *c)
+{
+    char origin[SAID_MAX];
+
+    said(http_header(exchange_request(c->x), "Origin"), origin);
+    reply_error(c->x, 403, "origin_not_allowed", NULL,
+                "pages of \"%s\" may not do this: allow them with --cors-origin", origin);
+}
+
 bool origin_may_enter(struct call *c)
 {
-    const struct http_request *request = exchange_request(c->x);
-    char origin[SAID_MAX], host[SAID_MAX];
-
-    said(http_header(request, "Origin"), origin);
-    said(request->host, host);
     if (!is_own_host(c)) {
-        reply_error(c->x, 421, "host_not_allowed", NULL,
-                    "this server asks for no token and is not called \"%s\": if it is, say so "
-                    "with --public-url",
-                    host);
-        tell_refusal(c, "--public-url");
-    } else if (!is_harmless(request) && judge(c) == ORIGIN_FOREIGN) {
-        reply_error(c->x, 403, "origin_not_allowed", NULL,
-                    "pages of \"%s\" may not do this: allow them with --cors-origin", origin);
-    } else {
-        return true;
+        refuse_host(c);
+        return false;
     }
-    return false;
+    if (!is_harmless(exchange_request(c->x)) && c->origin == ORIGIN_FOREIGN) {
+        refuse_origin(c);
+        return false;
+    }
+    return true;
 }
