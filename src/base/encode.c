@@ -9,6 +9,8 @@
 #include "base/err.h"
 
 static const char hex_digits[] = "0123456789abcdef";
+static const char base64_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 static const char base64url_digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -48,7 +50,8 @@ int decode_hex(const char *text, size_t text_len, void *out, size_t len)
     return OK;
 }
 
-void encode_base64url(const void *bytes, size_t len, char *out)
+/* Gives the end of what it wrote. */
+static char *put_digits(const char *digits, const void *bytes, size_t len, char *out)
 {
     const uint8_t *in = bytes;
     uint32_t held = 0;
@@ -59,15 +62,42 @@ void encode_base64url(const void *bytes, size_t len, char *out)
         bits += 8;
         while (bits >= 6) {
             bits -= 6;
-            *out++ = base64url_digits[held >> bits & 63];
+            *out++ = digits[held >> bits & 63];
         }
     }
     if (bits > 0)
-        *out++ = base64url_digits[held << (6 - bits) & 63];
-    *out = '\0';
+        *out++ = digits[held << (6 - bits) & 63];
+    return out;
 }
 
-int decode_base64url(const char *text, size_t text_len, void *out, size_t *len)
+void encode_base64url(const void *bytes, size_t len, char *out)
+{
+    *put_digits(base64url_digits, bytes, len, out) = '\0';
+}
+
+void encode_base64(const void *bytes, size_t len, char *out)
+{
+    char *end = put_digits(base64_digits, bytes, len, out);
+
+    while ((end - out) % 4 != 0)
+        *end++ = '=';
+    *end = '\0';
+}
+
+/* The alphabets differ in their last two. */
+static int digit_value(const char *digits, char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == digits[62] ? 62 : c == digits[63] ? 63 : -1;
+}
+
+static int take_digits(const char *digits, const char *text, size_t text_len, void *out,
+                       size_t *len)
 {
     uint8_t *to = out;
     uint32_t held = 0;
@@ -76,10 +106,10 @@ int decode_base64url(const char *text, size_t text_len, void *out, size_t *len)
     if (text_len % 4 == 1)
         return FAIL_SYNTAX;
     for (size_t i = 0; i < text_len; i++) {
-        const char *digit = text[i] ? strchr(base64url_digits, text[i]) : NULL;
-        if (digit == NULL)
+        int value = digit_value(digits, text[i]);
+        if (value < 0)
             return FAIL_SYNTAX;
-        held = held << 6 | (uint32_t)(digit - base64url_digits);
+        held = held << 6 | (uint32_t)value;
         bits += 6;
         if (bits >= 8) {
             bits -= 8;
@@ -90,6 +120,22 @@ int decode_base64url(const char *text, size_t text_len, void *out, size_t *len)
         return FAIL_SYNTAX;
     *len = (size_t)(to - (uint8_t *)out);
     return OK;
+}
+
+int decode_base64url(const char *text, size_t text_len, void *out, size_t *len)
+{
+    return take_digits(base64url_digits, text, text_len, out, len);
+}
+
+int decode_base64(const char *text, size_t text_len, void *out, size_t *len)
+{
+    size_t padding = 0;
+
+    if (text_len % 4 != 0)
+        return FAIL_SYNTAX;
+    while (padding < 2 && padding < text_len && text[text_len - 1 - padding] == '=')
+        padding++;
+    return take_digits(base64_digits, text, text_len - padding, out, len);
 }
 
 void random_bytes(void *out, size_t len)

@@ -19,6 +19,13 @@ void encode_base64url(const void *bytes, size_t len, char *out);
  * FAIL_SYNTAX. */
 int decode_base64url(const char *text, size_t text_len, void *out, size_t *len);
 
+/* RFC 4648, section 4, padded; `out` takes ENCODE_BASE64_SIZE(len). */
+#define ENCODE_BASE64_SIZE(len) (((len) + 2) / 3 * 4 + 1)
+void encode_base64(const void *bytes, size_t len, char *out);
+
+/* `out` takes text_len / 4 * 3 bytes; strict: padded, no spare bits; FAIL_SYNTAX. */
+int decode_base64(const char *text, size_t text_len, void *out, size_t *len);
+
 /* From getrandom(2); ends the process if the kernel has none. */
 void random_bytes(void *out, size_t len);
 uint64_t random_u64(void);

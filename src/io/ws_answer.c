@@ -12,10 +12,7 @@ void ws_key(char out[WS_KEY_SIZE])
     uint8_t nonce[16];
 
     random_bytes(nonce, sizeof(nonce));
-    encode_base64url(nonce, sizeof(nonce), out);
-    for (size_t i = 0; i < 22; i++) /* the header wants the other alphabet */
-        out[i] = out[i] == '-' ? '+' : out[i] == '_' ? '/' : out[i];
-    memcpy(out + 22, "==", 3);
+    encode_base64(nonce, sizeof(nonce), out);
 }
 
 static bool part(CURLU *url, CURLUPart which, unsigned flags, char **out)

@@ -1,85 +1,37 @@
 #include "proto/engineio.h"
 
 #include "base/emit.h"
+#include "base/encode.h"
 #include "base/err.h"
 #include "proto/ws.h"
 
-/* RFC 4648, section 4. */
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-static int digit_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 static size_t base64_length(size_t len)
 {
-    return (len + 2) / 3 * 4;
+    return ENCODE_BASE64_SIZE(len) - 1;
 }
 
 static void append_base64(struct buf *out, struct str bytes)
 {
-    const uint8_t *from = (const uint8_t *)bytes.at;
     char *to = buf_reserve(out, base64_length(bytes.len));
 
     if (to == NULL)
         return;
-    for (size_t i = 0; i < bytes.len; i += 3) {
-        size_t left = bytes.len - i;
-        uint32_t group = (uint32_t)from[i] << 16;
-        group |= left > 1 ? (uint32_t)from[i + 1] << 8 : 0;
-        group |= left > 2 ? from[i + 2] : 0;
-        *to++ = digits[group >> 18];
-        *to++ = digits[group >> 12 & 63];
-        *to++ = left > 1 ? digits[group >> 6 & 63] : '=';
-        *to++ = left > 2 ? digits[group & 63] : '=';
-    }
-    *to = '\0';
+    encode_base64(bytes.at, bytes.len, to);
     out->len += base64_length(bytes.len);
 }
 
-static size_t padding_of(struct str text)
-{
-    size_t padding = 0;
-
-    while (padding < 2 && padding < text.len && text.at[text.len - 1 - padding] == '=')
-        padding++;
-    return padding;
-}
-
-/* Strict: padded, no spare bits, nothing between the digits. */
 static int append_bytes(struct buf *out, struct str text)
 {
-    size_t padding = padding_of(text);
-    uint32_t held = 0;
-    unsigned bits = 0;
-
-    if (text.len % 4 != 0)
-        return FAIL_SYNTAX;
     char *to = buf_reserve(out, text.len / 4 * 3);
+    size_t len;
+
     if (to == NULL)
         return FAIL_LIMIT;
-    for (size_t i = 0; i < text.len - padding; i++) {
-        int value = digit_value(text.at[i]);
-        if (value < 0)
-            return FAIL_SYNTAX;
-        held = held << 6 | (uint32_t)value;
-        bits += 6;
-        if (bits < 8)
-            continue;
-        bits -= 8;
-        *to++ = (char)(held >> bits);
-    }
-    if (held & ((1u << bits) - 1))
-        return FAIL_SYNTAX;
-    *to = '\0';
-    out->len += text.len / 4 * 3 - padding;
+    int err = decode_base64(text.at, text.len, to, &len);
+    if (err)
+        return err;
+    to[len] = '\0';
+    out->len += len;
     return OK;
 }
 

@@ -73,6 +73,37 @@ static void base64url_is_that_of_the_rfc(void **state)
     }
 }
 
+static void base64_is_padded_and_has_one_form_only(void **state)
+{
+    static const char *const pairs[][2] = {
+        { "", "" },
+        { "f", "Zg==" },
+        { "fo", "Zm8=" },
+        { "foo", "Zm9v" },
+        { "foob", "Zm9vYg==" },
+        { "fooba", "Zm9vYmE=" },
+        { "\xfb\xff", "+/8=" },
+    };
+    static const char *const bad[] = { "Zg",       "Zg=",  "Zh==", "Zm9=", "=",      "====",
+                                       "Zg==Zg==", "Z===", "-_8=", "Zm 8", "Zm8=\n", "Zg=a" };
+    char text[32], bytes[32];
+    size_t len;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++) {
+        const char *plain = pairs[i][0], *coded = pairs[i][1];
+        encode_base64(plain, strlen(plain), text);
+        assert_string_equal(text, coded);
+        assert_int_equal(ENCODE_BASE64_SIZE(strlen(plain)), strlen(coded) + 1);
+        assert_int_equal(decode_base64(coded, strlen(coded), bytes, &len), OK);
+        assert_int_equal(len, strlen(plain));
+        assert_memory_equal(bytes, plain, len);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        if (decode_base64(bad[i], strlen(bad[i]), bytes, &len) != FAIL_SYNTAX)
+            fail_msg("taken: %s", bad[i]);
+}
+
 static void base64url_has_one_form_only(void **state)
 {
     static const char *const bad[] = {
@@ -153,6 +184,7 @@ int main(void)
         cmocka_unit_test(hex_of_another_length_or_alphabet_is_refused),
         cmocka_unit_test(base64url_is_that_of_the_rfc),
         cmocka_unit_test(base64url_has_one_form_only),
+        cmocka_unit_test(base64_is_padded_and_has_one_form_only),
         cmocka_unit_test(every_byte_comes_back),
         cmocka_unit_test(a_uuid_has_the_form_of_version_4),
         cmocka_unit_test(random_bytes_fill_all_that_was_asked_for),
