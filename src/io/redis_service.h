@@ -1,0 +1,72 @@
+/* One Redis, however it is deployed: a single server, a primary behind
+ * Sentinels, or a cluster. What the owner sees is the same: commands that go to
+ * whoever has the key, and topics that are heard again after every failover.
+ * Connections, scripts and listeners underneath are io/redis.h's.
+ *
+ * Only on the loop's thread. No event or `done` runs within the call that causes
+ * it, but those that redis_service_close says. */
+#ifndef IO_REDIS_SERVICE_H
+#define IO_REDIS_SERVICE_H
+
+#include "io/redis.h"
+
+enum redis_topic {
+    REDIS_CHANNEL, /* SUBSCRIBE; on a cluster any node's PUBLISH is heard */
+    REDIS_PATTERN, /* PSUBSCRIBE */
+    REDIS_SHARD, /* SSUBSCRIBE on a cluster, at the node of the channel's slot; elsewhere SUBSCRIBE
+                  */
+};
+
+struct redis_service_events {
+    /* Both ways work: commands are taken, and every topic that was asked for is
+     * confirmed (a cluster: at each node that has one). */
+    void (*up)(void *context);
+    /* They do not, all of them; `down` is of the first trouble. Comes once, then
+     * `up` once. */
+    void (*down)(void *context, const struct redis_down *down);
+    /* The service has confirmed a topic: the first time, and again whenever the
+     * connection it is heard on is a new one. What is read from now on and what
+     * is pushed from now on leave no gap; what was published before may have been
+     * missed. After a reconnect all of these come before `up`. */
+    void (*heard)(void *context, struct str name, enum redis_topic kind);
+    void (*push)(void *context, const struct redis_push *push); /* borrowed */
+    /* It refused (-NOPERM), and will not be asked again. */
+    void (*refused)(void *context, struct str name, enum redis_topic kind, const char *why);
+};
+
+struct redis_service;
+
+/* Whether it is a server, a primary behind Sentinels or a cluster is in the URL
+ * (redis+sentinel://) or found out from the server itself (a cluster). Copies
+ * url and settings (NULL: the default ones), borrows `events`. */
+struct redis_service *redis_service_open(uv_loop_t *loop, const struct redis_url *url,
+                                         const struct redis_settings *settings,
+                                         const struct redis_service_events *events, void *context);
+
+/* As redis_close. */
+void redis_service_close(struct redis_service *s);
+
+bool redis_service_is_up(const struct redis_service *s);
+
+/* Known since the first `up`: channels of this service are sharded, and keys of
+ * one command must be of one slot. */
+bool redis_service_is_cluster(const struct redis_service *s);
+
+/* As redis_command. `key` (borrowed for the call) says which node of a cluster; an empty
+ * one: any. A command that was turned away (MOVED, ASK, TRYAGAIN, CLUSTERDOWN,
+ * or READONLY and LOADING while a failover is under way) was not done, and is sent
+ * again after a while, until `timeout_ms` (0: the settings') is over. */
+int redis_service_command(struct redis_service *s, struct str key, const struct str *args,
+                          size_t count, uint32_t timeout_ms, redis_done *done, void *context);
+
+/* As redis_script_run; the first of the keys says which node. */
+int redis_service_run(struct redis_service *s, const struct redis_script *script, size_t keys,
+                      const struct str *args, size_t count, redis_done *done, void *context);
+
+/* As redis_listener_subscribe and _unsubscribe: also while it is down. */
+int redis_service_subscribe(struct redis_service *s, struct str name, enum redis_topic kind);
+int redis_service_unsubscribe(struct redis_service *s, struct str name, enum redis_topic kind);
+
+uint64_t redis_service_dropped(const struct redis_service *s); /* messages over message_max */
+
+#endif
