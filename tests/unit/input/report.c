@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "api/report.h"
+#include "input/report.h"
 #include "base/buf.h"
 #include "base/mem.h"
 
