@@ -6,6 +6,7 @@
 #ifndef API_API_H
 #define API_API_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -39,7 +40,7 @@ struct api_settings {
 
 struct recovery;
 
-/* Set before the first request, then only read. */
+/* Set before the first request, then only read, but for is_draining. */
 struct api {
     const struct api_settings *settings;
     const struct records_ops *records;
@@ -55,6 +56,7 @@ struct api {
     const struct presign_key *presign;
     uint64_t started_ms;     /* monotonic */
     int64_t started_wall_ms; /* since 1970 */
+    atomic_bool is_draining; /* asked to end: GET /ready says so */
 };
 
 enum policy {
@@ -186,6 +188,7 @@ void jobs_status(struct call *c);
 void files_published(struct call *c);
 void files_page(struct call *c);
 void health_get(struct call *c);
+void health_ready(struct call *c);
 void metrics_get(struct call *c);
 void session_create(struct call *c);
 void door_stream(struct call *c);

@@ -1,4 +1,4 @@
-/* GET /health, and the page's way to a token on a machine of one's own. */
+/* GET /health and /ready, and the page's way to a token on a machine of one's own. */
 #include "api/api.h"
 #include "base/clock.h"
 #include "base/emit.h"
@@ -28,6 +28,27 @@ static void tell_health(struct call *c, const struct records_health *health)
 void health_get(struct call *c)
 {
     c->api->records->health(c, tell_health);
+}
+
+static void tell_ready(struct call *c, const struct records_health *health)
+{
+    struct buf json;
+
+    if (health->unready != NULL) {
+        exchange_header(c->x, "Retry-After", "1");
+        reply_error(c->x, 503, "not_ready", NULL, "%s", health->unready);
+        return;
+    }
+    buf_init(&json, ANSWER_MAX);
+    emit_open(&json, '{');
+    emit_field_string(&json, "status", "ready");
+    emit_close(&json, '}');
+    reply_json(c->x, 200, &json);
+}
+
+void health_ready(struct call *c)
+{
+    c->api->records->health(c, tell_ready);
 }
 
 void session_create(struct call *c)

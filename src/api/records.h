@@ -47,7 +47,8 @@ struct record_query {
 enum { RECORDS_LIST_MAX = 200 };
 
 struct records_health {
-    struct buf trouble; /* of whatever keeps the records; "" while all is well */
+    struct buf trouble;  /* of whatever keeps the records; "" while all is well */
+    const char *unready; /* why no request should come here, or NULL; static */
 };
 
 typedef void record_done(struct call *c, int err, struct update *u);

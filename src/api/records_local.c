@@ -4,6 +4,7 @@
  *
  * What only the store remembers is brought back into the ledger before it is shown
  * or changed. */
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "api/api.h"
@@ -503,6 +504,10 @@ static void local_health(struct call *c, records_health_done *done)
 
     buf_init(&health.trouble, 1024);
     store_trouble(c->api->store, &health.trouble);
+    if (atomic_load(&c->api->is_draining))
+        health.unready = "shutting down";
+    else if (health.trouble.len > 0)
+        health.unready = "the store has trouble";
     done(c, &health);
     buf_deinit(&health.trouble);
 }
