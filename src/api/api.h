@@ -10,12 +10,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "api/fields.h"
 #include "api/records.h"
-#include "api/report.h"
 #include "base/config.h"
 #include "core/ledger.h"
 #include "core/limits.h"
+#include "input/fields.h"
+#include "input/report.h"
 #include "io/engine.h"
 #include "io/exchange.h"
 #include "io/mailbox.h"
