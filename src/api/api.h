@@ -188,7 +188,8 @@ struct errand {
 struct errand *errand_new(struct call *c, void (*run)(struct errand *),
                           void (*back)(struct errand *));
 void errand_go(struct errand *e);
-void errand_return(struct errand *e); /* any thread; `back` frees it with mem_free */
+void errand_return(struct errand *e);    /* any thread; `back` frees it with mem_free */
+void errand_done(void *errand, int err); /* the same, with its outcome */
 /* A `run`: has the video's chunks assembled; `err` and `why` say whether it began. */
 void errand_assemble(struct errand *e);
 

@@ -43,6 +43,14 @@ void errand_return(struct errand *e)
     mailbox_post(e->home, &e->mail);
 }
 
+void errand_done(void *context, int err)
+{
+    struct errand *e = context;
+
+    e->err = err;
+    errand_return(e);
+}
+
 static void assembled(void *context, int err, const char *why)
 {
     struct errand *e = context;

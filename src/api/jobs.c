@@ -304,8 +304,7 @@ void jobs_report(struct call *c)
 
 static void cancel_run(struct errand *e)
 {
-    e->err = pipelines_cancel(e->api->pipelines, e->video);
-    errand_return(e);
+    pipelines_cancel(e->api->pipelines, e->video, errand_done, e);
 }
 
 static void reply_cancelling(struct call *c, struct update *u)

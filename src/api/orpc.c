@@ -155,8 +155,7 @@ static void removed_back(struct errand *e)
 
 static void remove_run(struct errand *e)
 {
-    pipelines_cancel(e->api->pipelines, e->video);
-    errand_return(e);
+    pipelines_cancel(e->api->pipelines, e->video, errand_done, e);
 }
 
 static void take_back(struct shot *s)
