@@ -303,12 +303,19 @@ struct ending {
     char id[JOB_ID_MAX + 1];
 };
 
+static void end_done(void *context, int err)
+{
+    struct ending *e = context;
+
+    e->err = err;
+    errand_return(&e->errand);
+}
+
 static void end_run(struct errand *errand)
 {
     struct ending *e = (struct ending *)errand;
 
-    e->err = pipelines_cancel(errand->api->pipelines, e->id);
-    errand_return(errand);
+    pipelines_cancel(errand->api->pipelines, e->id, end_done, e);
 }
 
 static void end_back(struct errand *errand)
