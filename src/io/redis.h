@@ -21,26 +21,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "io/redis_reply.h"
-
-/* Where it is: redis://[[user][:password]@]host[:port][/db], or
- * redis+unix://[[user][:password]@]/path/of/socket[?db=N]. What is reserved in
- * a URL is percent-encoded. */
-struct redis_url {
-    char *host;     /* without brackets; NULL: there is a path */
-    char *path;     /* of the unix socket, or NULL */
-    char *user;     /* NULL: the default one */
-    char *password; /* NULL: none */
-    uint16_t port;
-    unsigned db;
-};
-
-/* FAIL_SYNTAX, or FAIL_UNSUPPORTED for rediss; `why` is a clause that names what
- * is wrong and never has the password. */
-int redis_url_parse(const char *text, struct redis_url *out, struct buf *why);
-void redis_url_deinit(struct redis_url *url);
-
-/* For logs: "redis://user@host:6379/0", without the password. */
-void redis_url_describe(const struct redis_url *url, struct buf *out);
+#include "proto/redis_url.h"
 
 struct redis_settings {
     const char *name;            /* CLIENT SETNAME: no spaces; NULL: none. Copied */

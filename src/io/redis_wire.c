@@ -114,7 +114,7 @@ static void name_address(struct wire *w)
     if (w->address == NULL)
         buf_printf(&w->why, "%s: ", w->url.path);
     else if (uv_ip_name(w->address->ai_addr, name, sizeof(name)) == 0)
-        buf_printf(&w->why, "%s port %u: ", name, w->url.port);
+        buf_printf(&w->why, "%s port %u: ", name, w->url.hosts[0].port);
 }
 
 /* This address is of no use; perhaps the next one is. */
@@ -165,7 +165,7 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     }
     if (status != 0) {
         buf_reset(&w->why);
-        buf_printf(&w->why, "%s: %s", w->url.host, uv_strerror(status));
+        buf_printf(&w->why, "%s: %s", w->url.hosts[0].name, uv_strerror(status));
         lose(w, FAIL_CLOSED, buf_text(&w->why));
         return;
     }
@@ -185,9 +185,10 @@ static void resolve(struct wire *w)
     if (w->lookup != NULL)
         return;
     lookup = mem_new(struct wire_lookup);
-    snprintf(port, sizeof(port), "%u", w->url.port);
+    snprintf(port, sizeof(port), "%u", w->url.hosts[0].port);
     lookup->request.data = lookup;
-    status = uv_getaddrinfo(w->loop, &lookup->request, on_resolved, w->url.host, port, &hints);
+    status =
+        uv_getaddrinfo(w->loop, &lookup->request, on_resolved, w->url.hosts[0].name, port, &hints);
     if (status != 0) {
         mem_free(lookup);
         lose(w, err_of(status), uv_strerror(status));
@@ -199,7 +200,9 @@ static void resolve(struct wire *w)
 
 static void attempt(struct wire *w)
 {
-    if (w->url.path != NULL)
+    if (w->url.is_tls)
+        lose(w, FAIL_UNSUPPORTED, "TLS to Redis (rediss) is not supported yet");
+    else if (w->url.path != NULL)
         try_address(w);
     else
         resolve(w);
@@ -440,11 +443,7 @@ void wire_open(struct wire *w, uv_loop_t *loop, const struct redis_url *url,
     w->events = events;
     w->settings = *s;
     w->settings.name = s->name != NULL ? mem_strdup(s->name) : NULL;
-    w->url = *url;
-    w->url.host = url->host ? mem_strdup(url->host) : NULL;
-    w->url.path = url->path ? mem_strdup(url->path) : NULL;
-    w->url.user = url->user ? mem_strdup(url->user) : NULL;
-    w->url.password = url->password ? mem_strdup(url->password) : NULL;
+    redis_url_copy(url, &w->url);
     w->reply_max = reply_max;
     buf_init(&w->out, s->out_max);
     buf_init(&w->why, WIRE_WHY_MAX);
