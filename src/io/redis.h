@@ -36,6 +36,10 @@ struct redis_settings {
     size_t reply_max;            /* of an answer, in our memory; a longer one is FAIL_LIMIT */
     size_t message_max;          /* of a published one; a longer one is dropped and counted */
     size_t topics_max;           /* channels and patterns of a listener */
+    /* For rediss://: PEM files, read anew at each attempt. Copied. */
+    const char *ca_file;   /* who is trusted; NULL: as the system does */
+    const char *cert_file; /* what we show; NULL: nothing */
+    const char *key_file;  /* of that; NULL: it is in cert_file */
 };
 extern const struct redis_settings redis_settings_default;
 
@@ -43,8 +47,9 @@ struct redis_down {
     bool was_up;       /* false: an attempt failed */
     int err;           /* FAIL_CLOSED   nobody there, or it went away
                         * FAIL_TIMEOUT  it does not answer
-                        * FAIL_DENIED   it does not let us in: tried again, but at
-                        *               backoff_max_ms (half of it to all of it)
+                        * FAIL_DENIED   it does not let us in, or its certificate is
+                        *               not trusted: tried again, but at backoff_max_ms
+                        *               (half of it to all of it)
                         * FAIL_STATE    it is not ready yet (-LOADING)
                         * FAIL_LIMIT, FAIL_SYNTAX  what it says is no Redis
                         * FAIL_IO */
