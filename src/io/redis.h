@@ -3,7 +3,7 @@
  * pinged when nothing is heard and cut when nothing answers.
  *
  *   struct redis           commands, pipelined, each answered exactly once
- *   struct redis_listener  channels and patterns, subscribed anew before `up`
+ *   struct redis_listener  channels, patterns, shard channels; subscribed anew before `up`
  *   struct redis_script    Lua, by EVALSHA, by EVAL where Redis forgot it
  *
  * Nothing is sent twice by us: what was under way when a connection ended fails
@@ -106,6 +106,13 @@ void redis_script_init(struct redis_script *script, const char *source);
 int redis_script_run(struct redis *r, const struct redis_script *script, size_t keys,
                      const struct str *args, size_t count, redis_done *done, void *context);
 
+enum redis_topic {
+    REDIS_CHANNEL, /* SUBSCRIBE; on a cluster any node's PUBLISH is heard */
+    REDIS_PATTERN, /* PSUBSCRIBE */
+    REDIS_SHARD,   /* SSUBSCRIBE, at the node of a cluster that has the channel's slot */
+};
+enum { REDIS_TOPICS = 3 };
+
 struct redis_push {
     struct str channel;
     struct str pattern; /* that it came by; at NULL: by its channel */
@@ -120,9 +127,12 @@ struct redis_listener_events {
     void (*push)(void *context, const struct redis_push *push); /* borrowed */
     /* Redis has confirmed one topic: what was subscribed to since, or, before `up`,
      * again. May be NULL. */
-    void (*subscribed)(void *context, struct str name, bool is_pattern);
+    void (*subscribed)(void *context, struct str name, enum redis_topic kind);
     /* It refused (-NOPERM), and will not be asked again. May be NULL. */
-    void (*refused)(void *context, struct str name, bool is_pattern, const char *why);
+    void (*refused)(void *context, struct str name, enum redis_topic kind, const char *why);
+    /* A shard channel's slot is not here, or not any more: it is subscribed to no
+     * longer. May be NULL. */
+    void (*moved)(void *context, struct str name);
 };
 
 struct redis_listener;
@@ -136,10 +146,10 @@ bool redis_listener_is_up(const struct redis_listener *l);
 
 /* Also while it is down. FAIL_EXISTS: it is subscribed to already (the owner
  * counts). FAIL_LIMIT: topics_max, or a name longer than REDIS_TOPIC_MAX. */
-int redis_listener_subscribe(struct redis_listener *l, struct str name, bool is_pattern);
+int redis_listener_subscribe(struct redis_listener *l, struct str name, enum redis_topic kind);
 
 /* No push of it comes any more. FAIL_MISSING. */
-int redis_listener_unsubscribe(struct redis_listener *l, struct str name, bool is_pattern);
+int redis_listener_unsubscribe(struct redis_listener *l, struct str name, enum redis_topic kind);
 
 enum { REDIS_TOPIC_MAX = 1024 };
 

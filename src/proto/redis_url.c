@@ -243,17 +243,23 @@ int redis_url_parse(const char *text, struct redis_url *out, struct buf *why)
     return err;
 }
 
-void redis_url_deinit(struct redis_url *url)
+void redis_url_forget_login(struct redis_url *url)
 {
     if (url->password != NULL)
         explicit_bzero(url->password, strlen(url->password));
+    mem_free(url->user);
+    mem_free(url->password);
+    url->user = url->password = NULL;
+}
+
+void redis_url_deinit(struct redis_url *url)
+{
+    redis_url_forget_login(url);
     for (size_t i = 0; i < url->host_count; i++)
         mem_free(url->hosts[i].name);
     mem_free(url->hosts);
     mem_free(url->path);
     mem_free(url->service);
-    mem_free(url->user);
-    mem_free(url->password);
     *url = (struct redis_url){ 0 };
 }
 

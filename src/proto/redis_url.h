@@ -41,6 +41,8 @@ int redis_url_parse(const char *text, struct redis_url *out, struct buf *why);
 /* Wipes the password. */
 void redis_url_deinit(struct redis_url *url);
 
+void redis_url_forget_login(struct redis_url *url); /* the same */
+
 void redis_url_copy(const struct redis_url *url, struct redis_url *out);
 
 /* One server at this place; login, database and TLS as in `url`. */
