@@ -256,10 +256,9 @@ void *sender_run(void *reporter)
 {
     struct reelay *r = reporter;
     struct exchange x;
-    struct wire w = { .address = &r->address,
-                      .interrupt = r->interrupt,
-                      .is_ending = &r->is_ending,
-                      .socket = &r->socket };
+    struct wire w = {
+        .url = &r->url, .interrupt = r->interrupt, .is_ending = &r->is_ending, .socket = &r->socket
+    };
 
     pthread_mutex_lock(&r->lock);
     while (!atomic_load(&r->is_ending))
