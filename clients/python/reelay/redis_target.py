@@ -16,6 +16,8 @@ from .message import Report
 
 class RedisTarget:
     def __init__(self, url: str, timeout: float, ttl: int):
+        if url.lower().startswith("redis+unix:"):  # as `reelay serve --engine` has it
+            url = "unix:" + url[len("redis+unix:"):]
         # The courier knows better when to try again.
         self._client = redis.Redis.from_url(
             url, socket_timeout=timeout, socket_connect_timeout=timeout,
