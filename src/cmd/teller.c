@@ -9,7 +9,7 @@
 #include "cmd/client.h"
 #include "core/limits.h"
 #include "dialect/dialects.h"
-#include "io/redis.h"
+#include "io/redis_service.h"
 
 enum {
     KEY_MAX = 32 + JOB_ID_MAX,
@@ -29,7 +29,7 @@ struct flight {
 };
 
 struct teller {
-    struct redis *redis;
+    struct redis_service *redis;
     struct redis_script script;
     struct buf name; /* of Redis, for people */
     uv_timer_t soon; /* an answer that is known at once */
@@ -60,6 +60,7 @@ static void answer(struct teller *t, const struct teller_answer *a)
 {
     t->is_waiting = false;
     t->flight = NULL;
+    uv_timer_stop(&t->soon);
     t->done(t->context, a);
 }
 
@@ -95,7 +96,9 @@ static void on_done(void *context, int err, const struct redis_reply *reply)
     if (t == NULL)
         return;
     t->flight = NULL;
-    if (reply == NULL && (err == FAIL_CLOSED || err == FAIL_TIMEOUT)) {
+    if (reply == NULL && t->down != OK) {
+        answer_failure(t, t->down);
+    } else if (reply == NULL && (err == FAIL_CLOSED || err == FAIL_TIMEOUT)) {
         t->is_waiting = true; /* `down` comes at once, and knows why */
     } else if (err != OK) {
         struct str why = reply ? error_text(reply) : str_of(fail_text(err));
@@ -116,7 +119,7 @@ static int send_question(struct teller *t)
 {
     struct str args[] = { STR("GET"), buf_str(&t->key) };
 
-    return redis_command(t->redis, args, 2, 0, on_done, t->flight);
+    return redis_service_command(t->redis, args[1], args, 2, 0, on_done, t->flight);
 }
 
 static int send_message(struct teller *t)
@@ -124,12 +127,13 @@ static int send_message(struct teller *t)
     struct str args[] = { buf_str(&t->key), STR(STATUS_TTL_S), teller_message(t),
                           buf_str(&t->channel) };
 
-    return redis_script_run(t->redis, &t->script, 1, args, 4, on_done, t->flight);
+    return redis_service_run(t->redis, &t->script, 1, args, 4, on_done, t->flight);
 }
 
 static void send_it(struct teller *t)
 {
     t->is_waiting = false;
+    uv_timer_stop(&t->soon);
     t->flight = mem_new(struct flight);
     t->flight->teller = t;
     int err = t->is_question ? send_question(t) : send_message(t);
@@ -159,7 +163,7 @@ static void on_down(void *context, const struct redis_down *down)
         answer_failure(t, down->err);
 }
 
-static const struct redis_events events = { .up = on_up, .down = on_down };
+static const struct redis_service_events events = { .up = on_up, .down = on_down };
 
 struct teller *teller_open(uv_loop_t *loop, const char *url_text, struct buf *why)
 {
@@ -181,7 +185,7 @@ struct teller *teller_open(uv_loop_t *loop, const char *url_text, struct buf *wh
     redis_script_init(&t->script, source);
     uv_timer_init(loop, &t->soon);
     t->soon.data = t;
-    t->redis = redis_open(loop, &url, &settings, &events, t);
+    t->redis = redis_service_open(loop, &url, &settings, &events, t);
     redis_url_deinit(&url);
     return t;
 }
@@ -200,7 +204,7 @@ static void on_closed(uv_handle_t *handle)
 void teller_close(struct teller *t)
 {
     teller_cancel(t);
-    redis_close(t->redis);
+    redis_service_close(t->redis);
     uv_close((uv_handle_t *)&t->soon, on_closed);
 }
 
@@ -210,13 +214,13 @@ static void begin(struct teller *t, const char *id, teller_done *done, void *con
     t->context = context;
     buf_reset(&t->key);
     buf_printf(&t->key, "job_status:%s", id);
-    if (redis_is_up(t->redis)) {
+    if (redis_service_is_up(t->redis)) {
         send_it(t);
-    } else if (t->down != OK && !teller_is_transient(t->down)) {
-        uv_timer_start(&t->soon, on_soon, 0, 0); /* the next attempt will be no better */
-    } else {
-        t->is_waiting = true;
+        return;
     }
+    t->is_waiting = true;
+    if (t->down != OK)
+        uv_timer_start(&t->soon, on_soon, 0, 0);
 }
 
 /* The door's message, and the bytes, which it has no words for. */

@@ -3,9 +3,9 @@
  * Both in one script: who hears a message finds it, or a newer one, and of two
  * reporters the same one is last in both.
  *
- * One thing at a time, on the loop's thread. The connection is io/redis's, so a
- * URL means here what it means to the server, and what was under way when it
- * broke is not sent again by itself. */
+ * One thing at a time, on the loop's thread. The Redis is io/redis_service's,
+ * so a URL means here what it means to the server, and what was under way when a
+ * connection broke is not sent again by itself. */
 #ifndef CMD_TELLER_H
 #define CMD_TELLER_H
 
@@ -33,7 +33,7 @@ struct teller *teller_open(uv_loop_t *loop, const char *url, struct buf *why);
 void teller_close(struct teller *t);
 
 /* `done` runs once, never within these, and not at all after a cancel. Both wait
- * for a connection until an attempt to get one fails. */
+ * for the first connection, until an attempt to get it fails. */
 void teller_tell(struct teller *t, const struct update *u, teller_done *done, void *context);
 void teller_ask(struct teller *t, const char *id, teller_done *done, void *context);
 void teller_cancel(struct teller *t); /* fine when nothing is under way */
