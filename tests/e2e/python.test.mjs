@@ -430,6 +430,34 @@ for thread in threads: thread.join()`,
     assert.deepEqual(JSON.parse(await redis.cli('get', 'job_status:shared')), heard.at(-2).message);
   });
 
+  test('what a full Redis cannot keep is not published, and an end told once it has room', async (t) => {
+    const redis = await Redis.during(t);
+    const heard = await redis.subscribe('*');
+    await redis.cli('config', 'set', 'maxmemory', '1');
+    const python = start(t, {
+      script: `
+import logging, sys
+from reelay.sync import ProgressReporter
+logging.basicConfig(format='%(levelname)s %(message)s')
+reporter = ProgressReporter(timeout=0.3)
+reporter.report_complete('full', {'secret': 'hush'})
+print('went on')
+sys.stdin.readline()
+reporter.close()`,
+      env: { REDIS_URL: redis.url },
+    });
+    await waitFor(() => python.screen.includes('went on'), 'it to go on');
+    await redis.cli('publish', 'mark', '{}');
+    await waitFor(() => heard.length > 0, 'the mark');
+    assert.equal(heard[0].channel, 'mark');
+    await redis.cli('config', 'set', 'maxmemory', '0');
+    await waitFor(async () => (await redis.cli('get', 'job_status:full')).includes('completed'), 'the end');
+    python.stdin.end();
+    assert.equal(await within(python.ended, 'the end of Python'), 0, python.screen);
+    assert.match(python.screen, /^WARNING reports do not get through, trying on: Redis: .*memory/m);
+    assert.doesNotMatch(python.screen, /ERROR|hush/);
+  });
+
   test('a hung Redis does not hold the event loop up', async (t) => {
     const redis = await Redis.during(t);
     const python = start(t, {

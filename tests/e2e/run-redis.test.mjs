@@ -237,6 +237,18 @@ test('reports are few however much is said', async (t) => {
   assert.ok(heard.length >= 3 && heard.length <= 4 * seconds + 3, `${heard.length} in ${seconds} s`);
 });
 
+test('the command gets none of our connections', async (t) => {
+  const redis = await Redis.during(t);
+  const file = folderOf(t);
+  const heard = await redis.subscribe('*');
+  const run = start(t, ['--engine', redis.url, '--job', 'a', '--', 'sh', '-c',
+    `while [ ! -e ${file('go')} ]; do sleep 0.05; done; ls -l /proc/self/fd`]);
+  await waitFor(() => heard.length > 0, 'the first report');
+  writeFileSync(file('go'), '');
+  assert.equal(await within(run.ended, 'the end'), 0);
+  assert.doesNotMatch(run.out, /socket:|anon_inode/);
+});
+
 test('a signal behind the end cuts the last report short', async (t) => {
   const run = start(t, ['--engine', `redis://127.0.0.1:${await freePort()}`, '--job', 'a', '--report-timeout', '1h', '--',
     'sh', '-c', 'echo $$; exit 6']);

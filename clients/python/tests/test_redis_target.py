@@ -2,8 +2,11 @@
 
 import unittest
 
+from reelay.errors import Refused, Unreachable
+
 try:
-    from reelay.redis_target import RedisTarget
+    from redis import exceptions
+    from reelay.redis_target import RedisTarget, _trouble
 except ImportError:
     RedisTarget = None
 
@@ -24,6 +27,21 @@ class Urls(unittest.TestCase):
     def test_a_host_has_a_port_and_a_database(self):
         where = self.where("redis://127.0.0.1:6390/5")
         self.assertEqual((where["host"], where["port"], where["db"]), ("127.0.0.1", 6390, 5))
+
+
+@unittest.skipIf(RedisTarget is None, "there is no redis-py")
+class Troubles(unittest.TestCase):
+    def test_what_passes_is_tried_again(self):
+        for word in ("OOM", "READONLY", "MASTERDOWN", "BUSY", "MISCONF"):
+            self.assertIsInstance(_trouble(exceptions.ResponseError(f"{word} for a while")),
+                                  Unreachable)
+        self.assertIsInstance(_trouble(exceptions.ReadOnlyError("a replica")), Unreachable)
+
+    def test_what_does_not_is_a_refusal_without_the_report_in_it(self):
+        error = exceptions.ResponseError("Command # 2 (PUBLISH job_progress:a {OOM ...}) of pipeline "
+                                         "caused error: NOPERM no permissions")
+        self.assertIsInstance(_trouble(error), Refused)
+        self.assertEqual(str(_trouble(error)), "Redis: NOPERM no permissions")
 
 
 if __name__ == "__main__":
