@@ -83,11 +83,10 @@ static const struct command_help help = {
     .usage = "reelay run [--job ID] [--stage NAME] [options] -- COMMAND [ARGUMENTS]",
     .about =
         "Runs a command and tells the server how far it is, and through it everybody who\n"
-        "watches; with --engine, Redis and whoever listens there. What the command prints passes "
-        "through unchanged, and its exit status\n"
-        "is ours. Progress is read from what ffmpeg (also -progress pipe:1), yt-dlp, curl\n"
-        "and pv -n print, and from lines that begin with PROGRESS. A server that is away\n"
-        "or slow never holds the command up.\n"
+        "watches; with --engine, Redis and whoever listens there. What the command prints\n"
+        "passes through unchanged, and its exit status is ours. Progress is read from what\n"
+        "ffmpeg (also -progress pipe:1), yt-dlp, curl and pv -n print, and from lines that\n"
+        "begin with PROGRESS. A server that is away or slow never holds the command up.\n"
         "\n"
         "Exit status: the command's; 128 and the signal if one ended it; 127 there is no\n"
         "such command; 126 it cannot be run; 2 wrong usage.\n"
