@@ -67,7 +67,7 @@ static int open_records(struct server *s)
         buf_printf(&s->why, "%s: %s", dir, strerror(errno));
         return fail_from_errno(errno);
     }
-    int err = disk_open(dir, s->options.min_free, &s->disk, &s->why);
+    int err = disk_open(dir, s->options.min_free, false, &s->disk, &s->why);
     if (err)
         return err;
     disk_clean(s->disk);

@@ -201,7 +201,7 @@ static void prepare_work(void *context)
     struct buf path;
 
     buf_init(&path, 4096);
-    p->err = disk_scratch(p->owner->parts.disk, p->video, &path);
+    p->err = disk_scratch(p->owner->parts.disk, p->video, 0, &path);
     if (p->err == OK) {
         p->scratch = mem_strdup(buf_text(&path));
         buf_puts(&path, "/source");

@@ -171,7 +171,7 @@ static void clear_work(void *context)
     struct disk *disk = p->owner->parts.disk;
 
     if (p->spec.upload.has_source)
-        disk_scratch_clear(disk, p->video, "source");
+        disk_scratch_clear(disk, p->video, 0, "source");
     else
         disk_scratch_remove(disk, p->video);
     disk_unpublish(disk, p->spec.key);
