@@ -132,7 +132,8 @@ struct redis_listener_events {
     void (*up)(void *context);
     void (*down)(void *context, const struct redis_down *down);
     void (*push)(void *context, const struct redis_push *push); /* borrowed */
-    /* Redis has confirmed what was subscribed to since. May be NULL. */
+    /* Redis has confirmed one topic: what was subscribed to since, or, before `up`,
+     * again. May be NULL. */
     void (*subscribed)(void *context, struct str name, bool is_pattern);
     /* It refused (-NOPERM), and will not be asked again. May be NULL. */
     void (*refused)(void *context, struct str name, bool is_pattern, const char *why);

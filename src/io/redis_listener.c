@@ -160,9 +160,8 @@ static void confirmed(struct redis_listener *l, struct topic *topic)
         return;
     }
     move(l, topic, SETTLED);
-    if (topic->is_restoring)
-        restored(l, topic);
-    else if (l->events->subscribed != NULL)
+    restored(l, topic);
+    if (l->events->subscribed != NULL)
         l->events->subscribed(l->context, topic->name, topic->is_pattern);
 }
 

@@ -13,8 +13,7 @@
 enum redis_topic {
     REDIS_CHANNEL, /* SUBSCRIBE; on a cluster any node's PUBLISH is heard */
     REDIS_PATTERN, /* PSUBSCRIBE */
-    REDIS_SHARD, /* SSUBSCRIBE on a cluster, at the node of the channel's slot; elsewhere SUBSCRIBE
-                  */
+    REDIS_SHARD,   /* SSUBSCRIBE at the node of the channel's slot; SUBSCRIBE if it is no cluster */
 };
 
 struct redis_service_events {
@@ -63,7 +62,9 @@ int redis_service_command(struct redis_service *s, struct str key, const struct 
 int redis_service_run(struct redis_service *s, const struct redis_script *script, size_t keys,
                       const struct str *args, size_t count, redis_done *done, void *context);
 
-/* As redis_listener_subscribe and _unsubscribe: also while it is down. */
+/* As redis_listener_subscribe and _unsubscribe: also while it is down. A name is
+ * a channel or a shard's, not both at a time (FAIL_EXISTS). The memory of `name`
+ * in `heard` and `refused` is borrowed. */
 int redis_service_subscribe(struct redis_service *s, struct str name, enum redis_topic kind);
 int redis_service_unsubscribe(struct redis_service *s, struct str name, enum redis_topic kind);
 
