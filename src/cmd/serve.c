@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/keeping.h"
+#include "cmd/programs.h"
 #include "cmd/serve_settings.h"
 #include "io/child.h"
 #include "io/thread.h"
@@ -263,36 +264,6 @@ static int start(struct server *s)
     return err;
 }
 
-static bool is_program(const char *name)
-{
-    struct str folders = str_of(strchr(name, '/') ? "" : getenv("PATH"));
-    struct buf path;
-
-    if (folders.len == 0)
-        return access(name, X_OK) == 0;
-    buf_init(&path, 4096);
-    bool found = false;
-    while (folders.at != NULL && !found) {
-        struct str folder = str_cut(&folders, ':');
-        buf_reset(&path);
-        buf_printf(&path, "%.*s/%s", STR_ARG(folder), name);
-        found = !path.failed && access(buf_text(&path), X_OK) == 0;
-    }
-    buf_deinit(&path);
-    return found;
-}
-
-/* Progress is relayed without them too, so it is no reason not to start. */
-static void warn_of_missing_programs(const struct serve_options *o)
-{
-    const char *const programs[] = { o->ffmpeg, o->ffprobe };
-
-    for (size_t i = 0; i < sizeof(programs) / sizeof(*programs); i++)
-        if (!is_program(programs[i]))
-            log_warn("program_missing", LOG_S("program", programs[i]),
-                     LOG_S("means", "uploads cannot be converted"));
-}
-
 static void raise_descriptors(void)
 {
     struct rlimit files;
@@ -315,7 +286,7 @@ static int serve(struct server *s)
     } else {
         uv_signal_start(&s->sigterm, on_signal, SIGTERM);
         uv_signal_start(&s->sigint, on_signal, SIGINT);
-        warn_of_missing_programs(&s->options);
+        programs_warn(s->options.ffmpeg, s->options.ffprobe);
         log_info("sandbox", LOG_S("walls", child_sandbox_describe()));
         uv_run(&s->loop, UV_RUN_DEFAULT);
         log_info("stopped");

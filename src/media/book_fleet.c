@@ -31,6 +31,11 @@ struct asking {
     char video[JOB_ID_MAX + 1];
 };
 
+static bool is_closed(struct pipeline_book *b)
+{
+    return ((struct book_fleet *)b)->is_closed;
+}
+
 static struct asking *asking_new(struct pipeline_book *b, const char *video, book_done *done,
                                  void *context)
 {
@@ -105,8 +110,11 @@ static void look(struct asking *a)
 
 static void find(struct pipeline_book *b, const char *video, book_found *found, void *context)
 {
+    if (is_closed(b)) {
+        found(context, FAIL_CANCELLED, NULL, NULL);
+        return;
+    }
     struct asking *a = asking_new(b, video, NULL, context);
-
     a->found = found;
     look(a);
 }
@@ -136,8 +144,8 @@ static void begin(struct pipeline_book *b, const struct book_begin *begin, book_
     struct book_fleet *f = (struct book_fleet *)b;
     struct change c;
 
-    if (disk_available(f->parts.disk) < begin->reserve) {
-        done(context, FAIL_FULL);
+    if (f->is_closed || disk_available(f->parts.disk) < begin->reserve) {
+        done(context, f->is_closed ? FAIL_CANCELLED : FAIL_FULL);
         return;
     }
     struct asking *a = asking_new(b, begin->video, done, context);
@@ -165,8 +173,11 @@ void book_fleet_say(struct book_fleet *f, const char *video, uint64_t token, con
 static void checkpoint(struct pipeline_book *b, const struct book_checkpoint *c, book_done *done,
                        void *context)
 {
-    /* That it is to be cancelled is on record already. */
-    if (done != NULL)
+    if (done == NULL) /* that it is to be cancelled is on record already */
+        return;
+    if (is_closed(b))
+        done(context, FAIL_CANCELLED);
+    else
         fleet_work_checkpoint(((struct book_fleet *)b)->parts.work, c->video, c->token, c->step,
                               c->spec, done, context);
 }
@@ -217,10 +228,14 @@ static void end_applied(void *context, int err, struct update *u)
 
 static void end(struct pipeline_book *b, const struct book_end *end, book_done *done, void *context)
 {
-    struct asking *a = asking_new(b, end->video, done, context);
     const char *hls_path = end->change->text[TEXT_HLS_PATH];
     struct buf spec;
 
+    if (is_closed(b)) {
+        done(context, FAIL_CANCELLED);
+        return;
+    }
+    struct asking *a = asking_new(b, end->video, done, context);
     a->token = end->token;
     a->state = end->change->state;
     a->hls_path = mem_strdup(hls_path ? hls_path : "");
@@ -242,7 +257,7 @@ static void leave(struct pipeline_book *b, const struct book_leave *l, book_done
 {
     struct fleet_work *work = ((struct book_fleet *)b)->parts.work;
 
-    if (l->token == 0)
+    if (l->token == 0 || is_closed(b))
         done(context, OK);
     else if (l->how == BOOK_DROP)
         fleet_work_finish(work, l->video, l->token, done, context);
@@ -278,9 +293,13 @@ static void job_cancelled(void *context, int err, struct update *u)
 
 static void cancel(struct pipeline_book *b, const char *video, book_done *done, void *context)
 {
-    struct asking *a = asking_new(b, video, done, context);
     struct change c;
 
+    if (is_closed(b)) {
+        done(context, FAIL_CANCELLED);
+        return;
+    }
+    struct asking *a = asking_new(b, video, done, context);
     change_init(&c);
     c.state = JOB_CANCELLED;
     c.text[TEXT_MESSAGE] = "Cancelled";
@@ -307,8 +326,11 @@ static void stale_found(void *context, int err, const char *const *jobs, size_t 
 
 static void stale(struct pipeline_book *b, int64_t before_ms, book_stale *found, void *context)
 {
-    struct stale *s = mem_new(struct stale);
+    struct stale *s;
 
+    if (is_closed(b))
+        return;
+    s = mem_new(struct stale);
     s->found = found;
     s->context = context;
     fleet_work_stale(((struct book_fleet *)b)->parts.work, before_ms, STALE_MAX, stale_found, s);
@@ -336,6 +358,11 @@ struct pipeline_book *book_fleet_new(const struct book_fleet_parts *parts)
     f->desk = pthread_self();
     atomic_init(&f->refs, 1);
     return &f->base;
+}
+
+void book_fleet_close(struct pipeline_book *b)
+{
+    ((struct book_fleet *)b)->is_closed = true;
 }
 
 void book_fleet_free(struct pipeline_book *b)

@@ -23,9 +23,10 @@ struct book_fleet_parts {
 /* Borrows all of it. */
 struct pipeline_book *book_fleet_new(const struct book_fleet_parts *parts);
 
-/* Behind the pipelines. `jobs` and `work` may be gone already: nothing of theirs is
- * touched from then on, be there mail under way. */
-void book_fleet_free(struct pipeline_book *b);
+/* Before `jobs` and `work` go: what is asked from now on fails with FAIL_CANCELLED, as
+ * they have what waits fail. */
+void book_fleet_close(struct pipeline_book *b);
+void book_fleet_free(struct pipeline_book *b); /* behind the pipelines; closes; NULL is fine */
 
 /* Processes up to `slots` works at a time from now on; 0: takes no more. */
 void book_fleet_serve(struct pipeline_book *b, struct pipelines *ps, uint32_t slots);

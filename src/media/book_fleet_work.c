@@ -46,7 +46,8 @@ void book_fleet_say_anywhere(struct pipeline_book *b, const char *video, uint64_
     struct book_fleet *f = (struct book_fleet *)b;
 
     if (pthread_equal(pthread_self(), f->desk)) {
-        book_fleet_say(f, video, token, c);
+        if (!f->is_closed)
+            book_fleet_say(f, video, token, c);
         return;
     }
     struct word *w = mem_new(struct word);
