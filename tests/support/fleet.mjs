@@ -395,11 +395,13 @@ async function socketio(server, id, token, hear) {
   return { closed, drop: () => client.disconnect(), settle: () => client.timeout(20_000).emitWithAck('are you there').catch(() => {}) };
 }
 
-async function events(server, id, token, hear) {
-  const listener = new Listener(`${server.origin}/api/jobs/${id}/events`);
+async function events(server, id, token, hear, last) {
+  const headers = last === undefined ? {} : { 'last-event-id': String(last) };
+  const listener = new Listener(`${server.origin}/api/jobs/${id}/events`, { headers });
   await listener.opened;
   if (listener.status !== 200) {
     listener.drop();
+    if (listener.status === 204) return null;
     throw new Error(`${listener.status}`);
   }
   let next = 0;
@@ -461,7 +463,8 @@ export class Viewer {
       const node = this.nodes[this.at % this.nodes.length];
       try {
         const hear = (state) => this.heard.push({ ...state, node, at: Date.now() });
-        const connection = await DOORS[this.door](node, this.id, this.token, hear);
+        const connection = await DOORS[this.door](node, this.id, this.token, hear, this.heard.at(-1)?.seq);
+        if (connection === null) return; // there is no more to be heard
         this.connections++;
         this.connection = connection;
         if (this.#isOver) connection.drop();

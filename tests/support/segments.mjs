@@ -13,7 +13,12 @@ function segments(tree, rendition) {
 
 export const renditions = (tree) => (existsSync(tree) ? readdirSync(tree).filter((name) => /^\d+p$/.test(name)) : []);
 
-export const treeOf = (server, upload) => path.join(server.dataDir, 'work', String(upload.id), 'convert', 'tree');
+// Where it is being made now: with several nodes, each lease has a folder of its own.
+export function treeOf({ dataDir }, { id }) {
+  const work = path.join(dataDir, 'work', String(id));
+  const leases = existsSync(work) ? readdirSync(work).filter((name) => /^\d+$/.test(name)).sort() : [];
+  return path.join(work, leases.at(-1) ?? '', 'convert', 'tree');
+}
 
 // Waits until every rendition of the picture has so many segments.
 export async function grown(tree, count) {
