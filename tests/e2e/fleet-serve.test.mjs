@@ -1,12 +1,13 @@
 // A node that serves is killed with everybody on it: they go to the other one, and
 // see the present there, and then the end.
 import assert from 'node:assert/strict';
+import http from 'node:http';
 import { test } from 'node:test';
 
 import { Audience, Fleet, measure } from '../support/fleet.mjs';
 import { verify } from '../support/hls.mjs';
 import { grown, treeOf } from '../support/segments.mjs';
-import { waitFor } from '../support/wait.mjs';
+import { waitFor, within } from '../support/wait.mjs';
 
 test('a node is killed: its viewers see the present at the other one, and the end', { timeout: 180_000 }, async (t) => {
   const fleet = await Fleet.during(t);
@@ -65,4 +66,25 @@ test('viewers of a node that is asked to end are sent to the other', { timeout: 
   upload.server = b;
   await upload.complete();
   await audience.end();
+});
+
+test('nodes that start leave alone what others are just receiving', { timeout: 120_000 }, async (t) => {
+  const fleet = await Fleet.during(t, { serves: 1, workers: 0 });
+  const upload = await fleet.upload({ seconds: 2, chunks: 1 });
+  const body = upload.chunk(0);
+  const put = http.request(await upload.url(0), {
+    method: 'PUT', agent: false, headers: { 'content-length': body.length, 'content-type': 'application/octet-stream' },
+  });
+  const answer = new Promise((resolve, reject) => put.on('response', resolve).on('error', reject));
+  const half = body.length >> 1;
+  await new Promise((resolve) => put.write(body.subarray(0, half), resolve));
+  await waitFor(() => fleet.receiving(upload.id) > 0, 'half a chunk to be there');
+  await fleet.serve();
+  await fleet.worker();
+  put.end(body.subarray(half));
+  const { statusCode } = await within(answer, 'an answer');
+  assert.ok(statusCode >= 200 && statusCode < 300, `${statusCode}`);
+  upload.server = fleet.b;
+  await upload.assemble();
+  await verify(fleet.b, await upload.complete(), 2);
 });

@@ -328,7 +328,13 @@ export class Fleet {
       .filter((name) => name.split('/')[1].startsWith(String(id)));
   }
 
-  // Everything that is published of a job: name, inode and what is in it.
+  // How many chunks of an upload are half there.
+  receiving(id) {
+    const folder = path.join(this.dataDir, 'uploads', String(id));
+    return existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.tmp')).length : 0;
+  }
+
+  // Everything that is published of a job: its name, and what is in it.
   published(job) {
     const folder = path.join(this.dataDir, 'media', job.hls_path);
     return readdirSync(folder, { recursive: true, withFileTypes: true })
