@@ -124,18 +124,19 @@ test("a foreign worker's reports are seen at every node, whatever happens to who
   const audience = await Audience.during(t, [[fleet.a], [fleet.b]], 'foreign', token);
   for (const percent of [1, 2, 3]) {
     await report('foreign', message('foreign', percent / 10));
-    await audience.each(({ rank }) => rank !== undefined, `${percent}0 percent`);
+    await audience.heard(percent);
   }
   // All who listen are thrown out, again and again.
   for (const percent of [4, 5, 6]) {
     await redis.cli('client', 'kill', 'type', 'pubsub');
     await report('foreign', message('foreign', percent / 10));
-    await audience.each(({ rank }) => rank !== undefined, `${percent}0 percent`);
+    await audience.heard(percent);
   }
   // The end is said while nobody listens, for certain.
   const text = JSON.stringify(JSON.stringify(end('foreign')));
   await redis.atOnce(['client kill type pubsub', `setex job_status:foreign 3600 ${text}`, `publish job_progress:foreign ${text}`]);
   await measure(t, 'the end that was said to nobody', () => audience.end());
+  for (const viewer of audience.viewers) assert.equal(viewer.heard.length, 7, viewer.told());
   for (const node of fleet.serves) assert.deepEqual((await node.job('foreign', token)).result, { frames: 3 });
 });
 
@@ -174,14 +175,14 @@ test("the document's own reporter is heard through a Redis that comes back empty
   const audience = await Audience.during(t, [[fleet.a], [fleet.b]], 'lost', token);
   const report = reporter(t, fleet.redis);
   await report('lost', message('lost', 0.3));
-  await audience.each(({ rank }) => rank !== undefined, '30 percent');
+  await audience.heard(1);
   await lose(fleet);
   await findAgain(t, fleet, 'empty');
   const again = reporter(t, fleet.redis);
   // Who has lost it all is told by those who have not.
   await waitFor(async () => (await fleet.b.job('lost', token))?.progress === 0.3, 'the job to be back');
   await again('lost', message('lost', 0.7));
-  await audience.each(({ rank }) => rank !== undefined, '70 percent');
+  await audience.heard(2);
   await again('lost', end('lost'));
   await audience.end();
 });

@@ -539,18 +539,15 @@ export class Audience {
     return this.viewers.filter((viewer) => viewer.door === door);
   }
 
-  // Until everybody has heard something that fits, from now on.
-  async each(fits, what, options) {
-    const from = this.viewers.map((viewer) => viewer.heard.length);
-    await waitFor(
-      () => this.viewers.every((viewer, at) => viewer.heard.slice(from[at]).some(fits)),
-      what,
-      options,
-    );
+  // Until everybody has heard so many things in all.
+  heard(count) {
+    return waitFor(() => this.viewers.every(({ heard }) => heard.length >= count), `${count} messages at each door`);
   }
 
-  progress(options) {
-    return this.each(() => true, 'news for everybody', options);
+  // Until everybody has heard more than they have now.
+  progress() {
+    const from = this.viewers.map(({ heard }) => heard.length);
+    return waitFor(() => this.viewers.every(({ heard }, at) => heard.length > from[at]), 'news at each door');
   }
 
   // Until everybody knows the end; and then nobody has heard anything twice.
