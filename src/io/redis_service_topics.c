@@ -24,7 +24,7 @@ static enum redis_topic kind_at_node(const struct redis_service *s, const struct
 static struct service_node *place_of(const struct redis_service *s, const struct service_topic *t)
 {
     if (s->kind == SERVICE_CLUSTER && t->kind == REDIS_SHARD)
-        return s->slots[slot_of(t->name)];
+        return s->slots[t->slot];
     return s->ear;
 }
 
@@ -166,6 +166,7 @@ static struct service_topic *topic_new(struct redis_service *s, struct str name,
     memcpy(topic + 1, name.at, name.len);
     topic->name = (struct str){ (char *)(topic + 1), name.len };
     topic->kind = kind;
+    topic->slot = (uint16_t)slot_of(name);
     HASH_ADD_KEYPTR(hh, s->topics[kind == REDIS_PATTERN], topic->name.at, name.len, topic);
     s->topic_count++;
     s->unheard++;
