@@ -60,7 +60,7 @@ struct redis_service {
     struct service_node *ear;        /* where plain channels and patterns are heard */
     struct service_node **slots;     /* of a cluster; NULL: not one */
     struct service_topic *topics[2]; /* tables: of channels, of patterns */
-    size_t topic_count, unheard;
+    size_t topic_count, unheard, homeless;
     struct errand *parked;            /* turned away: to be sent again */
     size_t errand_count, errand_size; /* of all */
     struct scout *scout;              /* NULL: nobody is to be asked any more */

@@ -155,7 +155,7 @@ static void on_map(struct redis_service *s, const struct redis_reply *reply)
     }
     is_new = read_map(s, reply);
     choose_ear(s);
-    if (is_new || s->ear != ear || s->unheard > 0)
+    if (is_new || s->ear != ear || s->homeless > 0)
         topics_place(s);
     drop_unneeded(s);
     if (s->is_over)
@@ -167,10 +167,9 @@ static void on_map(struct redis_service *s, const struct redis_reply *reply)
 
 static void on_no_map(struct redis_service *s, int err, const struct redis_reply *reply)
 {
-    bool is_single = str_starts(reply->text, STR("ERR This instance has cluster")) ||
-                     str_starts(reply->text, STR("ERR unknown command")) || err == FAIL_DENIED;
-
-    if (s->kind == SERVICE_CLUSTER || !is_single)
+    /* Not LOADING and the like: it will say more in a while. Who may not ask, or asks
+     * what has no CLUSTER, has a server. */
+    if (s->kind == SERVICE_CLUSTER || err == FAIL_STATE)
         complain(s, err, reply->text.at);
     else if (s->url.host_count > 1)
         complain(s, FAIL_STATE, "is no cluster, which several hosts in a URL are");
@@ -264,7 +263,7 @@ void scouting_tick(struct redis_service *s)
     if (s->scout == NULL)
         return;
     if (now >= s->ask_ms) {
-        s->ask_ms = now + (s->is_up ? ASK_UP_MS : ASK_DOWN_MS);
+        s->ask_ms = now + (s->is_up && s->homeless == 0 ? ASK_UP_MS : ASK_DOWN_MS);
         if (!s->is_up && scout_is_up(s->scout) && ++s->asked % ASKED_MAX == 0)
             scout_leave(s->scout);
         else
