@@ -1,6 +1,6 @@
 /* libreelay: a program that works on something says how far it is. Each report
  * goes to Redis as the channel `job_progress:{id}` and the key `job_status:{id}`
- * carry it: SETEX and PUBLISH of the same JSON message.
+ * carry it: SETEX and PUBLISH of the same JSON message, in one transaction.
  *
  * Threads    Every function may be called from any thread, and one reporter from
  *            many at a time; reelay_close comes last, alone.

@@ -17,7 +17,8 @@
     X(10, EXISTS, "already there")                                                                 \
     X(11, FULL, "no space left")                                                                   \
     X(12, CLOSED, "the other side is gone")                                                        \
-    X(13, UNSUPPORTED, "not supported")
+    X(13, UNSUPPORTED, "not supported")                                                            \
+    X(14, STALE, "another has taken over")
 
 enum {
     OK = 0,

@@ -206,10 +206,22 @@ static int take_text(struct wire *w, const redisReply *reply, char **text, size_
     return OK;
 }
 
+/* The error that a reply is, or that is among those of a transaction. */
+static const redisReply *error_in(const redisReply *reply)
+{
+    if (reply->type == REDIS_REPLY_ERROR)
+        return reply;
+    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++)
+        if (reply->element[i]->type == REDIS_REPLY_ERROR)
+            return reply->element[i];
+    return NULL;
+}
+
 static int judge(struct wire *w, redisReply *reply, char **text, size_t *len)
 {
-    int err = reply->type == REDIS_REPLY_ERROR ? fail(w, FAIL_DENIED, "Redis: %s", reply->str)
-                                               : take_text(w, reply, text, len);
+    const redisReply *error = error_in(reply);
+    int err =
+        error ? fail(w, FAIL_DENIED, "Redis: %s", error->str) : take_text(w, reply, text, len);
 
     freeReplyObject(reply);
     return err;
