@@ -10,6 +10,7 @@
 
 #include "io/redis.h"
 
+/* The last three may be NULL. */
 struct redis_service_events {
     /* Both ways work: commands are taken, and every topic that was asked for is
      * confirmed (a cluster: at each node that has one). */

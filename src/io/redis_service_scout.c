@@ -37,7 +37,6 @@ static void need(struct service_node *node)
 
     node->is_needed = true;
     s->ear = node;
-    node_listen(node);
     topics_place(s);
 }
 
@@ -98,8 +97,6 @@ static void choose_ear(struct redis_service *s)
     }
     if (s->ear == NULL || !s->ear->is_needed || node_takes(best))
         s->ear = best;
-    if (s->ear != NULL)
-        node_listen(s->ear);
 }
 
 static void drop_unneeded(struct redis_service *s)

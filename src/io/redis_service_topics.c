@@ -136,7 +136,8 @@ void topics_heard(struct service_node *node, struct str name, enum redis_topic k
     if (topic == NULL)
         return;
     set_heard(s, topic, true);
-    s->events->heard(s->context, topic->name, topic->kind);
+    if (s->events->heard != NULL)
+        s->events->heard(s->context, topic->name, topic->kind);
     service_check_up(s);
 }
 
@@ -150,7 +151,8 @@ void topics_refused(struct service_node *node, struct str name, enum redis_topic
         return;
     kind = topic->kind;
     forget(s, topic);
-    s->events->refused(s->context, name, kind, why);
+    if (s->events->refused != NULL)
+        s->events->refused(s->context, name, kind, why);
     service_check_up(s);
 }
 
