@@ -186,7 +186,7 @@ void chunks_put(struct call *c);
 void orpc_call(struct call *c);
 void jobs_create(struct call *c);
 void jobs_list(struct call *c);
-void jobs_get(struct call *c);
+void jobs_show(struct call *c);
 void jobs_cancel(struct call *c);
 void jobs_report(struct call *c);
 void jobs_status(struct call *c);

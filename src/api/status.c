@@ -158,7 +158,7 @@ static struct msg *show_job(struct update *u)
     return m;
 }
 
-void jobs_get(struct call *c)
+void jobs_show(struct call *c)
 {
     poll_begin(c, show_job);
 }
