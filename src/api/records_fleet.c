@@ -13,7 +13,7 @@
 #include "fleet/work.h"
 #include "io/thread.h"
 
-int shared_outcome(int err)
+int remote_outcome(int err)
 {
     return err == FAIL_TIMEOUT || err == FAIL_CANCELLED ? FAIL_CLOSED : err;
 }
@@ -52,7 +52,7 @@ static void answered(void *context, int err, struct update *u)
 {
     struct question *q = context;
 
-    q->err = shared_outcome(err);
+    q->err = remote_outcome(err);
     q->update = err == OK ? update_ref(u) : NULL;
     if (q->done != NULL)
         errand_return(&q->errand);
@@ -89,7 +89,7 @@ static void find_back(struct errand *errand)
 }
 
 /* What the ledger has is watched here, and so it is fresh. */
-static void shared_find(struct call *c, const char *id, record_done *done)
+static void remote_find(struct call *c, const char *id, record_done *done)
 {
     struct update *u = ledger_snapshot(c->api->ledger, id);
 
@@ -101,7 +101,7 @@ static void shared_find(struct call *c, const char *id, record_done *done)
 }
 
 /* Who watches a job is told its state without having to ask. */
-static void shared_recall(const struct api *api, struct io_thread *t, const char *id)
+static void remote_recall(const struct api *api, struct io_thread *t, const char *id)
 {
     (void)api;
     (void)t;
@@ -128,7 +128,7 @@ static enum fleet_when when_of(enum record_when when)
     }
 }
 
-static void shared_apply(struct call *c, const struct record_change *r, record_done *done)
+static void remote_apply(struct call *c, const struct record_change *r, record_done *done)
 {
     struct question *q = question_new(r->id, done);
 
@@ -137,7 +137,7 @@ static void shared_apply(struct call *c, const struct record_change *r, record_d
     q->apply.when = when_of(r->when);
     q->apply.is_report = r->is_report;
     q->apply.viewer = done != NULL ? r->viewer : NULL; /* which lives as long as the call */
-    q->apply.patience_ms = done != NULL ? SHARED_PATIENCE_MS : 0;
+    q->apply.patience_ms = done != NULL ? REMOTE_PATIENCE_MS : 0;
     errand_go(&q->errand, c, apply_run, question_back);
 }
 
@@ -156,7 +156,7 @@ static void listed(void *context, int err, struct update *const *updates, size_t
 {
     struct listing *l = context;
 
-    l->err = shared_outcome(err);
+    l->err = remote_outcome(err);
     for (size_t i = 0; err == OK && i < count && i < l->query.max; i++)
         l->updates[l->count++] = update_ref(updates[i]);
     errand_return(&l->errand);
@@ -181,7 +181,7 @@ static void list_back(struct errand *errand)
     mem_free(l);
 }
 
-static void shared_list(struct call *c, const struct record_query *q, record_list_done *done)
+static void remote_list(struct call *c, const struct record_query *q, record_list_done *done)
 {
     struct listing *l = mem_new(struct listing);
 
@@ -195,7 +195,7 @@ static void shared_list(struct call *c, const struct record_query *q, record_lis
 static void end_back(struct errand *errand)
 {
     struct ending *e = (struct ending *)errand;
-    int err = shared_outcome(e->err);
+    int err = remote_outcome(e->err);
 
     if (e->discarded != NULL)
         e->discarded(errand->call, err);
@@ -204,12 +204,12 @@ static void end_back(struct errand *errand)
     ending_free(e);
 }
 
-static void shared_discard(struct call *c, const char *id, upload_done *done)
+static void remote_discard(struct call *c, const char *id, upload_done *done)
 {
     errand_discard(c, id, done, end_back);
 }
 
-static void shared_cancel(struct call *c, struct update *u, record_done *done)
+static void remote_cancel(struct call *c, struct update *u, record_done *done)
 {
     struct change change;
     struct record_change r = { .id = u->text[TEXT_ID], .change = &change };
@@ -219,7 +219,7 @@ static void shared_cancel(struct call *c, struct update *u, record_done *done)
         return;
     }
     change_cancel(&change);
-    shared_apply(c, &r, done);
+    remote_apply(c, &r, done);
 }
 
 /* How it is */
@@ -266,7 +266,7 @@ static void check_back(struct errand *errand)
     mem_free(k);
 }
 
-static void shared_health(struct call *c, records_health_done *done)
+static void remote_health(struct call *c, records_health_done *done)
 {
     struct checkup *k = mem_new(struct checkup);
 
@@ -277,16 +277,16 @@ static void shared_health(struct call *c, records_health_done *done)
 const struct records_ops records_fleet = {
     .name = "redis",
     .limit = "too many changes of jobs wait for Redis",
-    .find = shared_find,
-    .recall = shared_recall,
-    .apply = shared_apply,
-    .list = shared_list,
-    .cancel = shared_cancel,
-    .open = shared_open,
-    .look = shared_look,
-    .plan = shared_plan,
-    .take_chunk = shared_take_chunk,
+    .find = remote_find,
+    .recall = remote_recall,
+    .apply = remote_apply,
+    .list = remote_list,
+    .cancel = remote_cancel,
+    .open = remote_open,
+    .look = remote_look,
+    .plan = remote_plan,
+    .take_chunk = remote_take_chunk,
     .assemble = errand_assemble,
-    .discard = shared_discard,
-    .health = shared_health,
+    .discard = remote_discard,
+    .health = remote_health,
 };

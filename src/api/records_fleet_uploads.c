@@ -26,7 +26,7 @@ struct opening {
 
 static void open_end(struct opening *o, int err)
 {
-    o->err = shared_outcome(err);
+    o->err = remote_outcome(err);
     errand_return(&o->errand);
 }
 
@@ -68,7 +68,7 @@ static void job_created(void *context, int err, struct update *u)
         return;
     }
     /* It may have been made all the same. */
-    if (shared_outcome(err) == FAIL_CLOSED)
+    if (remote_outcome(err) == FAIL_CLOSED)
         fail_job(o, o->errand.call->viewer);
     open_end(o, err);
 }
@@ -85,7 +85,7 @@ static void open_run(struct errand *errand)
                      &(struct fleet_apply){ .id = o->id,
                                             .change = &o->job,
                                             .when = FLEET_IF_NEW,
-                                            .patience_ms = SHARED_PATIENCE_MS },
+                                            .patience_ms = REMOTE_PATIENCE_MS },
                      job_created, o);
 }
 
@@ -111,7 +111,7 @@ static bool has_room(struct disk *disk, int64_t size)
     return true;
 }
 
-void shared_open(struct call *c, const char *id, const struct change *job, const struct upload *u,
+void remote_open(struct call *c, const char *id, const struct change *job, const struct upload *u,
                  upload_done *done)
 {
     if (!has_room(c->api->disk, u->size)) {
@@ -170,7 +170,7 @@ static void looked(void *context, int err, const struct fleet_work_state *state)
 {
     struct glance *g = context;
 
-    g->err = shared_outcome(err ? err : read_state(state, &g->upload));
+    g->err = remote_outcome(err ? err : read_state(state, &g->upload));
     errand_return(&g->errand);
 }
 
@@ -189,7 +189,7 @@ static void look_back(struct errand *errand)
     mem_free(g);
 }
 
-void shared_look(struct call *c, const char *id, upload_found *done)
+void remote_look(struct call *c, const char *id, upload_found *done)
 {
     struct glance *g = glance_new(id);
 
@@ -201,7 +201,7 @@ static void planned(void *context, int err, const struct fleet_work_state *state
 {
     struct glance *g = context;
 
-    g->err = shared_outcome(err);
+    g->err = remote_outcome(err);
     if (err == FAIL_EXISTS && state != NULL)
         g->chunks = state->chunks;
     errand_return(&g->errand);
@@ -222,7 +222,7 @@ static void plan_back(struct errand *errand)
     mem_free(g);
 }
 
-void shared_plan(struct call *c, const char *id, uint32_t chunks, upload_planned *done)
+void remote_plan(struct call *c, const char *id, uint32_t chunks, upload_planned *done)
 {
     struct glance *g = glance_new(id);
 
@@ -274,7 +274,7 @@ static void take_looked(struct errand *errand)
     io_offload(io_thread_loop(exchange_thread(errand->call->x)), name_work, named, g);
 }
 
-void shared_take_chunk(struct call *c, const char *id, struct chunk_write *file, upload_done *done)
+void remote_take_chunk(struct call *c, const char *id, struct chunk_write *file, upload_done *done)
 {
     struct glance *g = glance_new(id);
 

@@ -13,18 +13,18 @@ void local_plan(struct call *c, const char *id, uint32_t chunks, upload_planned 
 void local_take_chunk(struct call *c, const char *id, struct chunk_write *file, upload_done *done);
 
 /* records_fleet_uploads.c */
-void shared_open(struct call *c, const char *id, const struct change *job, const struct upload *u,
+void remote_open(struct call *c, const char *id, const struct change *job, const struct upload *u,
                  upload_done *done);
-void shared_look(struct call *c, const char *id, upload_found *done);
-void shared_plan(struct call *c, const char *id, uint32_t chunks, upload_planned *done);
-void shared_take_chunk(struct call *c, const char *id, struct chunk_write *file, upload_done *done);
+void remote_look(struct call *c, const char *id, upload_found *done);
+void remote_plan(struct call *c, const char *id, uint32_t chunks, upload_planned *done);
+void remote_take_chunk(struct call *c, const char *id, struct chunk_write *file, upload_done *done);
 
 /* records_fleet.c */
 
 /* How long a call waits for Redis. */
-enum { SHARED_PATIENCE_MS = 5000 };
+enum { REMOTE_PATIENCE_MS = 5000 };
 
 /* To handlers it is all one why Redis has not answered: FAIL_CLOSED. */
-int shared_outcome(int err);
+int remote_outcome(int err);
 
 #endif
