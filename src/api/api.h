@@ -161,6 +161,11 @@ void job_find_in_path(struct call *c, record_done *found);
  * cannot be looked for. */
 bool job_is_known(struct call *c, int err, const char *field, const char *what, const char *id);
 
+/* As hub_subscribe_after, of a job in the state `known`, which was just found; NULL:
+ * there was none. */
+int job_watch(const struct api *api, struct hub *hub, struct session *s, const char *id,
+              uint64_t after, struct update *known);
+
 /* Answers what may happen to any change: it does not last (`u`), there are too many
  * of them, whoever keeps them is away. */
 void job_refuse(struct call *c, int err, const struct update *u);

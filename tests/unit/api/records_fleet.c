@@ -29,6 +29,7 @@
 enum { NODES = 2, PATIENCE_MS = 20 * 1000, ANSWER_MAX = 1024 * 1024 };
 
 struct node {
+    struct observer observer; /* first: observers are nodes */
     struct fleet_link *link;
     struct ledger *ledger;
     struct fleet_parts parts;
@@ -119,8 +120,55 @@ static void close_desk(struct mail *mail)
         fleet_link_close(nodes[i].link);
         fleet_jobs_free(nodes[i].parts.jobs);
         fleet_work_free(nodes[i].parts.work);
+        nodes[i].parts.jobs = NULL;
     }
     uv_stop(&loop);
+}
+
+/* Who is watched: from under the ledger's lock, by mail to the desk */
+
+struct notice {
+    struct mail mail;
+    struct node *node;
+    void (*tell)(struct fleet_jobs *j, const char *id);
+    char id[JOB_ID_MAX + 1];
+};
+
+static void notice_open(struct mail *mail)
+{
+    struct notice *notice = (struct notice *)mail;
+
+    if (notice->node->parts.jobs != NULL)
+        notice->tell(notice->node->parts.jobs, notice->id);
+    mem_free(notice);
+}
+
+static void notify(struct observer *o, void (*tell)(struct fleet_jobs *j, const char *id),
+                   const char *id)
+{
+    struct notice *notice = mem_new(struct notice);
+
+    notice->mail.open = notice_open;
+    notice->node = (struct node *)o;
+    notice->tell = tell;
+    snprintf(notice->id, sizeof(notice->id), "%s", id);
+    mailbox_post(desk, &notice->mail);
+}
+
+static void watched(struct observer *o, const char *id)
+{
+    notify(o, fleet_jobs_watch, id);
+}
+
+static void unwatched(struct observer *o, const char *id)
+{
+    notify(o, fleet_jobs_unwatch, id);
+}
+
+static void watched_all(struct observer *o, bool is_watched)
+{
+    (void)o;
+    (void)is_watched; /* nobody does here */
 }
 
 struct work_mail {
@@ -196,7 +244,8 @@ static void node_start(struct node *n)
 
     buf_init(&why, 256);
     assert_int_equal(fleet_link_open(&loop, server.url, "test", &events, n, &n->link, &why), OK);
-    n->ledger = ledger_new_mirror(NULL);
+    n->observer = (struct observer){ watched, unwatched, watched_all };
+    n->ledger = ledger_new_mirror(&n->observer);
     n->parts = (struct fleet_parts){
         .jobs = fleet_jobs_new(fleet_link_port(n->link), n->ledger, &of_jobs),
         .work = fleet_work_new(fleet_link_port(n->link), &of_work),
@@ -439,6 +488,23 @@ static void reports_go_to_whichever_node(void **state)
     assert_string_equal(said("result.frames"), "all");
 }
 
+/* The ledger hears of the job only once it is watched: that is no news. */
+static void a_poll_waits_for_what_its_client_does_not_know(void **state)
+{
+    char path[128], seq[32];
+
+    (void)state;
+    EXPECT(200, &ada, "POST", "/api/jobs/polled/progress", "{\"progress\":0.5}");
+    snprintf(seq, sizeof(seq), "%s", said("seq"));
+    for (int i = 0; i < NODES; i++) {
+        snprintf(path, sizeof(path), "/api/jobs/polled?wait=1&after=%s", seq);
+        uint64_t begin_ms = clock_mono_ms();
+        EXPECT(200, &ada, "GET", path, NULL);
+        assert_string_equal(said("seq"), seq);
+        assert_true(clock_mono_ms() - begin_ms >= 900);
+    }
+}
+
 static void an_external_job_is_cancelled_once(void **state)
 {
     (void)state;
@@ -584,6 +650,7 @@ int main(void)
         cmocka_unit_test(a_job_that_one_node_makes_is_there_at_the_other),
         cmocka_unit_test(somebody_elses_job_is_like_one_that_is_not_there),
         cmocka_unit_test(reports_go_to_whichever_node),
+        cmocka_unit_test(a_poll_waits_for_what_its_client_does_not_know),
         cmocka_unit_test(an_external_job_is_cancelled_once),
         cmocka_unit_test(a_list_is_of_one_state_if_so_asked),
         cmocka_unit_test(chunks_go_to_whichever_node),
