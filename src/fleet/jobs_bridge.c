@@ -42,7 +42,7 @@ void bridge_mark_read(struct job *job)
 
 void fleet_jobs_watch(struct fleet_jobs *j, const char *id)
 {
-    struct job *job = jobs_get(j, id);
+    struct job *job = shared_get(j, id);
 
     if (job->is_watched)
         return;
@@ -57,7 +57,7 @@ void fleet_jobs_watch(struct fleet_jobs *j, const char *id)
 
 void fleet_jobs_unwatch(struct fleet_jobs *j, const char *id)
 {
-    struct job *job = jobs_lookup(j, id);
+    struct job *job = shared_lookup(j, id);
 
     if (job == NULL || !job->is_watched)
         return;
@@ -128,7 +128,7 @@ void fleet_jobs_heard(struct fleet_jobs *j, struct str name, enum redis_topic ki
         heard_pattern(j, name);
         return;
     }
-    struct job *job = fleet_channel_read(name, &channel, id) ? jobs_lookup(j, id) : NULL;
+    struct job *job = fleet_channel_read(name, &channel, id) ? shared_lookup(j, id) : NULL;
     if (job == NULL || !job->is_watched)
         return;
     job->heard |= 1U << channel;
@@ -209,7 +209,7 @@ bool bridge_take_status(struct job *job, struct str status, fleet_job_done *done
 
 static void push_record(struct fleet_jobs *j, const char *id, struct str text)
 {
-    struct job *job = jobs_lookup(j, id);
+    struct job *job = shared_lookup(j, id);
     struct fleet_record r;
 
     if (fleet_record_read(text, &r) != OK || strcmp(r.update->text[TEXT_ID], id) != 0) {
@@ -231,18 +231,18 @@ void fleet_jobs_push(struct fleet_jobs *j, const struct redis_push *push)
 
     if (j->ledger == NULL || !fleet_channel_read(push->channel, &kind, id))
         return;
-    struct job *job = jobs_lookup(j, id);
+    struct job *job = shared_lookup(j, id);
     /* By its channel it has come, or will come, as well. */
     if (push->pattern.at != NULL && job != NULL && job->is_watched)
         return;
     if (kind == FLEET_CHANNEL_RECORDS) {
         push_record(j, id, push->message);
     } else if (!foreign_is_own(push->message)) {
-        job = jobs_get(j, id);
+        job = shared_get(j, id);
         if (bring_in(job, kind, push->message, push->channel, NULL, NULL))
             order_run(job);
     } else if (push->pattern.at != NULL && j->port->ops->is_cluster(j->port)) {
         /* The channel of records is sharded there, and has no patterns. */
-        order_look(jobs_get(j, id));
+        order_look(shared_get(j, id));
     }
 }

@@ -84,9 +84,9 @@ struct fleet_jobs {
 };
 
 /* jobs.c: the table */
-struct job *jobs_get(struct fleet_jobs *j, const char *id); /* found or made */
-struct job *jobs_lookup(struct fleet_jobs *j, const char *id);
-void jobs_settle(struct job *job, uint64_t now_ms); /* gone if nobody needs it any more */
+struct job *shared_get(struct fleet_jobs *j, const char *id); /* found or made */
+struct job *shared_lookup(struct fleet_jobs *j, const char *id);
+void shared_settle(struct job *job, uint64_t now_ms); /* gone if nobody needs it any more */
 
 /* jobs_order.c: what Redis says of a job, and what is to be changed */
 void order_append(struct job *job, struct write *w);
