@@ -115,6 +115,7 @@ void fleet_jobs_up(struct fleet_jobs *j)
 {
     struct job *job, *next;
 
+    bridge_up(j);
     HASH_ITER(hh, j->jobs, job, next)
     {
         job->retry_ms = 0;

@@ -40,6 +40,15 @@ void bridge_mark_read(struct job *job)
     job->owner->unread--;
 }
 
+/* What is known may be old: it is shown only while nothing newer can be had. */
+static void show_unread(struct job *job)
+{
+    struct fleet_jobs *j = job->owner;
+
+    if (job->known.update != NULL && !j->port->ops->is_up(j->port))
+        ledger_hear(j->ledger, job->known.update);
+}
+
 void fleet_jobs_watch(struct fleet_jobs *j, const char *id)
 {
     struct job *job = shared_get(j, id);
@@ -50,9 +59,7 @@ void fleet_jobs_watch(struct fleet_jobs *j, const char *id)
     job->heard = 0;
     mark_unread(job);
     each_channel(job, j->port->ops->subscribe);
-    /* The ledger begins anew with what is known already. */
-    if (job->known.update != NULL)
-        ledger_hear(j->ledger, job->known.update);
+    show_unread(job);
 }
 
 void fleet_jobs_unwatch(struct fleet_jobs *j, const char *id)
@@ -94,18 +101,31 @@ void fleet_jobs_unwatch_all(struct fleet_jobs *j)
         j->port->ops->unsubscribe(j->port, str_of(patterns[i]), REDIS_PATTERN);
 }
 
+/* The connection that is listened on may live on: only `heard` says that it is a new
+ * one, and `up` that all is read anew. */
 void fleet_jobs_down(struct fleet_jobs *j)
 {
     struct job *job, *next;
 
     HASH_ITER(hh, j->jobs, job, next)
     {
-        job->heard = 0;
-        if (job->is_watched)
-            mark_unread(job);
+        if (!job->is_watched)
+            continue;
+        mark_unread(job);
+        show_unread(job);
     }
-    j->all_heard = 0;
     j->needs_index = j->is_all_watched;
+}
+
+void bridge_up(struct fleet_jobs *j)
+{
+    struct job *job, *next;
+
+    HASH_ITER(hh, j->jobs, job, next)
+    if (job->is_watched && job->heard == HEARD_ALL) {
+        mark_unread(job);
+        job->needs_look = true;
+    }
 }
 
 static void heard_pattern(struct fleet_jobs *j, struct str name)
