@@ -10,7 +10,7 @@ import { verify } from '../support/hls.mjs';
 import { Redis } from '../support/redis-server.mjs';
 import { Server } from '../support/server.mjs';
 import { Upload } from '../support/upload.mjs';
-import { waitFor } from '../support/wait.mjs';
+import { randomOf, seed, waitFor } from '../support/wait.mjs';
 import { Worker } from '../support/worker.mjs';
 
 const LEASE = ['--lease', '1s'];
@@ -117,6 +117,33 @@ test('a worker that was only stopped, and its ffmpeg that was not, change nothin
   await leavesOnlyItsTree(server, upload, job);
 });
 
+// At random moments, SEED=n repeats them: cut down, or stopped until another has gone on.
+test('workers that are cut down and stopped again and again bring it to its end all the same', async (t) => {
+  const random = randomOf(seed);
+  const { server, worker } = await fleet(t);
+  const args = ['--attempts', '100'];
+  const nodes = [await worker(args), await worker(args)];
+  for (let round = 0; round < 4; round++) {
+    const upload = await begin(server, { bytes: await clipBytes({ seconds: 4, size: '640x360' }), chunks: 6 });
+    const blows = 1 + Math.floor(random() * 4);
+    for (let blow = 0; blow < blows; blow++) {
+      const victim = Math.floor(random() * 2);
+      await new Promise((resolve) => setTimeout(resolve, random() * 1500));
+      if (random() < 0.5) {
+        await nodes[victim].kill();
+        await nodes[victim].start();
+      } else {
+        nodes[victim].signal('SIGSTOP');
+        setTimeout(() => nodes[victim].signal('SIGCONT'), 1000 + random() * 2500).unref();
+      }
+    }
+    const job = await upload.complete();
+    await verify(server, job, 4);
+    for (const node of nodes) node.signal('SIGCONT');
+    await leavesOnlyItsTree(server, upload, job);
+  }
+});
+
 test('a worker that is told to end gives back what it has, and another goes on at once', async (t) => {
   const { server, worker } = await fleet(t);
   const first = await worker([...SLOW, '--drain-timeout', '0s', '--lease', '10m']);
@@ -139,7 +166,7 @@ test('what is no video fails at once and can be mended', async (t) => {
   await upload.put(1);
   await upload.assemble();
   const failed = await upload.reach('failed');
-  assert.match(failed.error, /not a video/);
+  assert.match(failed.error, /this is (text, not a video|no video)/);
   await waitFor(async () => (await redis.cli('keys', '*')).includes(String(upload.id)), 'its record');
   await upload.put(0);
   await upload.assemble();
