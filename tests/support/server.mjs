@@ -258,7 +258,7 @@ function processes() {
   return found;
 }
 
-function descendants(pid) {
+export function descendants(pid) {
   const all = processes();
   const below = [];
   const roots = [pid];
