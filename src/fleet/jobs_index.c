@@ -38,12 +38,10 @@ static void take_out(struct fleet_jobs *j, struct str set, const char *id)
     j->port->ops->command(j->port, set, args, 3, NULL, NULL);
 }
 
-void index_note(struct fleet_jobs *j, const struct update *before, const struct update *u)
+void index_note(struct fleet_jobs *j, const struct update *u)
 {
     const char *id = u->text[TEXT_ID];
 
-    if (before != NULL && before->state == u->state)
-        return;
     put(j, STR(ALL_JOBS), id, u->time_ms);
     if (job_is_final(u->state))
         take_out(j, STR(LIVE_JOBS), id);

@@ -128,6 +128,8 @@ static void end_sent(struct job *job, int err)
     struct write *ended = NULL, *w, *next;
     struct update *u = job->known.update ? update_ref(job->known.update) : NULL;
 
+    if (err == OK && job->next != NULL && job->is_turn)
+        index_note(job->owner, u);
     for (; job->sent > 0; job->sent--) {
         w = job->writes;
         detach(job, w);
@@ -139,16 +141,63 @@ static void end_sent(struct job *job, int err)
     update_unref(&u);
 }
 
+/* Everything that a state says, as a change; borrows its texts. */
+static struct change change_of(const struct update *u)
+{
+    struct change c;
+
+    change_init(&c);
+    c.state = (int)u->state;
+    c.kind = (int)u->kind;
+    c.fraction = u->fraction;
+    c.stage_fraction = u->stage_fraction;
+    c.speed = u->speed;
+    c.eta_ms = u->eta_ms;
+    c.bytes_done = u->bytes_done;
+    c.bytes_total = u->bytes_total;
+    c.file_size = u->file_size;
+    for (int i = 0; i < UPDATE_TEXTS; i++)
+        c.text[i] = u->text[i];
+    return c;
+}
+
+/* While Redis had lost its memory, somebody who did not know the job made it anew.
+ * What is known here is more: the other one's words are a change of that. */
+static void contest(struct job *job, struct fleet_record *r)
+{
+    struct change c = change_of(r->update);
+
+    if (job->contested < r->update->seq) {
+        log_info("job_contested", LOG_S("job", job->id));
+        job->contested = r->update->seq;
+        order_append(job, write_new(&(struct fleet_apply){ .id = job->id,
+                                                           .change = &c,
+                                                           .when = FLEET_ALWAYS,
+                                                           .is_report = true },
+                                    NULL, NULL));
+    }
+    fleet_record_deinit(r);
+}
+
 /* An older one is passed over: what Redis has lost is not unlearnt. */
 static void learn(struct job *job, struct fleet_record *r)
 {
+    const struct update *known = job->known.update;
+
     if (r->update->seq <= known_number(job)) {
         fleet_record_deinit(r);
         return;
     }
+    if (known != NULL && known->created_ms < r->update->created_ms) {
+        contest(job, r);
+        return;
+    }
+    /* An end that was put back is the same end. */
+    bool is_news = known == NULL || !job_is_final(known->state) || known->state != r->update->state;
     fleet_record_deinit(&job->known);
     job->known = *r;
-    tell(job);
+    if (is_news)
+        tell(job);
 }
 
 static bool is_own_doing(const struct job *job, const struct fleet_record *r)
@@ -294,6 +343,8 @@ static bool derive_batch(struct job *job, size_t *count)
         w->err = derive(job, w, at, &following);
         if (w->err)
             continue;
+        /* What was not heard by itself still began the attempt. */
+        following->is_start |= is_changed && at->is_start;
         update_unref(&at);
         at = following;
         is_changed = true;
@@ -301,6 +352,8 @@ static bool derive_batch(struct job *job, size_t *count)
         if (job_is_final(at->state))
             break;
     }
+    job->is_turn =
+        is_changed && (job->known.update == NULL || job->known.update->state != at->state);
     if (is_changed)
         job->next = at;
     else
@@ -346,15 +399,13 @@ static void end_done(struct job *job, struct str number)
                               .token = job->writes->token,
                               .write = job->next_write,
                               .from = job->next_from };
-    struct update *before = job->known.update ? update_ref(job->known.update) : NULL;
 
     if (str_parse_u64(number, UINT64_MAX, &r.update->seq) != OK)
         log_error("number_unreadable", LOG_S("job", job->id));
     job->number_there = r.update->seq;
     job->is_fresh = false;
+    job->contested = 0;
     learn(job, &r);
-    index_note(job->owner, before, job->known.update);
-    update_unref(&before);
     end_sent(job, OK);
 }
 
@@ -514,34 +565,42 @@ static void send_writes(struct job *job)
 static void put_back_done(void *context, int err, const struct redis_reply *reply)
 {
     struct job *job = context;
+    uint64_t number;
 
     job->is_running = false;
     if (err || reply->type != REDIS_ARRAY || reply->count < 2) {
         try_later(job, err ? err : FAIL_SYNTAX);
         return;
     }
-    if (str_equal(reply->items[0].text, STR("ok"))) {
-        job->number_there = known_number(job);
+    struct str rest = reply->items[1].text;
+    if (!str_equal(reply->items[0].text, STR("ok"))) {
+        take_text(job, rest);
+    } else if (str_parse_u64(rest, UINT64_MAX, &number) == OK) {
+        struct change c = change_of(job->known.update);
+        struct update *u =
+            update_restore(&c, number, job->known.update->created_ms, job->known.update->time_ms);
         log_info("job_put_back", LOG_S("job", job->id));
-    } else {
-        take_text(job, reply->items[1].text);
+        update_unref(&job->known.update);
+        job->known.update = u;
+        job->number_there = number;
+        job->contested = 0;
     }
     order_run(job);
 }
 
-/* Redis came back without what it had said. */
+/* Redis came back without what it had said: then it gets that back, under its number. */
 static bool has_lost(const struct job *job)
 {
     return job->is_fresh && job->number_there < known_number(job);
 }
 
-static void put_back(struct job *job)
+static void put_back(struct job *job, uint64_t number)
 {
     struct fleet_port *port = job->owner->port;
 
     job->next_write = port->ops->random(port) | 1;
     number_text(job->expected, job->number_there);
-    int err = send_state(job, job->known.update, known_number(job), put_back_done);
+    int err = send_state(job, job->known.update, number, put_back_done);
     if (err)
         try_later(job, err);
 }
@@ -556,8 +615,12 @@ void order_run(struct job *job)
         send_look(job);
     else if (job->writes != NULL)
         send_writes(job);
-    if (!job->is_running && job->writes == NULL && has_lost(job))
-        put_back(job);
+    if (job->is_running || job->writes != NULL)
+        return;
+    if (has_lost(job))
+        put_back(job, known_number(job));
+    else if (job->contested != 0)
+        put_back(job, 0);
 }
 
 static void give_up_late(struct job *job, uint64_t now_ms)

@@ -50,13 +50,16 @@ struct job {
     struct update *next; /* what they come to; kept until Redis has answered */
     uint64_t next_write; /* how its record is known again */
     uint64_t next_from;
+    bool is_turn;      /* it is of another state than what was before */
     char expected[24]; /* number that it follows */
     struct finder *finders;
     bool is_running; /* a script is under way: at most one per job */
     bool is_watched;
-    bool needs_look; /* what Redis has is to be read */
-    bool is_unread;  /* watched, and not read since it was last deaf */
-    unsigned heard;  /* of its channels: enum heard */
+    uint64_t contested; /* number of a record in Redis that is a younger job's than the known one,
+                           or 0 */
+    bool needs_look;    /* what Redis has is to be read */
+    bool is_unread;     /* watched, and not read since it was last deaf */
+    unsigned heard;     /* of its channels: enum heard */
     uint64_t retry_ms, used_ms;
     char id[];
 };
@@ -103,7 +106,7 @@ bool bridge_take_status(struct job *job, struct str status, fleet_job_done *done
 void bridge_mark_read(struct job *job);
 
 /* jobs_index.c: the lists of jobs */
-void index_note(struct fleet_jobs *j, const struct update *before, const struct update *u);
+void index_note(struct fleet_jobs *j, const struct update *u); /* it has come to another state */
 void index_read_live(struct fleet_jobs *j);
 void index_tick(struct fleet_jobs *j, uint64_t now_ms);
 

@@ -10,13 +10,13 @@
 
 #include <hiredis/hiredis.h>
 
+#include "../io/redis_harness.h"
 #include "base/emit.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "fleet/jobs.h"
 #include "fleet/port_redis.h"
 #include "fleet/record.h"
-#include "../io/redis_harness.h"
 
 enum { SEEN_MAX = 4096 };
 
@@ -463,6 +463,33 @@ static void who_is_too_late_is_told_so(void **state)
     WAIT_FOR(&loop, fleet_jobs_is_ready(a.jobs));
 }
 
+/* Somebody who does not know the job makes it anew while Redis knows nothing. */
+static void a_job_made_anew_takes_nothing_back(void **state)
+{
+    (void)state;
+    watch(&a, "n1");
+    watch(&a, "n2");
+    WAIT_FOR(&loop, fleet_jobs_is_ready(a.jobs));
+    assert_int_equal(say(&a, "n1", FLEET_ALWAYS, JOB_PROCESSING, 0.75, "rendering"), OK);
+    assert_int_equal(say(&a, "n2", FLEET_ALWAYS, JOB_COMPLETED, -1, NULL), OK);
+    WAIT_FOR(&loop, has_heard(&a, JOB_COMPLETED, 1));
+    run("FLUSHALL");
+    watch(&b, "n1");
+    watch(&b, "n2");
+    assert_int_equal(say(&b, "n1", FLEET_ALWAYS, JOB_PROCESSING, 0.25, "rendering"), OK);
+    WAIT_FOR(&loop, has_heard(&b, JOB_PROCESSING, 0.75));
+    assert_int_equal(say(&b, "n2", FLEET_ALWAYS, JOB_PROCESSING, 0.25, "rendering"), OK);
+    WAIT_FOR(&loop, has_heard(&b, JOB_COMPLETED, 1));
+    numbers_grow(&a);
+    numbers_grow(&b);
+    size_t ends = 0;
+    for (size_t i = 0; i < a.count; i++) {
+        ends += a.seen[i]->state == JOB_COMPLETED;
+        assert_true(a.seen[i]->state == JOB_COMPLETED || a.seen[i]->fraction == 0.75);
+    }
+    assert_int_equal(ends, 1);
+}
+
 struct list {
     bool is_there;
     size_t count;
@@ -523,6 +550,7 @@ int main(void)
         TEST(an_unknown_job_is_missing),
         TEST(what_was_said_while_it_was_deaf_is_made_good),
         TEST(a_redis_that_lost_its_memory_is_told_again),
+        TEST(a_job_made_anew_takes_nothing_back),
         TEST(an_older_lease_is_refused),
         TEST(who_is_too_late_is_told_so),
         TEST(jobs_are_listed_newest_first),
