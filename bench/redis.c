@@ -2,7 +2,8 @@
  * subscriber that only counts them. Both hear jobs of their own from one Redis, in turn,
  * round after round, in one go, so that a busy machine is unfair to neither.
  *
- *     redis [--rounds N] [--seconds N] [--rate N] [--jobs N] [--threads N] [--node] REELAY
+ *     redis [--rounds N] [--seconds N] [--rate N] [--jobs N] [--threads N] [--node]
+ *           [--way steady|window|flood] REELAY
  *
  * A worker publishes what ProgressReporter does on job_progress:{id}; the server has one
  * viewer per job, the subscriber is subscribed to as many channels. Three ways:
@@ -37,9 +38,11 @@ struct settings {
     const char *program;
     unsigned rounds, seconds, rate, jobs, threads; /* jobs 0: 1, 100 and 1,000 */
     bool is_node;
+    const char *way; /* NULL: all */
 };
 
 enum way { STEADY, WINDOWED, FLOOD, WAYS };
+static const char *const way_names[WAYS] = { "steady", "window", "flood" };
 enum side { BARE, REELAY, SIDES };
 
 /* One side in one round. */
@@ -270,9 +273,7 @@ static void print_row(const char *what, const struct series both[SIDES], size_t 
 
 static void print_way(enum way way, const struct series both[SIDES])
 {
-    static const char *const names[WAYS] = { "steady", "window", "flood" };
-
-    printf(" %-27s %10s %11s\n", names[way], "subscriber", "reelay");
+    printf(" %-27s %10s %11s\n", way_names[way], "subscriber", "reelay");
     if (way != STEADY) {
         ROW("published a second", published, "", 0);
         ROW("passed a second", passed, "", 0);
@@ -323,7 +324,8 @@ static void compare(const struct settings *settings, unsigned jobs)
     measure(&a, BARE, STEADY, settings->rate, 0.5);
     measure(&a, REELAY, STEADY, settings->rate, 0.5);
     for (int way = 0; way < WAYS; way++)
-        measure_way(&a, settings, (enum way)way);
+        if (settings->way == NULL || strcmp(settings->way, way_names[way]) == 0)
+            measure_way(&a, settings, (enum way)way);
     arena_close(&a);
     printf("  each job's end was delivered; load %.1f\n", load());
 }
@@ -331,7 +333,7 @@ static void compare(const struct settings *settings, unsigned jobs)
 static void usage(void)
 {
     fputs("usage: redis [--rounds N] [--seconds N] [--rate N] [--jobs N] [--threads N] [--node]"
-          " REELAY\n",
+          " [--way steady|window|flood] REELAY\n",
           stderr);
     exit(2);
 }
@@ -353,6 +355,7 @@ static void read_options(int argc, char **argv, struct settings *out)
                                              { "rate", required_argument, NULL, 'u' },
                                              { "jobs", required_argument, NULL, 'j' },
                                              { "node", no_argument, NULL, 'n' },
+                                             { "way", required_argument, NULL, 'w' },
                                              { 0 } };
     int option;
 
@@ -364,6 +367,7 @@ static void read_options(int argc, char **argv, struct settings *out)
         case 'u': out->rate = number(optarg, 1000000); break;
         case 'j': out->jobs = number(optarg, JOBS_MAX); break;
         case 'n': out->is_node = true; break;
+        case 'w': out->way = optarg; break;
         default: usage();
         }
     }
