@@ -212,6 +212,8 @@ static void push_record(struct fleet_jobs *j, const char *id, struct str text)
     struct job *job = jobs_lookup(j, id);
     struct fleet_record r;
 
+    if (job != NULL && !order_wants(job, text))
+        return;
     if (fleet_record_read(text, &r) != OK || strcmp(r.update->text[TEXT_ID], id) != 0) {
         log_error("record_unreadable", LOG_S("job", id));
         return;

@@ -205,6 +205,20 @@ static bool is_own_doing(const struct job *job, const struct fleet_record *r)
     return job->sent > 0 && r->write == job->next_write;
 }
 
+bool order_wants(struct job *job, struct str record)
+{
+    struct str rest = record;
+    uint64_t number;
+
+    if (str_parse_u64(str_cut(&rest, ' '), UINT64_MAX, &number) != OK)
+        return true; /* who reads it complains */
+    if (number > known_number(job))
+        return !job->is_running || job->sent == 0 || !fleet_record_is_of(record, job->next_write);
+    if (number > job->number_there)
+        job->number_there = number;
+    return false;
+}
+
 void order_take(struct job *job, struct fleet_record *r)
 {
     if (r->update->seq > job->number_there)

@@ -62,6 +62,17 @@ void fleet_record_write(const struct update *u, uint64_t write, uint64_t from, s
     emit_close(out, '}');
 }
 
+/* It stands at the end, before `from` at most. */
+bool fleet_record_is_of(struct str text, uint64_t write)
+{
+    enum { TAIL = 64 };
+    size_t len = text.len < TAIL ? text.len : TAIL;
+    char mark[40];
+    int size = snprintf(mark, sizeof(mark), "\"write\":\"%016" PRIx64 "\"", write);
+
+    return memmem(text.at + text.len - len, len, mark, (size_t)size) != NULL;
+}
+
 static uint64_t hash_of(const json_t *root, const char *key)
 {
     const char *text = json_string_value(json_object_get(root, key));
