@@ -58,8 +58,7 @@ static void detach(struct job *job, struct write *w)
     job->owner->pending--;
 }
 
-/* Of those that are not under way. */
-static void make_room(struct job *job)
+bool order_make_room(struct job *job)
 {
     struct write *w;
     size_t at = 0;
@@ -68,14 +67,15 @@ static void make_room(struct job *job)
     if (at++ >= job->sent && w->hash != 0 && !job_is_final((enum job_state)w->change.state)) {
         detach(job, w);
         write_end(w, OK, NULL);
-        return;
+        return true;
     }
+    return false;
 }
 
 void order_append(struct job *job, struct write *w)
 {
     if (job->write_count >= WRITES_MAX)
-        make_room(job);
+        order_make_room(job);
     DL_APPEND(job->writes, w);
     job->write_count++;
     job->owner->pending++;

@@ -79,8 +79,9 @@ struct fleet_jobs {
     bool is_indexing;
     uint64_t ticks;
     uint64_t swept_ms;
-    char complained[64][FLEET_KEY_MAX]; /* channels whose first bad message was logged */
-    unsigned complaints;
+    char complained[64][FLEET_KEY_MAX]; /* channels whose first bad message was logged ... */
+    unsigned complaints;                /* ... since then */
+    uint64_t complained_ms;
 };
 
 /* jobs.c: the table */
@@ -90,6 +91,8 @@ void shared_settle(struct job *job, uint64_t now_ms); /* gone if nobody needs it
 
 /* jobs_order.c: what Redis says of a job, and what is to be changed */
 void order_append(struct job *job, struct write *w);
+/* Lets go of the oldest foreign message that waits and is no end; false: there is none. */
+bool order_make_room(struct job *job);
 void order_find(struct job *job, struct finder *f);
 void order_look(struct job *job); /* what Redis has is to be read */
 /* A state that came by itself; takes the record. */
