@@ -18,7 +18,7 @@ FLOORS = [
     {"base"},
     {"proto"},
     {"core"},
-    {"io", "lib"},
+    {"input", "io", "lib"},
     {"fleet", "store", "storage"},
     {"dialect", "media"},
     {"api"},

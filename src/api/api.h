@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "api/fields.h"
-#include "api/report.h"
+#include "input/fields.h"
+#include "input/report.h"
 #include "base/config.h"
 #include "core/ledger.h"
 #include "core/limits.h"

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "api/fields.h"
+#include "input/fields.h"
 #include "base/buf.h"
 #include "core/limits.h"
 #include "proto/multipart.h"

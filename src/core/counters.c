@@ -29,6 +29,7 @@ static const char *const close_names[CLOSE_CODES] = { "1000", "1001", "1002", "1
                                                       "1011", "1013", "4001", "other" };
 static const char *const kinds[] = { "http", "websocket" };
 static const char *const ends[] = { "completed", "failed", "cancelled" };
+static const char *const foreign[] = { "taken", "dropped" };
 static const char *const answers[] = { "2xx", "3xx", "4xx", "5xx" };
 /* A limit that is an option has its name. */
 static const char *const limits[] = {
@@ -74,6 +75,8 @@ static const struct family families[] = {
       COUNT_ENDED_LAST },
     { "reelay_deliveries_total", "counter", "Messages that sessions' sockets took", NULL, NULL,
       COUNT_DELIVERIES, COUNT_DELIVERIES },
+    { "reelay_foreign_messages_total", "counter", "Messages of foreign reporters, through Redis",
+      "outcome", foreign, COUNT_FOREIGN, COUNT_FOREIGN_DROPPED },
 };
 
 static struct stripe *own_stripe(void)

@@ -51,6 +51,8 @@ enum counter {
     COUNT_ENDED, /* + the state's distance from JOB_COMPLETED */
     COUNT_ENDED_LAST = COUNT_ENDED + JOB_CANCELLED - JOB_COMPLETED,
     COUNT_DELIVERIES,
+    COUNT_FOREIGN,         /* messages of foreign reporters that were taken */
+    COUNT_FOREIGN_DROPPED, /* and those that were not */
     COUNTERS,
 };
 

@@ -28,6 +28,7 @@ struct entry {
 struct ledger {
     pthread_mutex_t lock;
     struct journal *journal;
+    struct observer *observer; /* of a mirror, or NULL */
     struct entry *entries;
     struct entry *finished; /* heard their last: candidates for forgetting */
     size_t jobs, finished_count;
@@ -44,6 +45,14 @@ struct ledger *ledger_new(struct journal *journal, uint64_t first_seq)
     pthread_mutex_init(&l->lock, NULL);
     l->journal = journal;
     l->seq = first_seq;
+    return l;
+}
+
+struct ledger *ledger_new_mirror(struct observer *observer)
+{
+    struct ledger *l = ledger_new(NULL, 0);
+
+    l->observer = observer;
     return l;
 }
 
@@ -122,10 +131,13 @@ static bool is_settled(const struct entry *e)
 }
 
 /* Entries that nobody needs in memory: the oldest finished ones beyond the
- * limit, and ids without a job that nobody watches any more. */
+ * limit, ids without a job that nobody watches any more, and of a mirror all
+ * that nobody watches. */
 static void settle(struct ledger *l, struct entry *e)
 {
-    if (e->head == NULL && e->watchers == 0) {
+    bool is_idle_mirror = l->observer != NULL && l->all_watchers == 0;
+
+    if (e->watchers == 0 && (e->head == NULL || is_idle_mirror)) {
         forget(l, e);
         return;
     }
@@ -242,6 +254,23 @@ void ledger_restore(struct ledger *l, struct update *u)
     pthread_mutex_unlock(&l->lock);
 }
 
+void ledger_hear(struct ledger *l, struct update *u)
+{
+    pthread_mutex_lock(&l->lock);
+    struct entry *e = find(l, u->text[TEXT_ID]);
+    bool is_wanted = e != NULL || (l->all_watchers != 0 && l->jobs < LEDGER_JOBS_MAX);
+    if (is_wanted && e == NULL)
+        e = find_or_add(l, u->text[TEXT_ID]);
+    if (is_wanted && (e->head == NULL || e->head->seq < u->seq)) {
+        if (e->head == NULL)
+            l->jobs++;
+        update_unref(&e->head);
+        e->head = update_ref(u);
+        hear(l, e, u);
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
 void ledger_confirm(struct ledger *l, struct update *const *updates, size_t count)
 {
     pthread_mutex_lock(&l->lock);
@@ -275,6 +304,8 @@ struct update *ledger_watch(struct ledger *l, const char *id, unsigned index)
 {
     pthread_mutex_lock(&l->lock);
     struct entry *e = find_or_add(l, id);
+    if (l->observer != NULL && e->watchers == 0)
+        l->observer->watched(l->observer, id);
     e->watchers |= UINT64_C(1) << index;
     leave_finished(l, e);
     struct update *u = e->heard ? update_ref(e->heard) : NULL;
@@ -286,8 +317,10 @@ void ledger_unwatch(struct ledger *l, const char *id, unsigned index)
 {
     pthread_mutex_lock(&l->lock);
     struct entry *e = find(l, id);
-    if (e != NULL) {
+    if (e != NULL && e->watchers != 0) {
         e->watchers &= ~(UINT64_C(1) << index);
+        if (l->observer != NULL && e->watchers == 0)
+            l->observer->unwatched(l->observer, id);
         settle(l, e);
     }
     pthread_mutex_unlock(&l->lock);
@@ -299,6 +332,8 @@ void ledger_watch_all(struct ledger *l, unsigned index,
     struct entry *e, *next;
 
     pthread_mutex_lock(&l->lock);
+    if (l->observer != NULL && l->all_watchers == 0)
+        l->observer->watched_all(l->observer, true);
     l->all_watchers |= UINT64_C(1) << index;
     HASH_ITER(hh, l->entries, e, next)
     if (e->heard != NULL && !job_is_final(e->heard->state))
@@ -308,8 +343,16 @@ void ledger_watch_all(struct ledger *l, unsigned index,
 
 void ledger_unwatch_all(struct ledger *l, unsigned index)
 {
+    struct entry *e, *next;
+
     pthread_mutex_lock(&l->lock);
+    uint64_t before = l->all_watchers;
     l->all_watchers &= ~(UINT64_C(1) << index);
+    if (l->observer != NULL && before != 0 && l->all_watchers == 0) {
+        l->observer->watched_all(l->observer, false);
+        HASH_ITER(hh, l->entries, e, next)
+        settle(l, e);
+    }
     pthread_mutex_unlock(&l->lock);
 }
 

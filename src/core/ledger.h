@@ -39,9 +39,21 @@ struct listener {
     void (*post)(struct listener *listener, struct update *u);
 };
 
+/* Hears who is watched, for whoever has to listen elsewhere meanwhile. Called with
+ * the lock held; must neither block nor call back. */
+struct observer {
+    void (*watched)(struct observer *o, const char *id);   /* its first watcher came */
+    void (*unwatched)(struct observer *o, const char *id); /* its last one went */
+    void (*watched_all)(struct observer *o, bool is_watched);
+};
+
 /* `journal` is borrowed; NULL: what is accepted is heard at once (tests, and
  * processes that keep nothing). Numbers begin after `first_seq`. */
 struct ledger *ledger_new(struct journal *journal, uint64_t first_seq);
+
+/* One that is not the writer but hears one elsewhere: nothing is applied to it,
+ * ledger_hear feeds it, and it keeps what is watched. Borrows `observer`. */
+struct ledger *ledger_new_mirror(struct observer *observer);
 void ledger_free(struct ledger *l);
 
 /* Borrows `listener` and returns its index; at most LEDGER_LISTENERS_MAX. */
@@ -60,6 +72,10 @@ int ledger_create(struct ledger *l, const char *id, const struct change *c, stru
  * only to those who wait for just this job (and an unfinished one to those who
  * hear all). Does nothing when the job is there. Shares the reference. */
 void ledger_restore(struct ledger *l, struct update *u);
+
+/* A mirror's: the state of a job as it is elsewhere. What is not newer than what was
+ * heard, or watched by nobody, is passed over. Shares the reference. */
+void ledger_hear(struct ledger *l, struct update *u);
 
 /* From the journal: these, in this order, are written down. Keeps its own
  * references; the caller's stay the caller's. */

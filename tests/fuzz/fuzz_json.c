@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/fields.h"
-#include "api/report.h"
+#include "input/fields.h"
+#include "input/report.h"
 #include "base/emit.h"
 #include "base/err.h"
 #include "base/mem.h"

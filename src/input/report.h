@@ -1,12 +1,12 @@
 /* What a worker elsewhere says about its job, as JSON: the body of a report and
  * what it does to the job's state. Pure; any thread. */
-#ifndef API_REPORT_H
-#define API_REPORT_H
+#ifndef INPUT_REPORT_H
+#define INPUT_REPORT_H
 
 #include <stdbool.h>
 
-#include "api/fields.h"
 #include "core/update.h"
+#include "input/fields.h"
 
 struct report {
     struct change change; /* its texts are those below, owned here */

@@ -1,6 +1,7 @@
-#include "api/report.h"
+#include "input/report.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -23,6 +24,9 @@ static bool read_state(struct fields *f, struct change *change)
 
     if (!field_text(f, "status", OPTIONAL, 32, &status))
         return false;
+    /* Document 004's word, and the broadcast door's. */
+    if (status != NULL && strcmp(status, "complete") == 0)
+        status = job_state_name(JOB_COMPLETED);
     if (status != NULL && job_state_parse(str_of(status), &state) != OK)
         return fields_refuse(f, "invalid_field", "status",
                              "status must be queued, processing, completed, failed or cancelled");
@@ -35,8 +39,8 @@ static bool read_numbers(struct fields *f, struct change *change)
     double progress = NAN, percent = NAN; /* not said: JSON has no such number */
 
     if (!field_real(f, "progress", &progress) || !field_real(f, "percent", &percent) ||
-        !field_integer(f, "downloaded_bytes", OPTIONAL, 0, INT64_MAX, &change->bytes_done) ||
-        !field_integer(f, "total_bytes", OPTIONAL, 0, INT64_MAX, &change->bytes_total))
+        !field_bytes(f, "downloaded_bytes", &change->bytes_done) ||
+        !field_bytes(f, "total_bytes", &change->bytes_total))
         return false;
     if (!isnan(progress))
         change->fraction = progress < 0 ? 0 : progress;

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "api/fields.h"
+#include "input/fields.h"
 
 static bool is_taken(struct str text)
 {

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "api/report.h"
+#include "input/report.h"
 #include "base/buf.h"
 #include "base/mem.h"
 
@@ -126,7 +126,7 @@ static void a_wrong_type_is_named(void **state)
     refused("{\"percent\":[]}", "invalid_field", "percent", "must be a number");
     refused("{\"stage\":{}}", "invalid_field", "stage", "a string of 0 to 4096 bytes");
     refused("{\"metadata\":[]}", "invalid_field", "metadata", "a JSON object");
-    refused("{\"total_bytes\":1.5}", "invalid_field", "total_bytes", "a whole number from 0");
+    refused("{\"total_bytes\":1e300}", "invalid_field", "total_bytes", "a whole number from 0");
     refused("{\"downloaded_bytes\":-1}", "invalid_field", "downloaded_bytes", "from 0");
 }
 

@@ -1,4 +1,4 @@
-#include "api/fields.h"
+#include "input/fields.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -99,6 +99,18 @@ bool field_integer(struct fields *f, const char *name, enum need need, int64_t m
         return refuse_value(f, name, wants);
     }
     *out = json_integer_value(value);
+    return true;
+}
+
+bool field_bytes(struct fields *f, const char *name, int64_t *out)
+{
+    bool ok;
+    json_t *value = member(f, name, OPTIONAL, &ok);
+    double bytes = json_is_real(value) ? json_real_value(value) : -1;
+
+    if (bytes < 0 || bytes >= 0x1p63)
+        return field_integer(f, name, OPTIONAL, 0, INT64_MAX, out);
+    *out = (int64_t)bytes;
     return true;
 }
 

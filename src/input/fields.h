@@ -5,8 +5,8 @@
  *
  * Every field_* returns false when the member has the wrong type or is out of
  * bounds. Absent or null: true and `*out` untouched, unless REQUIRED. */
-#ifndef API_FIELDS_H
-#define API_FIELDS_H
+#ifndef INPUT_FIELDS_H
+#define INPUT_FIELDS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,6 +38,8 @@ bool fields_refuse(struct fields *f, const char *code, const char *field, const 
 bool field_text(struct fields *f, const char *name, enum need need, size_t max, const char **out);
 bool field_integer(struct fields *f, const char *name, enum need need, int64_t min, int64_t max,
                    int64_t *out);
+/* From 0, and a fraction is cut off: downloaders estimate. */
+bool field_bytes(struct fields *f, const char *name, int64_t *out);
 bool field_real(struct fields *f, const char *name, double *out);
 /* An id: a string or a whole number. REQUIRED. */
 bool field_id(struct fields *f, const char *name, char out[JOB_ID_MAX + 1]);

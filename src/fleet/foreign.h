@@ -1,0 +1,21 @@
+/* What a worker that publishes by itself says: the messages of
+ * `job_progress:{id}` (document 003) and `progress:{id}` (document 004). They are read
+ * as a report over HTTP is; whoever may write to Redis need not be right. Pure. */
+#ifndef FLEET_FOREIGN_H
+#define FLEET_FOREIGN_H
+
+#include "fleet/keys.h"
+#include "input/report.h"
+
+enum { FOREIGN_MESSAGE_MAX = 64 * 1024, FOREIGN_WHY_MAX = 256 };
+
+/* FAIL_LIMIT, FAIL_SYNTAX; `why` is a clause. OK: end with report_deinit. */
+int foreign_read(struct str text, struct report *out, char why[FOREIGN_WHY_MAX]);
+
+/* Tells messages apart; never 0. */
+uint64_t foreign_hash(enum fleet_channel kind, struct str text);
+
+/* Our own end with a tab, which is nothing in JSON: so every node knows them. */
+bool foreign_is_own(struct str text);
+
+#endif
