@@ -6,14 +6,16 @@
 #ifndef API_API_H
 #define API_API_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "input/fields.h"
-#include "input/report.h"
+#include "api/records.h"
 #include "base/config.h"
 #include "core/ledger.h"
 #include "core/limits.h"
+#include "input/fields.h"
+#include "input/report.h"
 #include "io/engine.h"
 #include "io/exchange.h"
 #include "io/mailbox.h"
@@ -38,13 +40,14 @@ struct api_settings {
 
 struct recovery;
 
-/* Set before the first request, then only read. */
+/* Set before the first request, then only read, but for is_draining. */
 struct api {
     const struct api_settings *settings;
+    const struct records_ops *records;
     struct ledger *ledger;
-    struct store *store;
-    struct disk *disk;
+    struct store *store; /* these two are of records_local */
     struct uploads *uploads;
+    struct disk *disk;
     struct pipelines *pipelines; /* only on the desk */
     struct mailbox *desk;
     struct engine *engine;     /* of /socket.io/ */
@@ -53,6 +56,7 @@ struct api {
     const struct presign_key *presign;
     uint64_t started_ms;     /* monotonic */
     int64_t started_wall_ms; /* since 1970 */
+    atomic_bool is_draining; /* asked to end: GET /ready says so */
 };
 
 enum policy {
@@ -147,50 +151,23 @@ bool origin_may_enter(struct call *c);
 /* Somebody at this machine, by no page or one that is on this machine too. */
 bool origin_is_at_home(const struct call *c);
 
-/* Jobs (lookup.c) */
+/* Jobs (lookup.c); how they are asked for: api/records.h */
 
-/* Finds the job in the ledger or, having been forgotten there, in the store, and
- * then calls `found` with its last heard state (borrowed) or NULL. May call at
- * once or later. A job the viewer may not see is NULL. */
-void job_find(struct call *c, const char *id, void (*found)(struct call *c, struct update *u));
+/* records_ops.find with the id in the path; one that is none is answered 404. */
+void job_find_in_path(struct call *c, record_done *found);
 
-/* For who subscribes to a job by a message: should the ledger have forgotten it,
- * those on this thread who watch it hear its last state when the store has found
- * it. */
-void job_recall(const struct api *api, struct io_thread *t, const char *id);
-/* The same with the id in the path; one that is none is answered 404. */
-void job_find_in_path(struct call *c, void (*found)(struct call *c, struct update *u));
+/* True: err is OK. Else 404 is answered ("there is no video 12"), or why the job
+ * cannot be looked for. */
+bool job_is_known(struct call *c, int err, const char *field, const char *what, const char *id);
 
-/* Answers 404 and returns false when there is no such job. */
-bool job_is_known(struct call *c, struct update *u);
+/* Answers what may happen to any change: it does not last (`u`), there are too many
+ * of them, whoever keeps them is away. */
+void job_refuse(struct call *c, int err, const struct update *u);
 
 /* Query parameters (query.c) */
 
 /* A whole number up to `max`; `out` stays when there is none. Not OK: answered 400. */
 int query_number(struct call *c, const char *name, uint64_t max, uint64_t *out);
-
-/* Errands: from an I/O thread to the desk and back (errand.c) */
-
-struct errand {
-    struct mail mail;
-    struct api *api;
-    struct mailbox *home;           /* of the call's I/O thread */
-    struct call *call;              /* touched only at home */
-    void (*run)(struct errand *e);  /* on the desk; ends with errand_return */
-    void (*back)(struct errand *e); /* at home */
-    int err;
-    char video[JOB_ID_MAX + 1];
-    char file_name[FILE_NAME_MAX + 1];
-    uint32_t total_chunks;
-    char why[1024];
-};
-
-struct errand *errand_new(struct call *c, void (*run)(struct errand *),
-                          void (*back)(struct errand *));
-void errand_go(struct errand *e);
-void errand_return(struct errand *e); /* any thread; `back` frees it with mem_free */
-/* A `run`: has the video's chunks assembled; `err` and `why` say whether it began. */
-void errand_assemble(struct errand *e);
 
 /* An id for a new video, never given before (videos.c). Any thread. */
 void video_id(char out[JOB_ID_MAX + 1]);
@@ -211,6 +188,7 @@ void jobs_status(struct call *c);
 void files_published(struct call *c);
 void files_page(struct call *c);
 void health_get(struct call *c);
+void health_ready(struct call *c);
 void metrics_get(struct call *c);
 void session_create(struct call *c);
 void door_stream(struct call *c);

@@ -15,7 +15,7 @@ struct put {
     struct call *call;
     struct intake intake;
     uint64_t size_max;
-    int err; /* of the commit */
+    uint32_t index;
 };
 
 static int status_of(int err)
@@ -57,7 +57,7 @@ static void answer(struct put *p, int status)
     exchange_header(x, "ETag", etag);
     buf_init(&json, 1024);
     emit_open(&json, '{');
-    emit_field_int(&json, "index", p->intake.file.index);
+    emit_field_int(&json, "index", p->index);
     emit_field_int(&json, "size", (int64_t)p->intake.received);
     emit_close(&json, '}');
     reply_json(x, 200, &json);
@@ -69,26 +69,9 @@ static void release(struct put *p, int status)
     answer(p, status);
 }
 
-static void commit_work(void *context)
+static void taken(struct call *c, int err)
 {
-    struct put *p = context;
-    const struct api *api = p->call->api;
-    const char *video = p->call->segments[0];
-
-    p->err = uploads_enter(api->uploads, video);
-    if (p->err) {
-        disk_chunk_abort(api->disk, &p->intake.file);
-        return;
-    }
-    p->err = disk_chunk_commit(api->disk, &p->intake.file);
-    uploads_leave(api->uploads, video, p->err == OK ? p->intake.received : 0);
-}
-
-static void committed(void *context)
-{
-    struct put *p = context;
-
-    release(p, status_of(p->err));
+    release(c->state, status_of(err));
 }
 
 static void on_over(struct intake *in)
@@ -98,7 +81,7 @@ static void on_over(struct intake *in)
     if (in->err)
         release(p, status_of(in->err));
     else
-        io_offload(io_thread_loop(exchange_thread(in->x)), commit_work, committed, p);
+        p->call->api->records->take_chunk(p->call, p->call->segments[0], &in->file, taken);
 }
 
 static void on_data(struct exchange *x, const char *bytes, size_t len)
@@ -150,16 +133,36 @@ static bool is_signed(struct call *c, uint64_t *size_max)
     }
 }
 
+static void looked(struct call *c, int err, const struct upload *u)
+{
+    struct put *p = c->state;
+    int64_t expected = exchange_request(c->x)->content_length;
+    int status = 0;
+
+    if (err)
+        status = status_of(err);
+    else if (u->state != UPLOAD_OPEN)
+        status = 409;
+    else if (expected > 0 && (uint64_t)expected > p->size_max)
+        status = 413;
+    /* What is declared for the whole upload is reserved already. */
+    else if (u->size < 0 && expected > 0 && intake_reserve(&p->intake, (uint64_t)expected) != OK)
+        status = 507;
+    if (status != 0) {
+        release(p, status);
+        return;
+    }
+    p->intake.is_promised = u->size >= 0;
+    intake_begin(&p->intake, c->segments[0], p->index);
+}
+
 void chunks_put(struct call *c)
 {
     uint64_t size_max, index;
-    struct upload u;
-    int status = 0;
 
     if (!is_signed(c, &size_max))
         return;
     struct put *p = mem_new(struct put);
-    int64_t expected = exchange_request(c->x)->content_length;
     c->state = p;
     p->call = c;
     p->size_max = size_max;
@@ -167,20 +170,10 @@ void chunks_put(struct call *c)
         .x = c->x, .disk = c->api->disk, .ready = on_ready, .over = on_over, .owner = p
     };
     if (str_parse_u64(str_of(c->segments[1]), CHUNKS_MAX - 1, &index) != OK ||
-        !job_id_is_valid(str_of(c->segments[0])) ||
-        uploads_get(c->api->uploads, c->segments[0], &u) != OK)
-        status = 404;
-    else if (u.state != UPLOAD_OPEN)
-        status = 409;
-    else if (expected > 0 && (uint64_t)expected > size_max)
-        status = 413;
-    /* What is declared for the whole upload is reserved already. */
-    else if (u.size < 0 && expected > 0 && intake_reserve(&p->intake, (uint64_t)expected) != OK)
-        status = 507;
-    if (status != 0) {
-        release(p, status);
+        !job_id_is_valid(str_of(c->segments[0]))) {
+        release(p, 404);
         return;
     }
-    p->intake.is_promised = u.size >= 0;
-    intake_begin(&p->intake, c->segments[0], (uint32_t)index);
+    p->index = (uint32_t)index;
+    c->api->records->look(c, c->segments[0], looked);
 }

@@ -105,7 +105,7 @@ static int subscribe(struct client *c, const char *job)
     int err = hub_subscribe(c->session.hub, &c->session, job);
 
     if (err == OK)
-        job_recall(c->api, engine_socket_thread(socketio_link_socket(c->link)), job);
+        c->api->records->recall(c->api, engine_socket_thread(socketio_link_socket(c->link)), job);
     return err;
 }
 

@@ -27,7 +27,7 @@ static void carry_out(struct door *d, const struct request *request)
 {
     if (request->kind == REQUEST_SUBSCRIBE) {
         subscribe(d, request->job);
-        job_recall(d->api, ws_link_thread(d->link), request->job);
+        d->api->records->recall(d->api, ws_link_thread(d->link), request->job);
     } else if (request->kind == REQUEST_UNSUBSCRIBE) {
         hub_unsubscribe(d->session.hub, &d->session, request->job);
     }
@@ -128,19 +128,15 @@ static void enter(struct call *c, const struct entrance *e)
         subscribe(d, job);
 }
 
-static void found(struct call *c, struct update *u)
+static void found(struct call *c, int err, struct update *u)
 {
     struct entrance *e = c->state;
 
+    (void)u;
     /* `stream` tells a stranger's video apart from an unknown one (settled point
      * 6); everywhere else it behaves like one that does not exist. */
-    if (u == NULL && e->policy == POLICY_TOKEN) {
-        struct update *known = ledger_snapshot(c->api->ledger, c->segments[0]);
-        /* It may also have come up while it was looked for. */
-        if (known != NULL && !viewer_may_see(c->viewer, known))
-            e->refusal = "not entitled to this video";
-        update_unref(&known);
-    }
+    if (err == FAIL_DENIED && e->policy == POLICY_TOKEN)
+        e->refusal = "not entitled to this video";
     if (e->refusal != NULL)
         refuse(c, e);
     else
@@ -175,7 +171,7 @@ static void door_open(struct call *c, const struct dialect *dialect, enum policy
     if (c->viewer == NULL)
         refuse(c, e);
     else if (*job)
-        job_find(c, job, found);
+        c->api->records->find(c, job, found);
     else
         enter(c, e);
 }

@@ -1,3 +1,5 @@
+#include "api/errand.h"
+
 #include <stdio.h>
 
 #include "api/api.h"
@@ -18,21 +20,14 @@ static void back_open(struct mail *mail)
     e->back(e);
 }
 
-struct errand *errand_new(struct call *c, void (*run)(struct errand *),
-                          void (*back)(struct errand *))
+void errand_go(struct errand *e, struct call *c, void (*run)(struct errand *e),
+               void (*back)(struct errand *e))
 {
-    struct errand *e = mem_new(struct errand);
-
     e->api = c->api;
     e->home = io_thread_mailbox(exchange_thread(c->x));
     e->call = c;
     e->run = run;
     e->back = back;
-    return e;
-}
-
-void errand_go(struct errand *e)
-{
     e->mail.open = run_open;
     mailbox_post(e->api->desk, &e->mail);
 }
@@ -43,16 +38,48 @@ void errand_return(struct errand *e)
     mailbox_post(e->home, &e->mail);
 }
 
+struct assembly {
+    struct errand errand;
+    upload_assembled *done;
+    int err;
+    char id[JOB_ID_MAX + 1];
+    char file_name[FILE_NAME_MAX + 1];
+    uint32_t chunks;
+    char why[1024];
+};
+
 static void assembled(void *context, int err, const char *why)
 {
-    struct errand *e = context;
+    struct assembly *a = context;
 
-    e->err = err;
-    snprintf(e->why, sizeof(e->why), "%s", why ? why : "");
-    errand_return(e);
+    a->err = err;
+    snprintf(a->why, sizeof(a->why), "%s", why ? why : "");
+    errand_return(&a->errand);
 }
 
-void errand_assemble(struct errand *e)
+static void assemble_run(struct errand *errand)
 {
-    pipelines_assemble(e->api->pipelines, e->video, e->file_name, e->total_chunks, assembled, e);
+    struct assembly *a = (struct assembly *)errand;
+
+    pipelines_assemble(errand->api->pipelines, a->id, a->file_name, a->chunks, assembled, a);
+}
+
+static void assemble_back(struct errand *errand)
+{
+    struct assembly *a = (struct assembly *)errand;
+
+    a->done(errand->call, a->err, a->why);
+    mem_free(a);
+}
+
+void errand_assemble(struct call *c, const char *id, const char *file_name, uint32_t chunks,
+                     upload_assembled *done)
+{
+    struct assembly *a = mem_new(struct assembly);
+
+    a->done = done;
+    a->chunks = chunks;
+    snprintf(a->id, sizeof(a->id), "%s", id);
+    snprintf(a->file_name, sizeof(a->file_name), "%s", file_name);
+    errand_go(&a->errand, c, assemble_run, assemble_back);
 }

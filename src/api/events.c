@@ -48,10 +48,11 @@ struct place {
     uint64_t seq;
 };
 
-static void found(struct call *c, struct update *u)
+static void found(struct call *c, int err, struct update *u)
 {
     const struct place *place = c->state;
 
+    (void)err; /* what is not there yet is waited for */
     /* HTML, "Server-sent events", 9.2.2: this status has a client stop coming back. */
     if (u != NULL && job_is_final(u->state) && u->seq <= place->seq) {
         exchange_reply(c->x, 204, NULL, NULL);

@@ -28,13 +28,11 @@ enum {
 };
 
 struct shot {
-    struct mail mail; /* from the store */
     struct call *call;
-    struct mailbox *home;
     struct intake intake;
     struct form form;
     bool is_sniffed;
-    int err; /* of the record, or of the commit */
+    int err; /* of the commit */
     /* What the client will be told; 0: nothing was wrong yet. */
     int status;
     const char *field; /* static, or NULL */
@@ -147,24 +145,15 @@ static void answer(struct shot *s)
 
 /* From a whole file to a job. What goes wrong takes everything back. */
 
-static void removed_back(struct errand *e)
+static void discarded(struct call *c, int err)
 {
-    answer(e->call->state);
-    mem_free(e);
-}
-
-static void remove_run(struct errand *e)
-{
-    pipelines_cancel(e->api->pipelines, e->video);
-    errand_return(e);
+    (void)err;
+    answer(c->state);
 }
 
 static void take_back(struct shot *s)
 {
-    struct errand *e = errand_new(s->call, remove_run, removed_back);
-
-    snprintf(e->video, sizeof(e->video), "%s", s->video);
-    errand_go(e);
+    s->call->api->records->discard(s->call, s->video, discarded);
 }
 
 static void fail_job(struct shot *s)
@@ -174,25 +163,39 @@ static void fail_job(struct shot *s)
     change_init(&change);
     change.state = JOB_FAILED;
     change.text[TEXT_ERROR] = s->why;
-    ledger_apply(s->call->api->ledger, s->video, &change, false, NULL);
+    s->call->api->records->apply(s->call,
+                                 &(struct record_change){ .id = s->video, .change = &change },
+                                 NULL);
 }
 
-static void assemble_back(struct errand *e)
+static void assembled(struct call *c, int err, const char *why)
 {
-    struct shot *s = e->call->state;
+    struct shot *s = c->state;
 
-    if (e->err != OK) {
-        int status = e->err == FAIL_FULL ? 507 : e->err == FAIL_CLOSED ? 503 : 500;
-        blame(s, status, e->err == FAIL_FULL ? "file" : NULL, "%s", e->why);
-        fail_job(s);
-        take_back(s);
-    } else {
+    if (err == OK) {
         answer(s);
+        return;
     }
-    mem_free(e);
+    int status = err == FAIL_FULL ? 507 : err == FAIL_CLOSED ? 503 : 500;
+    blame(s, status, err == FAIL_FULL ? "file" : NULL, "%s", why);
+    fail_job(s);
+    take_back(s);
 }
 
-static int create_job(struct shot *s)
+static void has_job(struct call *c, int err, struct update *u)
+{
+    struct shot *s = c->state;
+
+    (void)u;
+    if (err == OK) {
+        c->api->records->assemble(c, s->video, s->form.file_name, 1, assembled);
+        return;
+    }
+    blame(s, 503, NULL, "too many jobs are unfinished");
+    take_back(s);
+}
+
+static void create_job(struct shot *s)
 {
     struct call *c = s->call;
     struct change change;
@@ -202,7 +205,12 @@ static int create_job(struct shot *s)
     change.kind = JOB_UPLOAD;
     change.text[TEXT_OWNER] = c->viewer->subject;
     change.text[TEXT_TITLE] = s->form.title;
-    return ledger_create(c->api->ledger, s->video, &change, NULL);
+    c->api->records->apply(c,
+                           &(struct record_change){ .id = s->video,
+                                                    .change = &change,
+                                                    .when = RECORD_IF_NEW,
+                                                    .wait = RECORD_ACCEPTED },
+                           has_job);
 }
 
 static void commit_work(void *context)
@@ -221,16 +229,7 @@ static void committed(void *context)
         take_back(s);
         return;
     }
-    if (create_job(s) != OK) {
-        blame(s, 503, NULL, "too many jobs are unfinished");
-        take_back(s);
-        return;
-    }
-    struct errand *e = errand_new(s->call, errand_assemble, assemble_back);
-    snprintf(e->video, sizeof(e->video), "%s", s->video);
-    snprintf(e->file_name, sizeof(e->file_name), "%s", s->form.file_name);
-    e->total_chunks = 1;
-    errand_go(e);
+    create_job(s);
 }
 
 static void abort_work(void *context)
@@ -250,26 +249,19 @@ static void offload(struct shot *s, void (*work)(void *), void (*done)(void *))
     io_offload(io_thread_loop(exchange_thread(s->call->x)), work, done, s);
 }
 
-static void recorded_open(struct mail *mail)
+static void opened(struct call *c, int err)
 {
-    struct shot *s = (struct shot *)mail;
+    struct shot *s = c->state;
 
-    if (s->err == OK) {
+    if (err == OK) {
         offload(s, commit_work, committed);
         return;
     }
-    uploads_finish(s->call->api->uploads, s->video);
-    blame(s, 507, NULL, "the video could not be put on record");
+    if (err == FAIL_EXISTS)
+        blame(s, 500, NULL, "the video's id is taken");
+    else
+        blame(s, 507, NULL, "the video could not be put on record");
     offload(s, abort_work, aborted);
-}
-
-/* On the store's thread. */
-static void recorded(void *context, int err)
-{
-    struct shot *s = context;
-
-    s->err = err;
-    mailbox_post(s->home, &s->mail);
 }
 
 static void on_over(struct intake *in)
@@ -285,12 +277,7 @@ static void on_over(struct intake *in)
         return;
     }
     snprintf(u.file_name, sizeof(u.file_name), "%s", s->form.file_name);
-    s->mail.open = recorded_open;
-    s->home = io_thread_mailbox(exchange_thread(in->x));
-    if (uploads_create(s->call->api->uploads, s->video, &u, recorded, s) == OK)
-        return;
-    blame(s, 500, NULL, "the video's id is taken");
-    offload(s, abort_work, aborted);
+    s->call->api->records->open(s->call, s->video, NULL, &u, opened);
 }
 
 /* Receiving */

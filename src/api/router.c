@@ -10,6 +10,7 @@
 
 static const struct route routes[] = {
     { HTTP_GET, "/health", POLICY_OPEN, health_get },
+    { HTTP_GET, "/ready", POLICY_OPEN, health_ready },
     { HTTP_GET, "/metrics", POLICY_DOOR, metrics_get },
     { HTTP_POST, "/api/session", POLICY_OPEN, session_create },
 

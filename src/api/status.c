@@ -39,12 +39,12 @@ static bool is_matched(const struct exchange *x, const struct update *u)
            http_header_has(request, "If-None-Match", "*");
 }
 
-static void answer(struct call *c, struct update *u)
+static void answer(struct call *c, int err, struct update *u)
 {
     const struct poll *p = c->state;
     char etag[ETAG_SIZE];
 
-    if (!job_is_known(c, u))
+    if (!job_is_known(c, err, NULL, "job", c->segments[0]))
         return;
     etag_of(u, etag);
     exchange_header(c->x, "ETag", etag);
@@ -101,7 +101,7 @@ static void over(struct exchange *x)
     if (exchange_is_gone(x))
         exchange_reply(x, 503, NULL, NULL); /* nobody reads it */
     else
-        job_find(c, c->segments[0], answer);
+        c->api->records->find(c, c->segments[0], answer);
 }
 
 static void wait_for_news(struct call *c, const struct update *u)
@@ -116,12 +116,12 @@ static void wait_for_news(struct call *c, const struct update *u)
     exchange_park(c->x, (uint32_t)p->wait_s * 1000, over);
 }
 
-static void found(struct call *c, struct update *u)
+static void found(struct call *c, int err, struct update *u)
 {
     if (is_waited_for(c, u))
         wait_for_news(c, u);
     else
-        answer(c, u);
+        answer(c, err, u);
 }
 
 static void poll_begin(struct call *c, struct msg *(*show)(struct update *u))

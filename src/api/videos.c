@@ -52,113 +52,86 @@ void video_id(char out[JOB_ID_MAX + 1])
 
 /* create-video */
 
+enum { TRIES = 8 };
+
 struct creation {
-    struct mail mail;
-    struct mailbox *home;
-    struct call *call;
-    int err;
+    struct upload upload;
+    int tries;
     char id[JOB_ID_MAX + 1];
     char title[JOB_TEXT_MAX];
 };
 
-static void discard_job(struct call *c, const char *id, const char *why)
+static void reply_created(struct call *c, const struct creation *n)
 {
-    struct change change;
-
-    change_init(&change);
-    change.state = JOB_FAILED;
-    change.text[TEXT_ERROR] = why;
-    ledger_apply(c->api->ledger, id, &change, false, NULL);
-}
-
-static void created_open(struct mail *mail)
-{
-    struct creation *n = (struct creation *)mail;
     struct buf json;
 
-    if (n->err) {
-        /* Nobody knows its id, so nobody would ever send it anything. */
-        uploads_finish(n->call->api->uploads, n->id);
-        discard_job(n->call, n->id, "the video could not be put on record");
-        reply_error(n->call->x, 507, "not_stored", NULL, "the video could not be put on record");
-    } else {
-        buf_init(&json, ANSWER_MAX);
-        emit_open(&json, '{');
-        emit_id(&json, n->id);
-        emit_field_string(&json, "title", n->title);
-        emit_field_string(&json, "status", "queued");
-        emit_close(&json, '}');
-        reply_json(n->call->x, 201, &json);
+    buf_init(&json, ANSWER_MAX);
+    emit_open(&json, '{');
+    emit_id(&json, n->id);
+    emit_field_string(&json, "title", n->title);
+    emit_field_string(&json, "status", "queued");
+    emit_close(&json, '}');
+    reply_json(c->x, 201, &json);
+}
+
+static void create(struct call *c);
+
+static void created(struct call *c, int err)
+{
+    struct creation *n = c->state;
+
+    if (err == FAIL_EXISTS && ++n->tries < TRIES) {
+        create(c);
+        return;
     }
-    mem_free(n);
+    switch (err) {
+    case OK: reply_created(c, n); break;
+    case FAIL_FULL:
+        reply_error(c->x, 507, "no_space", "fileSize", "there is no room for %lld bytes",
+                    (long long)n->upload.size);
+        break;
+    case FAIL_IO:
+        reply_error(c->x, 507, "not_stored", NULL, "the video could not be put on record");
+        break;
+    default: job_refuse(c, err, NULL); break;
+    }
 }
 
-/* On the store's thread. */
-static void created(void *context, int err)
+static void create(struct call *c)
 {
-    struct creation *n = context;
-
-    n->err = err;
-    mailbox_post(n->home, &n->mail);
-}
-
-static int create_job(struct call *c, struct creation *n)
-{
+    struct creation *n = c->state;
     struct change change;
-    int err = FAIL_EXISTS;
 
     change_init(&change);
     change.state = JOB_QUEUED;
     change.kind = JOB_UPLOAD;
     change.text[TEXT_OWNER] = c->viewer->subject;
     change.text[TEXT_TITLE] = n->title;
-    for (int tries = 0; tries < 8 && err == FAIL_EXISTS; tries++) {
-        video_id(n->id);
-        err = ledger_create(c->api->ledger, n->id, &change, NULL);
-    }
-    return err;
-}
-
-static void create_upload(struct call *c, struct creation *n, const struct upload *u)
-{
-    int err = create_job(c, n);
-
-    if (err) {
-        reply_error(c->x, 503, "too_many_jobs", NULL, "too many jobs are unfinished");
-        mem_free(n);
-        return;
-    }
-    n->mail.open = created_open;
-    n->home = io_thread_mailbox(exchange_thread(c->x));
-    n->call = c;
-    err = uploads_create(c->api->uploads, n->id, u, created, n);
-    if (err == OK)
-        return;
-    discard_job(c, n->id, "no space left");
-    reply_error(c->x, 507, "no_space", "fileSize", "there is no room for %lld bytes",
-                (long long)u->size);
-    mem_free(n);
+    video_id(n->id);
+    c->api->records->open(c, n->id, &change, &n->upload, created);
 }
 
 static void create_with(struct call *c, json_t *object)
 {
-    struct upload u = { .size = -1, .touched_ms = clock_wall_ms() };
     const char *title = NULL, *file_name = NULL;
     uint64_t max = c->api->settings->upload_max;
+    struct creation *n = mem_new(struct creation);
+    struct upload *u = &n->upload;
 
+    c->state = n;
+    *u = (struct upload){ .size = -1, .touched_ms = clock_wall_ms() };
     if (!body_text(c, object, "title", OPTIONAL, JOB_TEXT_MAX - 1, &title) ||
         !body_text(c, object, "fileName", OPTIONAL, FILE_NAME_MAX, &file_name) ||
-        !body_integer(c, object, "fileSize", OPTIONAL, 0, INT64_MAX, &u.size))
+        !body_integer(c, object, "fileSize", OPTIONAL, 0, INT64_MAX, &u->size))
         return;
-    if (u.size > 0 && (uint64_t)u.size > max) {
+    if (u->size > 0 && (uint64_t)u->size > max) {
         reply_error(c->x, 413, "too_large", "fileSize", "fileSize is %lld, the limit is %llu bytes",
-                    (long long)u.size, (unsigned long long)max);
+                    (long long)u->size, (unsigned long long)max);
         return;
     }
-    struct creation *n = mem_new(struct creation);
-    snprintf(u.file_name, sizeof(u.file_name), "%s", file_name ? file_name : "");
+    snprintf(u->file_name, sizeof(u->file_name), "%s", file_name ? file_name : "");
     snprintf(n->title, sizeof(n->title), "%s", title ? title : file_name ? file_name : "");
-    create_upload(c, n, &u);
+    create(c);
 }
 
 void videos_create(struct call *c)
@@ -174,12 +147,9 @@ struct asked {
     int64_t index, total;
 };
 
-static bool is_there(struct call *c, const char *video, struct update *u)
+static bool is_there(struct call *c, const char *video, int err)
 {
-    if (u != NULL)
-        return true;
-    reply_error(c->x, 404, "not_found", "videoId", "there is no video %s", video);
-    return false;
+    return job_is_known(c, err, "videoId", "video", video);
 }
 
 static void reply_closed(struct call *c, const char *video)
@@ -220,21 +190,29 @@ static void answer_url(struct call *c, const struct asked *a)
     reply_error(c->x, 500, "internal", NULL, "the URL could not be signed");
 }
 
-static void url_found(struct call *c, struct update *u)
+static void planned(struct call *c, int err, uint32_t before)
 {
-    struct asked *a = c->state;
-    uint32_t before = 0;
+    const struct asked *a = c->state;
 
-    if (!is_there(c, a->video, u))
-        return;
-    switch (uploads_plan(c->api->uploads, a->video, (uint32_t)a->total, &before)) {
+    switch (err) {
     case OK: answer_url(c, a); break;
     case FAIL_EXISTS:
         reply_error(c->x, 409, "wrong_count", "totalChunks",
                     "totalChunks is %lld here but was %u before", (long long)a->total, before);
         break;
-    default: reply_closed(c, a->video); break;
+    case FAIL_MISSING:
+    case FAIL_STATE: reply_closed(c, a->video); break;
+    default: job_refuse(c, err, NULL); break;
     }
+}
+
+static void url_found(struct call *c, int err, struct update *u)
+{
+    const struct asked *a = c->state;
+
+    (void)u;
+    if (is_there(c, a->video, err))
+        c->api->records->plan(c, a->video, (uint32_t)a->total, planned);
 }
 
 static void url_with(struct call *c, json_t *object)
@@ -246,7 +224,7 @@ static void url_with(struct call *c, json_t *object)
         !body_integer(c, object, "totalChunks", REQUIRED, 1, CHUNKS_MAX, &a->total) ||
         !body_integer(c, object, "chunkIndex", REQUIRED, 0, a->total - 1, &a->index))
         return;
-    job_find(c, a->video, url_found);
+    c->api->records->find(c, a->video, url_found);
 }
 
 void videos_chunk_url(struct call *c)
@@ -256,46 +234,40 @@ void videos_chunk_url(struct call *c)
 
 /* assemble-chunks */
 
-static void assemble_back(struct errand *e)
+static void assembled(struct call *c, int err, const char *why)
 {
-    struct call *c = e->call;
+    const struct asked *a = c->state;
     struct buf json;
 
-    switch (e->err) {
+    switch (err) {
     case OK:
         buf_init(&json, ANSWER_MAX);
         emit_open(&json, '{');
-        emit_id(&json, e->video);
+        emit_id(&json, a->video);
         emit_field_string(&json, "status", "processing");
         emit_close(&json, '}');
         reply_json(c->x, 202, &json);
         break;
-    case FAIL_MISSING: reply_error(c->x, 409, "chunks_missing", NULL, "%s", e->why); break;
-    case FAIL_STATE: reply_error(c->x, 409, "already_processing", NULL, "%s", e->why); break;
-    case FAIL_SYNTAX: reply_error(c->x, 400, "upload_incomplete", NULL, "%s", e->why); break;
-    case FAIL_FULL: reply_error(c->x, 507, "no_space", NULL, "%s", e->why); break;
-    case FAIL_CLOSED: reply_error(c->x, 503, "shutting_down", NULL, "%s", e->why); break;
-    default: reply_error(c->x, 500, "internal", NULL, "%s", e->why); break;
+    case FAIL_MISSING: reply_error(c->x, 409, "chunks_missing", NULL, "%s", why); break;
+    case FAIL_STATE: reply_error(c->x, 409, "already_processing", NULL, "%s", why); break;
+    case FAIL_SYNTAX: reply_error(c->x, 400, "upload_incomplete", NULL, "%s", why); break;
+    case FAIL_FULL: reply_error(c->x, 507, "no_space", NULL, "%s", why); break;
+    case FAIL_CLOSED: reply_error(c->x, 503, "shutting_down", NULL, "%s", why); break;
+    default: reply_error(c->x, 500, "internal", NULL, "%s", why); break;
     }
-    mem_free(e);
 }
 
-static void assemble_found(struct call *c, struct update *u)
+static void assemble_found(struct call *c, int err, struct update *u)
 {
-    struct asked *a = c->state;
+    const struct asked *a = c->state;
 
-    if (!is_there(c, a->video, u))
+    if (!is_there(c, a->video, err))
         return;
-    if (u->state == JOB_COMPLETED || u->state == JOB_CANCELLED) {
+    if (u->state == JOB_COMPLETED || u->state == JOB_CANCELLED)
         reply_error(c->x, 409, "already_finished", "videoId", "video %s is %s already", a->video,
                     job_state_name(u->state));
-        return;
-    }
-    struct errand *e = errand_new(c, errand_assemble, assemble_back);
-    snprintf(e->video, sizeof(e->video), "%s", a->video);
-    snprintf(e->file_name, sizeof(e->file_name), "%s", a->file_name);
-    e->total_chunks = (uint32_t)a->total;
-    errand_go(e);
+    else
+        c->api->records->assemble(c, a->video, a->file_name, (uint32_t)a->total, assembled);
 }
 
 static void assemble_with(struct call *c, json_t *object)
@@ -309,7 +281,7 @@ static void assemble_with(struct call *c, json_t *object)
         !body_integer(c, object, "totalChunks", OPTIONAL, 1, CHUNKS_MAX, &a->total))
         return;
     snprintf(a->file_name, sizeof(a->file_name), "%s", file_name);
-    job_find(c, a->video, assemble_found);
+    c->api->records->find(c, a->video, assemble_found);
 }
 
 void videos_assemble(struct call *c)
@@ -396,21 +368,27 @@ static void state_done(struct call *c)
     reply_json(c->x, 200, &json);
 }
 
-static void state_found(struct call *c, struct update *u)
+static void state_looked(struct call *c, int err, const struct upload *u)
 {
-    struct upload upload;
-
-    if (!is_there(c, c->segments[0], u))
-        return;
-    if (uploads_get(c->api->uploads, c->segments[0], &upload) != OK) {
-        state_done(c);
+    if (err) {
+        if (err == FAIL_MISSING)
+            state_done(c);
+        else
+            job_refuse(c, err, NULL);
         return;
     }
     struct listing *l = mem_new(struct listing);
     l->call = c;
-    l->upload = upload;
-    l->sizes = mem_alloc(((size_t)upload.total_chunks + 1) * sizeof(*l->sizes));
+    l->upload = *u;
+    l->sizes = mem_alloc(((size_t)u->total_chunks + 1) * sizeof(*l->sizes));
     io_offload(io_thread_loop(exchange_thread(c->x)), list_work, listed, l);
+}
+
+static void state_found(struct call *c, int err, struct update *u)
+{
+    (void)u;
+    if (is_there(c, c->segments[0], err))
+        c->api->records->look(c, c->segments[0], state_looked);
 }
 
 void videos_upload_state(struct call *c)
@@ -418,5 +396,5 @@ void videos_upload_state(struct call *c)
     if (!job_id_is_valid(str_of(c->segments[0])))
         reply_error(c->x, 404, "not_found", NULL, "there is no such video");
     else
-        job_find(c, c->segments[0], state_found);
+        c->api->records->find(c, c->segments[0], state_found);
 }

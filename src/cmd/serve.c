@@ -193,6 +193,7 @@ static int open_doors(struct server *s)
     open_engine(s, &io);
     s->api = (struct api){
         .settings = &s->settings.api,
+        .records = &records_local,
         .ledger = s->ledger,
         .store = s->store,
         .disk = s->disk,

@@ -43,6 +43,19 @@ static void status(const struct update *u, struct buf *b)
     emit_close(b, '}');
 }
 
+void broadcast_bytes(const struct update *u, struct buf *out)
+{
+    if (u->state == JOB_QUEUED)
+        return;
+    emit_open(out, '{');
+    percent(out, u->fraction);
+    number_if_known(out, "downloaded_bytes", u->bytes_done);
+    number_if_known(out, "total_bytes", u->bytes_total);
+    if (job_is_final(u->state))
+        emit_field_string(out, "status", u->state == JOB_COMPLETED ? "complete" : "failed");
+    emit_close(out, '}');
+}
+
 static void render(const struct update *u, struct words *out)
 {
     if (u->state == JOB_QUEUED)

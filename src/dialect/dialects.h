@@ -45,6 +45,10 @@ void processing_read(struct processing_call *call, const char *event, const stru
 void socketio_answer(const struct processing_call *call, struct words *out);
 void processing_acknowledge(const struct processing_call *call, struct buf *out);
 
+/* What is published on `progress:{id}`, document 004's channel: percent, bytes, and once the job
+ * has ended the status as the door says it. Nothing of a queued job. */
+void broadcast_bytes(const struct update *u, struct buf *out);
+
 /* The `data` object of document 002: also the answer of GET /api/status/{id}. */
 void download_data(const struct update *u, struct buf *out);
 

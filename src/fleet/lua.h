@@ -7,4 +7,15 @@
 extern const char fleet_lua_apply[];
 extern const char fleet_lua_look[];
 
+extern const char fleet_lua_work_create[];
+extern const char fleet_lua_work_plan[];
+extern const char fleet_lua_work_enqueue[];
+extern const char fleet_lua_work_cancel[];
+extern const char fleet_lua_work_stale[];
+extern const char fleet_lua_work_claim[];
+extern const char fleet_lua_work_beat[];
+extern const char fleet_lua_work_hold[];
+extern const char fleet_lua_work_give[];
+extern const char fleet_lua_work_count[];
+
 #endif

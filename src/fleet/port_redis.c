@@ -136,6 +136,12 @@ int fleet_link_open(uv_loop_t *loop, const char *url, const char *name,
     l->events = events;
     l->context = context;
     settings.name = name;
+    /* Shorter than a lease: who cannot be heard is soon known, and soon tried again. */
+    settings.command_timeout_ms = 4000;
+    settings.silence_ms = 4000;
+    settings.pong_ms = 3000;
+    settings.backoff_min_ms = 100;
+    settings.backoff_max_ms = 2000;
     l->service = redis_service_open(loop, &where, &settings, &of_service, l);
     redis_url_deinit(&where);
     uv_timer_init(loop, &l->tick);

@@ -18,6 +18,12 @@ describe('at the edges', () => {
     });
   }
 
+  test('whoever wants to send requests here is told that they may', async () => {
+    const answer = await server.get('/ready');
+    assert.equal(answer.status, 200);
+    assert.deepEqual(answer.json, { status: 'ready' });
+  });
+
   test('a job that has begun cannot be reported as queued, and is not called ended', async () => {
     await server.report('begun', { progress: 0.5 });
     const answer = await server.post('/api/jobs/begun/progress', { status: 'queued' });

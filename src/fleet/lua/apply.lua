@@ -4,7 +4,8 @@
 --   4 milliseconds the record lives, 5 status text ("": none), 6 seconds it lives,
 --   7 "1": a foreign status text stays, 8 channel of records, 9 "1": that one is sharded,
 --   10 channel and 11 text of reports ("": none), 12 channel and 13 text of bytes,
---   14 number to put back ("0": a new one), 15... hashes of the foreign messages in it.
+--   14 number that the node knows of, 15 number to put back ("0": a new one),
+--   16... hashes of the foreign messages in it.
 -- A record is "NUMBER TOKEN STATE".
 -- Answers {"ok", number}, or {"moved", record, seen...}: another state is there, and which
 --   hashes are in it ("1" or "0" each); {"seen", record}: all are; {"stale", record}: a later
@@ -20,7 +21,7 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local seen, unseen = {}, 0
-for i = 15, #ARGV do
+for i = 16, #ARGV do
     local score = redis.call('ZSCORE', KEYS[3], ARGV[i])
     local known = score and now - tonumber(score) < 10000000
     seen[#seen + 1] = known and '1' or '0'
@@ -34,16 +35,16 @@ end
 if number ~= tonumber(ARGV[1]) then
     return {'moved', record, unpack(seen)}
 end
-local following = tonumber(ARGV[14])
+local following = tonumber(ARGV[15])
 if following == 0 then
-    following = math.max(number + 1, now)
+    following = math.max(number + 1, tonumber(ARGV[14]) + 1, now)
 end
 if mine == 0 then
     mine = token
 end
 local text = string.format('%.0f %.0f ', following, mine) .. ARGV[3]
 redis.call('SET', KEYS[1], text, 'PX', ARGV[4])
-for i = 15, #ARGV do
+for i = 16, #ARGV do
     redis.call('ZADD', KEYS[3], now, ARGV[i])
 end
 if #seen > 0 then

@@ -1,0 +1,30 @@
+/* Errands: from an I/O thread to the desk, where the pipelines are, and back. */
+#ifndef API_ERRAND_H
+#define API_ERRAND_H
+
+#include <stdint.h>
+
+#include "api/records.h"
+#include "io/mailbox.h"
+
+/* Embedded as first member in what goes along. */
+struct errand {
+    struct mail mail;
+    struct api *api;
+    struct mailbox *home; /* of the call's I/O thread */
+    struct call *call;    /* touched only at home */
+    void (*run)(struct errand *e);
+    void (*back)(struct errand *e);
+};
+
+/* `run` on the desk ends with errand_return, at once or later; `back` at home
+ * frees it. */
+void errand_go(struct errand *e, struct call *c, void (*run)(struct errand *e),
+               void (*back)(struct errand *e));
+void errand_return(struct errand *e); /* any thread */
+
+/* As records_ops.assemble: by the desk's pipelines. */
+void errand_assemble(struct call *c, const char *id, const char *file_name, uint32_t chunks,
+                     upload_assembled *done);
+
+#endif

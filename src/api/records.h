@@ -1,0 +1,125 @@
+/* Jobs and uploads, as handlers ask for them: those of this process alone
+ * (records_local.c: ledger, store, uploads). Handlers do not know where they are
+ * kept.
+ *
+ * An op is called on the call's own I/O thread, while its answer is owed. `done`
+ * runs there too, exactly once, at once or later, and borrows what it is given.
+ * What is handed over is borrowed for the op's own call, unless it says more.
+ *
+ * To add a way of keeping them: a table of these, for struct api. */
+#ifndef API_RECORDS_H
+#define API_RECORDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/update.h"
+#include "core/viewer.h"
+#include "media/uploads.h"
+#include "storage/disk.h"
+
+struct api;
+struct call;
+struct io_thread;
+
+enum record_when { RECORD_IF_THERE, RECORD_IF_NEW, RECORD_ALWAYS };
+
+/* What the answer waits for: nothing more; that who asks next finds it; that no
+ * crash can take it back. */
+enum record_wait { RECORD_ACCEPTED, RECORD_HEARD, RECORD_DURABLE };
+
+struct record_change {
+    const char *id;
+    const struct change *change;
+    enum record_when when;
+    enum record_wait wait;
+    bool is_report;              /* only an external job takes it: FAIL_UNSUPPORTED */
+    const struct viewer *viewer; /* NULL: whoever; else who may not see the job: FAIL_DENIED */
+};
+
+struct record_query {
+    int state;         /* -1: any */
+    int64_t before_ms; /* updated before; 0: now */
+    size_t max;        /* at most RECORDS_LIST_MAX */
+};
+
+enum { RECORDS_LIST_MAX = 200 };
+
+struct records_health {
+    struct buf trouble;  /* of whatever keeps the records; "" while all is well */
+    const char *unready; /* why no request should come here, or NULL; static */
+};
+
+typedef void record_done(struct call *c, int err, struct update *u);
+typedef void record_list_done(struct call *c, int err, struct update *const *updates, size_t count);
+typedef void records_health_done(struct call *c, const struct records_health *health);
+typedef void upload_done(struct call *c, int err);
+typedef void upload_found(struct call *c, int err, const struct upload *u);
+typedef void upload_planned(struct call *c, int err, uint32_t before);
+typedef void upload_assembled(struct call *c, int err, const char *why);
+
+struct records_ops {
+    const char *name;
+
+    /* The last heard state. FAIL_MISSING; FAIL_DENIED: the viewer may not see it. */
+    void (*find)(struct call *c, const char *id, record_done *done);
+
+    /* For who subscribes to a job by a message: should the ledger not have it, those
+     * on this thread who watch it hear its last state when it has been found. */
+    void (*recall)(const struct api *api, struct io_thread *t, const char *id);
+
+    /* FAIL_MISSING, FAIL_EXISTS, FAIL_STATE (no such move), FAIL_LIMIT, FAIL_DENIED,
+     * FAIL_UNSUPPORTED, without an update. An error with one: it was changed, but
+     * will not last (RECORD_DURABLE). `done` NULL: nobody waits for it. */
+    void (*apply)(struct call *c, const struct record_change *r, record_done *done);
+
+    /* What the viewer may see, the newest first. */
+    void (*list)(struct call *c, const struct record_query *q, record_list_done *done);
+
+    /* Ends the job `u`, and what works on it. FAIL_MISSING, FAIL_STATE, without an
+     * update: it has ended already. An error with one: it will not last. */
+    void (*cancel)(struct call *c, struct update *u, record_done *done);
+
+    /* Begins an upload, durably, and before it its job, as `job` has it (NULL: there
+     * is none yet). FAIL_EXISTS, FAIL_LIMIT: no such job. FAIL_FULL: no room for the
+     * declared size. FAIL_IO: it could not be put on record. On failure there is no
+     * upload, and the job, if it was made, has failed. */
+    void (*open)(struct call *c, const char *id, const struct change *job, const struct upload *u,
+                 upload_done *done);
+
+    /* FAIL_MISSING: it is over, or never was. */
+    void (*look)(struct call *c, const char *id, upload_found *done);
+
+    /* As uploads_plan. */
+    void (*plan)(struct call *c, const char *id, uint32_t chunks, upload_planned *done);
+
+    /* Gives a received chunk its name, if the upload is open still: FAIL_STATE,
+     * FAIL_MISSING, or as disk_chunk_commit. `file` is lent until `done`, and spent
+     * then. */
+    void (*take_chunk)(struct call *c, const char *id, struct chunk_write *file, upload_done *done);
+
+    /* As pipelines_assemble. */
+    void (*assemble)(struct call *c, const char *id, const char *file_name, uint32_t chunks,
+                     upload_assembled *done);
+
+    /* Takes back an upload that came to nothing. */
+    void (*discard)(struct call *c, const char *id, upload_done *done);
+
+    void (*health)(struct call *c, records_health_done *done);
+};
+
+extern const struct records_ops records_local;
+
+/* For those who implement it (records.c) */
+
+bool record_is_visible(const struct call *c, const struct update *u);
+
+/* What cancelling an external job says of it. */
+void change_cancel(struct change *change);
+
+/* The texts become its own, or are freed. */
+void change_take(struct change *change);
+void change_deinit(struct change *change);
+
+#endif

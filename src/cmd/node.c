@@ -1,0 +1,260 @@
+#include "cmd/node.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/encode.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "dialect/dialects.h"
+
+enum { PENDING_MAX = 100000, BACKOFF_MIN_MS = 1000, BACKOFF_MAX_MS = 60 * 1000 };
+
+struct node {
+    struct observer observer; /* first: observers are nodes */
+    struct fleet_link *link;
+    struct fleet_jobs *jobs;
+    struct fleet_work *work;
+    struct ledger *ledger;
+    struct mailbox *mailbox;
+    bool is_closed;
+    pthread_mutex_t lock; /* of `state` */
+    struct node_state state;
+    char name[FLEET_NODE_MAX];
+};
+
+/* The texts of the contract's channels */
+
+static void write_report(const struct update *u, struct buf *out)
+{
+    struct words words;
+
+    words_init(&words);
+    dialect_jobs.render(u, &words);
+    if (words.count > 0)
+        buf_append(out, words.bytes.data, words.ends[0] - 1); /* without the newline */
+    words_deinit(&words);
+}
+
+/* How it is */
+
+static void set_state(struct node *n, bool is_up, const char *why)
+{
+    pthread_mutex_lock(&n->lock);
+    if (n->state.is_up != is_up)
+        n->state.since_ms = clock_wall_ms();
+    n->state.is_up = is_up;
+    snprintf(n->state.why, sizeof(n->state.why), "%s", why);
+    pthread_mutex_unlock(&n->lock);
+}
+
+static void on_up(void *context)
+{
+    struct node *n = context;
+
+    log_info("redis_up", LOG_S("node", n->name));
+    set_state(n, true, "");
+    fleet_jobs_up(n->jobs);
+    fleet_work_up(n->work);
+}
+
+static void on_down(void *context, const struct redis_down *down)
+{
+    struct node *n = context;
+
+    log_warn("redis_down", LOG_S("reason", fail_name(down->err)), LOG_S("why", down->why),
+             LOG_I("retry_ms", down->retry_ms));
+    set_state(n, false, down->why);
+    fleet_jobs_down(n->jobs);
+    fleet_work_down(n->work);
+}
+
+static void on_heard(void *context, struct str name, enum redis_topic kind)
+{
+    fleet_jobs_heard(((struct node *)context)->jobs, name, kind);
+}
+
+static void on_push(void *context, const struct redis_push *push)
+{
+    struct node *n = context;
+
+    fleet_jobs_push(n->jobs, push);
+    fleet_work_push(n->work, push);
+}
+
+static void on_tick(void *context)
+{
+    struct node *n = context;
+
+    fleet_jobs_tick(n->jobs);
+    fleet_work_tick(n->work);
+    bool is_ready = fleet_jobs_is_ready(n->jobs);
+    pthread_mutex_lock(&n->lock);
+    n->state.is_ready = is_ready;
+    pthread_mutex_unlock(&n->lock);
+}
+
+static const struct fleet_link_events of_link = {
+    .up = on_up, .down = on_down, .heard = on_heard, .push = on_push, .tick = on_tick
+};
+
+void node_look(struct node *n, struct node_state *out)
+{
+    pthread_mutex_lock(&n->lock);
+    *out = n->state;
+    pthread_mutex_unlock(&n->lock);
+    out->is_ready = out->is_ready && out->is_up;
+    if (out->is_up && !out->is_ready)
+        snprintf(out->why, sizeof(out->why), "what was missed is still being read");
+}
+
+/* Who is watched: from under the ledger's lock, by mail to the desk */
+
+struct notice {
+    struct mail mail;
+    struct node *node;
+    void (*tell)(struct fleet_jobs *j, const char *id);
+    char id[JOB_ID_MAX + 1];
+};
+
+static void notice_open(struct mail *mail)
+{
+    struct notice *notice = (struct notice *)mail;
+
+    if (!notice->node->is_closed)
+        notice->tell(notice->node->jobs, notice->id);
+    mem_free(notice);
+}
+
+static void notify(struct observer *o, void (*tell)(struct fleet_jobs *j, const char *id),
+                   const char *id)
+{
+    struct notice *notice = mem_new(struct notice);
+
+    notice->mail.open = notice_open;
+    notice->node = (struct node *)o;
+    notice->tell = tell;
+    snprintf(notice->id, sizeof(notice->id), "%s", id);
+    mailbox_post(notice->node->mailbox, &notice->mail);
+}
+
+static void watched(struct observer *o, const char *id)
+{
+    notify(o, fleet_jobs_watch, id);
+}
+
+static void unwatched(struct observer *o, const char *id)
+{
+    notify(o, fleet_jobs_unwatch, id);
+}
+
+static void all_watched(struct fleet_jobs *j, const char *id)
+{
+    (void)id;
+    fleet_jobs_watch_all(j);
+}
+
+static void all_unwatched(struct fleet_jobs *j, const char *id)
+{
+    (void)id;
+    fleet_jobs_unwatch_all(j);
+}
+
+static void watched_all(struct observer *o, bool is_watched)
+{
+    notify(o, is_watched ? all_watched : all_unwatched, "");
+}
+
+/* Names are for people: which machine, which process; and never given twice. */
+static void make_name(struct node *n, const char *role)
+{
+    char host[24] = "";
+
+    gethostname(host, sizeof(host) - 1);
+    for (char *c = host; *c; c++)
+        if (*c <= ' ' || *c > '~' || *c == ':')
+            *c = '-';
+    snprintf(n->name, sizeof(n->name), "%s-%s-%d-%06x", role, *host ? host : "host", (int)getpid(),
+             (unsigned)(random_u64() & 0xffffff));
+}
+
+int node_open(uv_loop_t *loop, const struct node_settings *settings, struct node **out,
+              struct buf *why)
+{
+    struct node *n = mem_new(struct node);
+
+    make_name(n, settings->role);
+    pthread_mutex_init(&n->lock, NULL);
+    n->observer = (struct observer){ watched, unwatched, watched_all };
+    n->mailbox = settings->mailbox;
+    n->state.since_ms = clock_wall_ms();
+    snprintf(n->state.why, sizeof(n->state.why), "it was not reached yet");
+    int err = fleet_link_open(loop, settings->engine, n->name, &of_link, n, &n->link, why);
+    if (err) {
+        node_free(n);
+        return err;
+    }
+    if (settings->has_viewers)
+        n->ledger = ledger_new_mirror(&n->observer);
+    n->jobs = fleet_jobs_new(fleet_link_port(n->link), n->ledger,
+                             &(struct fleet_jobs_settings){
+                                 .report = write_report,
+                                 .bytes = broadcast_bytes,
+                                 .status_ttl_s = (uint32_t)(settings->status_ttl_ms / 1000),
+                                 .job_ttl_ms = settings->job_ttl_ms,
+                                 .report_ttl_ms = settings->report_ttl_ms,
+                                 .pending_max = PENDING_MAX,
+                             });
+    n->work = fleet_work_new(fleet_link_port(n->link), &(struct fleet_work_settings){
+                                                           .node = n->name,
+                                                           .lease_ms = settings->lease_ms,
+                                                           .attempts_max = settings->attempts_max,
+                                                           .backoff_min_ms = BACKOFF_MIN_MS,
+                                                           .backoff_max_ms = BACKOFF_MAX_MS,
+                                                       });
+    *out = n;
+    return OK;
+}
+
+void node_close(struct node *n)
+{
+    n->is_closed = true;
+    fleet_link_close(n->link);
+    fleet_jobs_free(n->jobs);
+    fleet_work_free(n->work);
+    n->jobs = NULL;
+    n->work = NULL;
+}
+
+void node_free(struct node *n)
+{
+    if (n == NULL)
+        return;
+    ledger_free(n->ledger);
+    pthread_mutex_destroy(&n->lock);
+    mem_free(n);
+}
+
+struct ledger *node_ledger(struct node *n)
+{
+    return n->ledger;
+}
+
+struct fleet_jobs *node_jobs(struct node *n)
+{
+    return n->jobs;
+}
+
+struct fleet_work *node_work(struct node *n)
+{
+    return n->work;
+}
+
+const char *node_name(const struct node *n)
+{
+    return n->name;
+}

@@ -1,0 +1,48 @@
+/* A node of several on one Redis, as `serve` and `worker` both are: the connection,
+ * the jobs and the work over it, and how it is. Lives on the desk's loop. */
+#ifndef CMD_NODE_H
+#define CMD_NODE_H
+
+#include <stdatomic.h>
+
+#include "core/ledger.h"
+#include "fleet/jobs.h"
+#include "fleet/port_redis.h"
+#include "fleet/work.h"
+#include "io/mailbox.h"
+
+struct node_settings {
+    const char *engine;      /* redis://... */
+    const char *role;        /* "serve", "worker": its connections are named so */
+    struct mailbox *mailbox; /* the desk's, to which the ledger's watchers are told */
+    uint64_t status_ttl_ms, job_ttl_ms, report_ttl_ms;
+    uint32_t lease_ms, attempts_max;
+    bool has_viewers; /* it has a ledger, which mirrors Redis */
+};
+
+struct node;
+
+/* Begins to connect; does not wait. FAIL_SYNTAX, FAIL_UNSUPPORTED with `why`. */
+int node_open(uv_loop_t *loop, const struct node_settings *settings, struct node **out,
+              struct buf *why);
+
+/* What waits fails with FAIL_CANCELLED. The I/O threads have ended: nobody watches. */
+void node_close(struct node *n);
+/* Behind the loop's end. */
+void node_free(struct node *n);
+
+struct ledger *node_ledger(struct node *n);
+struct fleet_jobs *node_jobs(struct node *n);
+struct fleet_work *node_work(struct node *n);
+const char *node_name(const struct node *n);
+
+/* Any thread: whether Redis is heard and all that is watched was read, and since when
+ * (wall clock) it is so, or is not. `why` is a clause, "" when it is ready. */
+struct node_state {
+    bool is_up, is_ready;
+    int64_t since_ms;
+    char why[256];
+};
+void node_look(struct node *n, struct node_state *out);
+
+#endif

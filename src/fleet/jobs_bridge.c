@@ -1,0 +1,248 @@
+/* What is watched, and what is heard of it. A node subscribes to a job's three
+ * channels while somebody watches it, and to everybody's by pattern while a viewer
+ * of all jobs is there. Each time a channel is confirmed anew, the record and the
+ * status are read: what was published meanwhile is in them. */
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "core/counters.h"
+#include "fleet/jobs_room.h"
+
+static void each_channel(struct job *job,
+                         int (*tell)(struct fleet_port *, struct str, enum redis_topic))
+{
+    struct fleet_port *port = job->owner->port;
+    struct fleet_key records = fleet_key_channel(job->id), reports = fleet_key_reports(job->id);
+    struct fleet_key bytes = fleet_key_bytes(job->id);
+    int err = tell(port, fleet_key_str(&records), REDIS_SHARD);
+
+    if (err == OK)
+        err = tell(port, fleet_key_str(&reports), REDIS_CHANNEL);
+    if (err == OK)
+        err = tell(port, fleet_key_str(&bytes), REDIS_CHANNEL);
+    if (err)
+        log_error("not_subscribed", LOG_S("job", job->id), LOG_S("reason", fail_name(err)));
+}
+
+static void mark_unread(struct job *job)
+{
+    if (!job->is_unread)
+        job->owner->unread++;
+    job->is_unread = true;
+}
+
+void bridge_mark_read(struct job *job)
+{
+    if (!job->is_unread || job->heard != HEARD_ALL)
+        return;
+    job->is_unread = false;
+    job->owner->unread--;
+}
+
+void fleet_jobs_watch(struct fleet_jobs *j, const char *id)
+{
+    struct job *job = jobs_get(j, id);
+
+    if (job->is_watched)
+        return;
+    job->is_watched = true;
+    job->heard = 0;
+    mark_unread(job);
+    each_channel(job, j->port->ops->subscribe);
+    /* The ledger begins anew with what is known already. */
+    if (job->known.update != NULL)
+        ledger_hear(j->ledger, job->known.update);
+}
+
+void fleet_jobs_unwatch(struct fleet_jobs *j, const char *id)
+{
+    struct job *job = jobs_lookup(j, id);
+
+    if (job == NULL || !job->is_watched)
+        return;
+    job->is_watched = false;
+    job->used_ms = j->port->ops->mono_ms(j->port);
+    if (job->is_unread)
+        j->unread--;
+    job->is_unread = false;
+    each_channel(job, j->port->ops->unsubscribe);
+}
+
+static const char *const patterns[] = { FLEET_PATTERN_RECORDS, FLEET_PATTERN_REPORTS,
+                                        FLEET_PATTERN_BYTES };
+enum { PATTERNS = sizeof(patterns) / sizeof(*patterns) };
+
+void fleet_jobs_watch_all(struct fleet_jobs *j)
+{
+    if (j->is_all_watched)
+        return;
+    j->is_all_watched = true;
+    j->needs_index = true;
+    j->all_heard = 0;
+    for (int i = 0; i < PATTERNS; i++)
+        j->port->ops->subscribe(j->port, str_of(patterns[i]), REDIS_PATTERN);
+}
+
+void fleet_jobs_unwatch_all(struct fleet_jobs *j)
+{
+    if (!j->is_all_watched)
+        return;
+    j->is_all_watched = false;
+    j->needs_index = false;
+    for (int i = 0; i < PATTERNS; i++)
+        j->port->ops->unsubscribe(j->port, str_of(patterns[i]), REDIS_PATTERN);
+}
+
+void fleet_jobs_down(struct fleet_jobs *j)
+{
+    struct job *job, *next;
+
+    HASH_ITER(hh, j->jobs, job, next)
+    {
+        job->heard = 0;
+        if (job->is_watched)
+            mark_unread(job);
+    }
+    j->all_heard = 0;
+    j->needs_index = j->is_all_watched;
+}
+
+static void heard_pattern(struct fleet_jobs *j, struct str name)
+{
+    for (unsigned i = 0; i < PATTERNS; i++)
+        if (str_equal(name, str_of(patterns[i])))
+            j->all_heard |= 1U << i;
+    if (j->is_all_watched && j->all_heard == HEARD_ALL) {
+        j->needs_index = true;
+        index_read_live(j);
+    }
+}
+
+void fleet_jobs_heard(struct fleet_jobs *j, struct str name, enum redis_topic kind)
+{
+    enum fleet_channel channel;
+    char id[JOB_ID_MAX + 1];
+
+    if (kind == REDIS_PATTERN) {
+        heard_pattern(j, name);
+        return;
+    }
+    struct job *job = fleet_channel_read(name, &channel, id) ? jobs_lookup(j, id) : NULL;
+    if (job == NULL || !job->is_watched)
+        return;
+    job->heard |= 1U << channel;
+    if (job->heard == HEARD_ALL) {
+        mark_unread(job);
+        order_look(job);
+    }
+}
+
+/* Foreign messages */
+
+/* Once for each channel: who sends one wrong message sends many. */
+static void complain(struct fleet_jobs *j, struct str channel, const char *why)
+{
+    enum { KEPT = sizeof(j->complained) / sizeof(*j->complained) };
+    char name[FLEET_KEY_MAX];
+
+    counter_add(COUNT_FOREIGN_DROPPED, 1);
+    size_t len = channel.len < sizeof(name) ? channel.len : sizeof(name) - 1;
+    memcpy(name, channel.at, len);
+    name[len] = '\0';
+    for (unsigned i = 0; i < KEPT; i++)
+        if (strcmp(j->complained[i], name) == 0)
+            return;
+    memcpy(j->complained[j->complaints++ % KEPT], name, len + 1);
+    log_warn("message_dropped", LOG_S("channel", name), LOG_S("why", why));
+}
+
+static struct write *write_of(struct job *job, const struct report *report, uint64_t hash,
+                              bool is_of_reports, fleet_job_done *done, void *context)
+{
+    struct write *w = write_new(
+        &(struct fleet_apply){
+            .id = job->id,
+            .change = &report->change,
+            .when = FLEET_ALWAYS,
+            .is_report = true,
+        },
+        done, context);
+
+    w->hash = hash;
+    w->is_of_reports = is_of_reports;
+    return w;
+}
+
+static bool bring_in(struct job *job, enum fleet_channel kind, struct str text, struct str channel,
+                     fleet_job_done *done, void *context)
+{
+    struct fleet_jobs *j = job->owner;
+    struct report report;
+    char why[FOREIGN_WHY_MAX];
+
+    if (j->pending >= j->settings.pending_max) {
+        complain(j, channel, "too much waits for Redis");
+        return false;
+    }
+    if (foreign_read(text, &report, why) != OK) {
+        complain(j, channel, why);
+        return false;
+    }
+    counter_add(COUNT_FOREIGN, 1);
+    order_append(job, write_of(job, &report, foreign_hash(kind, text),
+                               kind == FLEET_CHANNEL_REPORTS, done, context));
+    report_deinit(&report);
+    return true;
+}
+
+bool bridge_take_status(struct job *job, struct str status, fleet_job_done *done, void *context)
+{
+    struct fleet_key key = fleet_key_status(job->id);
+    bool is_over = job->known.update != NULL && job_is_final(job->known.update->state);
+
+    if (status.len == 0 || foreign_is_own(status) || is_over ||
+        job->known.from == foreign_hash(FLEET_CHANNEL_REPORTS, status))
+        return false;
+    return bring_in(job, FLEET_CHANNEL_REPORTS, status, fleet_key_str(&key), done, context);
+}
+
+static void push_record(struct fleet_jobs *j, const char *id, struct str text)
+{
+    struct job *job = jobs_lookup(j, id);
+    struct fleet_record r;
+
+    if (fleet_record_read(text, &r) != OK || strcmp(r.update->text[TEXT_ID], id) != 0) {
+        log_error("record_unreadable", LOG_S("job", id));
+        return;
+    }
+    if (job != NULL) {
+        order_take(job, &r);
+        return;
+    }
+    ledger_hear(j->ledger, r.update);
+    fleet_record_deinit(&r);
+}
+
+void fleet_jobs_push(struct fleet_jobs *j, const struct redis_push *push)
+{
+    enum fleet_channel kind;
+    char id[JOB_ID_MAX + 1];
+
+    if (j->ledger == NULL || !fleet_channel_read(push->channel, &kind, id))
+        return;
+    struct job *job = jobs_lookup(j, id);
+    /* By its channel it has come, or will come, as well. */
+    if (push->pattern.at != NULL && job != NULL && job->is_watched)
+        return;
+    if (kind == FLEET_CHANNEL_RECORDS) {
+        push_record(j, id, push->message);
+    } else if (!foreign_is_own(push->message)) {
+        job = jobs_get(j, id);
+        if (bring_in(job, kind, push->message, push->channel, NULL, NULL))
+            order_run(job);
+    } else if (push->pattern.at != NULL && j->port->ops->is_cluster(j->port)) {
+        /* The channel of records is sharded there, and has no patterns. */
+        order_look(jobs_get(j, id));
+    }
+}

@@ -1,0 +1,113 @@
+/* Private to the files of fleet/jobs: a job as this node knows it, and what waits
+ * for Redis. */
+#ifndef FLEET_JOBS_ROOM_H
+#define FLEET_JOBS_ROOM_H
+
+#define HASH_NONFATAL_OOM 0
+#include <uthash.h>
+
+#include "fleet/foreign.h"
+#include "fleet/jobs.h"
+#include "fleet/record.h"
+
+/* A change on its way into Redis. */
+struct write {
+    struct write *prev, *next;
+    struct change change; /* its texts are `texts` */
+    char *texts[UPDATE_TEXTS];
+    enum fleet_when when;
+    bool is_report, is_latest_only;
+    struct viewer *viewer; /* one reference, or NULL */
+    uint64_t token;
+    uint64_t deadline_ms; /* monotonic; 0: none */
+    uint64_t hash;        /* of the foreign message it is, or 0 */
+    bool is_of_reports;   /* and that came by job_progress or job_status */
+    int err;              /* of deriving it, this time */
+    fleet_job_done *done;
+    void *context;
+};
+
+/* Who asked for the present state. */
+struct finder {
+    struct finder *prev, *next;
+    uint64_t deadline_ms;
+    fleet_job_done *done;
+    void *context;
+};
+
+enum heard { HEARD_RECORDS = 1, HEARD_REPORTS = 2, HEARD_BYTES = 4, HEARD_ALL = 7 };
+
+struct job {
+    UT_hash_handle hh;
+    struct fleet_jobs *owner;
+    struct fleet_record known; /* last that Redis said; update NULL: none, or never asked */
+    uint64_t number_there;     /* of the record in Redis when it was last seen: below the known
+                                * one's once Redis has lost its memory */
+    bool is_fresh;             /* asked for behind the change that is judged now */
+    struct write *writes;      /* in order of arrival */
+    size_t write_count;
+    size_t sent;         /* the first so many are under way, as `next` */
+    struct update *next; /* what they come to; kept until Redis has answered */
+    uint64_t next_write; /* how its record is known again */
+    uint64_t next_from;
+    bool is_turn;      /* it is of another state than what was before */
+    char expected[24]; /* number that it follows */
+    struct finder *finders;
+    bool is_running; /* a script is under way: at most one per job */
+    bool is_watched;
+    uint64_t contested; /* number of a record in Redis that is a younger job's than the known one,
+                           or 0 */
+    bool needs_look;    /* what Redis has is to be read */
+    bool is_unread;     /* watched, and not read since it was last deaf */
+    unsigned heard;     /* of its channels: enum heard */
+    uint64_t retry_ms, used_ms;
+    char id[];
+};
+
+struct fleet_jobs {
+    struct fleet_port *port;
+    struct ledger *ledger;
+    struct fleet_jobs_settings settings;
+    struct redis_script apply, look;
+    struct job *jobs;
+    size_t pending; /* writes and finders, of all jobs */
+    size_t unread;  /* jobs whose is_unread */
+    bool is_over;   /* being freed: nothing new */
+    bool is_all_watched;
+    unsigned all_heard; /* of the patterns */
+    bool needs_index;   /* the list of live jobs is to be read */
+    bool is_indexing;
+    uint64_t ticks;
+    uint64_t swept_ms;
+    char complained[64][FLEET_KEY_MAX]; /* channels whose first bad message was logged */
+    unsigned complaints;
+};
+
+/* jobs.c: the table */
+struct job *jobs_get(struct fleet_jobs *j, const char *id); /* found or made */
+struct job *jobs_lookup(struct fleet_jobs *j, const char *id);
+void jobs_settle(struct job *job, uint64_t now_ms); /* gone if nobody needs it any more */
+
+/* jobs_order.c: what Redis says of a job, and what is to be changed */
+void order_append(struct job *job, struct write *w);
+void order_find(struct job *job, struct finder *f);
+void order_look(struct job *job); /* what Redis has is to be read */
+/* A state that came by itself; takes the record. */
+void order_take(struct job *job, struct fleet_record *r);
+void order_run(struct job *job); /* the next script, if there is need for one */
+void order_tick(struct job *job, uint64_t now_ms);
+void order_abandon(struct job *job, int err); /* everything that waits is over */
+struct write *write_new(const struct fleet_apply *a, fleet_job_done *done, void *context);
+
+/* jobs_bridge.c: what is watched, and foreign messages */
+/* A status that one of us did not write is a message that may have been missed. True: it is on
+ * its way, and `done` will come. */
+bool bridge_take_status(struct job *job, struct str status, fleet_job_done *done, void *context);
+void bridge_mark_read(struct job *job);
+
+/* jobs_index.c: the lists of jobs */
+void index_note(struct fleet_jobs *j, const struct update *u); /* it has come to another state */
+void index_read_live(struct fleet_jobs *j);
+void index_tick(struct fleet_jobs *j, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,22 @@
+-- A new upload.
+-- KEYS of every script of work: 1 hash of the job (or what all their names begin with), 2 3 4
+--   queues high, normal, low, 5 delayed, 6 open, 7 workers, 8 over. ARGV[1]: what every channel's
+--   name begins with.
+-- Fields of the hash: state (open, dropped, queued, delayed, leased), step, spec, chunks,
+--   touched (ms), priority, queue and entry (where it waits or is pending), token, worker,
+--   attempts, cancel ("1"), why, mark (number of the checkpoint within the lease), over ("1": a
+--   lease of it was taken over, so an old holder may live).
+-- ARGV: 2 id, 3 spec.
+-- Answers {"ok"} or {"exists"}.
+if redis.call('EXISTS', KEYS[1]) == 1 then
+    return {'exists'}
+end
+local time = redis.call('TIME')
+local ms = string.format('%.0f', math.floor(time[1] * 1000 + time[2] / 1000))
+-- Larger than that of anyone who held a work of this name before.
+local token = string.format('%.0f', time[1] * 1000000 + time[2])
+redis.call('HSET', KEYS[1], 'state', 'open', 'step', '', 'spec', ARGV[3], 'chunks', '0',
+    'touched', ms, 'token', token, 'over', '0')
+redis.call('ZADD', KEYS[6], ms, ARGV[2])
+redis.call('ZREM', KEYS[8], ARGV[2])
+return {'ok'}

@@ -1,0 +1,886 @@
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "fleet/keys.h"
+#include "work_node.h"
+
+enum { NODES = 3 };
+
+/* Three nodes on one Redis. */
+struct fleet {
+    uv_loop_t loop;
+    struct server server;
+    struct node a, b, c;
+};
+
+static int setup(void **state)
+{
+    struct fleet *f = mem_new(struct fleet);
+
+    uv_loop_init(&f->loop);
+    server_start(&f->server, NULL);
+    node_open(&f->a, &f->loop, &f->server, "a", 3);
+    node_open(&f->b, &f->loop, &f->server, "b", 3);
+    node_open(&f->c, &f->loop, &f->server, "c", 3);
+    *state = f;
+    return 0;
+}
+
+/* Nothing is left of it in Redis. */
+static int teardown(void **state)
+{
+    struct fleet *f = *state;
+
+    node_serve(&f->a, 0);
+    node_serve(&f->b, 0);
+    node_serve(&f->c, 0);
+    node_redis(&f->a, "DEL " FLEET_WORK "over"); /* see what_was_taken_over_... */
+    WAIT_FOR(&f->loop, node_redis(&f->a, "KEYS *") == 0);
+    node_close(&f->a);
+    node_close(&f->b);
+    node_close(&f->c);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&f->loop), 0);
+    server_stop(&f->server);
+    mem_free(f);
+    return 0;
+}
+
+static void pass(struct fleet *f, uint64_t ms)
+{
+    uint64_t end = clock_mono_ms() + ms;
+
+    WAIT_FOR(&f->loop, clock_mono_ms() >= end);
+}
+
+/* The last it has claimed. */
+static struct told *last(struct node *n)
+{
+    assert_true(n->claimed > 0);
+    return &n->claims[n->claimed - 1];
+}
+
+/* `job` is put, and `n`, who alone works, has it. */
+static struct told *held_by(struct node *n, const char *job)
+{
+    unsigned before = n->claimed;
+
+    node_serve(n, 1);
+    assert_int_equal(node_put(n, job, FLEET_NORMAL), OK);
+    WAIT_FOR(n->loop, n->claimed == before + 1);
+    assert_string_equal(last(n)->job, job);
+    return last(n);
+}
+
+static void an_upload_is_open_then_queued_then_leased_then_gone(void **state)
+{
+    struct fleet *f = *state;
+
+    assert_int_equal(node_find(&f->a, "j").err, FAIL_MISSING);
+    assert_int_equal(node_create(&f->a, "j", "{}"), OK);
+    assert_int_equal(node_create(&f->b, "j", "{}"), FAIL_EXISTS);
+    assert_true(node_find(&f->b, "j").is_open);
+    assert_string_equal(node_find(&f->b, "j").spec, "{}");
+    assert_int_equal(node_enqueue(&f->b, "j", FLEET_NORMAL), OK);
+    assert_int_equal(node_enqueue(&f->a, "j", FLEET_NORMAL), FAIL_STATE);
+    assert_int_equal(node_enqueue(&f->a, "k", FLEET_NORMAL), FAIL_MISSING);
+    assert_false(node_find(&f->b, "j").is_open);
+    assert_int_equal(node_plan(&f->b, "j", 3).err, FAIL_STATE);
+    node_serve(&f->c, 1);
+    WAIT_FOR(&f->loop, f->c.claimed == 1);
+    assert_true(node_find(&f->b, "j").is_leased);
+    assert_int_equal(f->c.claims[0].attempt, 1);
+    assert_string_equal(f->c.claims[0].step, "assemble");
+    assert_string_equal(f->c.claims[0].spec, "{\"n\":1}");
+    assert_int_equal(node_checkpoint(&f->c, last(&f->c), "convert", "{\"n\":2}"), OK);
+    assert_string_equal(node_find(&f->b, "j").step, "convert");
+    assert_string_equal(node_find(&f->b, "j").spec, "{\"n\":2}");
+    assert_int_equal(node_finish(&f->c, last(&f->c)), OK);
+    assert_int_equal(node_find(&f->b, "j").err, FAIL_MISSING);
+}
+
+static void each_job_goes_to_exactly_one_of_three_nodes(void **state)
+{
+    struct fleet *f = *state;
+    struct node *nodes[NODES] = { &f->a, &f->b, &f->c };
+    enum { JOBS = 12 };
+    unsigned seen[JOBS] = { 0 };
+    char job[16];
+
+    for (int i = 0; i < NODES; i++)
+        node_serve(nodes[i], 4);
+    for (int i = 0; i < JOBS; i++) {
+        snprintf(job, sizeof(job), "j%d", i);
+        assert_int_equal(node_put(&f->a, job, i % FLEET_PRIORITIES), OK);
+    }
+    WAIT_FOR(&f->loop, f->a.claimed + f->b.claimed + f->c.claimed >= JOBS);
+    pass(f, LEASE_MS);
+    for (int i = 0; i < NODES; i++) {
+        assert_int_equal(nodes[i]->claimed, 4);
+        assert_int_equal(nodes[i]->lost, 0);
+        for (unsigned k = 0; k < nodes[i]->claimed; k++) {
+            seen[nodes[i]->claims[k].job[1] - '0' + (nodes[i]->claims[k].job[2] ? 9 : 0) +
+                 (nodes[i]->claims[k].job[2] == '1')]++;
+            assert_int_equal(node_finish(nodes[i], &nodes[i]->claims[k]), OK);
+        }
+    }
+    for (int i = 0; i < JOBS; i++)
+        assert_int_equal(seen[i], 1);
+}
+
+static void heartbeats_keep_a_lease(void **state)
+{
+    struct fleet *f = *state;
+    struct told *lease = held_by(&f->a, "j");
+
+    node_serve(&f->b, 4);
+    pass(f, 6 * LEASE_MS);
+    assert_int_equal(f->b.claimed, 0);
+    assert_int_equal(f->a.lost, 0);
+    assert_int_equal(node_finish(&f->a, lease), OK);
+}
+
+static void a_lease_that_ran_out_is_taken_over_and_its_old_holder_can_do_nothing(void **state)
+{
+    struct fleet *f = *state;
+    struct told *old = held_by(&f->a, "j");
+
+    assert_int_equal(node_checkpoint(&f->a, old, "convert", "{\"at\":1}"), OK);
+    f->a.is_frozen = true;
+    node_serve(&f->b, 1);
+    WAIT_FOR(&f->loop, f->b.claimed == 1);
+    assert_true(last(&f->b)->is_takeover);
+    assert_true(last(&f->b)->token > old->token);
+    assert_int_equal(last(&f->b)->attempt, 2);
+    assert_string_equal(last(&f->b)->step, "convert");
+    assert_string_equal(last(&f->b)->spec, "{\"at\":1}");
+    assert_int_equal(f->a.lost, 0);
+    f->a.is_frozen = false;
+    assert_int_equal(node_checkpoint(&f->a, old, "convert", "{\"at\":2}"), FAIL_STALE);
+    WAIT_FOR(&f->loop, f->a.lost == 1);
+    assert_int_equal(f->a.losses[0].token, old->token);
+    assert_int_equal(node_checkpoint(&f->a, old, "convert", "{\"at\":2}"), FAIL_STALE);
+    assert_int_equal(node_retry(&f->a, old, "no"), FAIL_STALE);
+    assert_int_equal(node_release(&f->a, old), FAIL_STALE);
+    assert_int_equal(node_reopen(&f->a, old, "{}"), FAIL_STALE);
+    assert_int_equal(node_finish(&f->a, old), FAIL_STALE);
+    assert_int_equal(f->a.lost, 1);
+    assert_string_equal(node_find(&f->a, "j").spec, "{\"at\":1}");
+    assert_int_equal(node_finish(&f->b, last(&f->b)), OK);
+}
+
+static void who_slept_past_its_lease_learns_of_it_from_its_heartbeat(void **state)
+{
+    struct fleet *f = *state;
+    struct told *old = held_by(&f->a, "j");
+
+    f->a.is_frozen = true;
+    node_serve(&f->b, 1);
+    WAIT_FOR(&f->loop, f->b.claimed == 1);
+    f->a.is_frozen = false;
+    WAIT_FOR(&f->loop, f->a.lost == 1);
+    assert_int_equal(f->a.losses[0].token, old->token);
+    pass(f, LEASE_MS);
+    assert_int_equal(f->a.lost, 1);
+    assert_int_equal(node_finish(&f->b, last(&f->b)), OK);
+}
+
+static void what_was_taken_over_and_finished_is_not_put_back_by_who_slept(void **state)
+{
+    struct fleet *f = *state;
+
+    held_by(&f->a, "j");
+    f->a.is_frozen = true;
+    node_serve(&f->b, 1);
+    WAIT_FOR(&f->loop, f->b.claimed == 1);
+    assert_int_equal(node_finish(&f->b, last(&f->b)), OK);
+    f->a.is_frozen = false;
+    WAIT_FOR(&f->loop, f->a.lost == 1);
+    assert_int_equal(node_find(&f->b, "j").err, FAIL_MISSING);
+    assert_int_equal(node_checkpoint(&f->a, &f->a.claims[0], "s", "{}"), FAIL_STALE);
+    assert_int_equal(node_redis(&f->a, "ZCARD " FLEET_WORK "over"), 1);
+    /* The name is free again. */
+    assert_int_equal(node_create(&f->a, "j", "{}"), OK);
+    assert_int_equal(node_checkpoint(&f->a, &f->a.claims[0], "s", "{}"), FAIL_STALE);
+    assert_int_equal(node_redis(&f->a, "ZCARD " FLEET_WORK "over"), 0);
+    assert_int_equal(node_cancel(&f->a, "j"), FAIL_STATE);
+}
+
+static void a_node_that_takes_over_from_itself_loses_the_older_lease(void **state)
+{
+    struct fleet *f = *state;
+
+    held_by(&f->a, "j");
+    node_serve(&f->a, 2);
+    /* Nobody renews it: Redis is told that it is idle. */
+    f->a.loses = 1000;
+    WAIT_FOR(&f->loop, f->a.loses < 1000);
+    f->a.is_frozen = true;
+    pass(f, LEASE_MS + 50);
+    f->a.loses = 0;
+    fleet_work_push(f->a.work, &(struct redis_push){ .channel = STR(FLEET_WORK "wake") });
+    WAIT_FOR(&f->loop, f->a.claimed == 2);
+    f->a.is_frozen = false;
+    assert_int_equal(f->a.lost, 1);
+    assert_int_equal(f->a.losses[0].token, f->a.claims[0].token);
+    assert_int_equal(node_finish(&f->a, last(&f->a)), OK);
+}
+
+static void a_failed_one_is_tried_again_after_a_while_until_it_is_exhausted(void **state)
+{
+    struct fleet *f = *state;
+    uint64_t before;
+
+    held_by(&f->a, "j");
+    for (unsigned attempt = 1; attempt <= 3; attempt++) {
+        assert_int_equal(last(&f->a)->attempt, attempt);
+        assert_false(last(&f->a)->is_exhausted);
+        before = clock_mono_ms();
+        assert_int_equal(node_retry(&f->a, last(&f->a), "it broke"), OK);
+        WAIT_FOR(&f->loop, f->a.claimed == attempt + 1);
+        assert_true(last(&f->a)->at_ms - before >= 25u << (attempt - 1));
+        assert_string_equal(last(&f->a)->why, "it broke");
+        assert_false(last(&f->a)->is_takeover);
+    }
+    assert_true(last(&f->a)->is_exhausted);
+    assert_int_equal(node_reopen(&f->a, last(&f->a), "{\"again\":1}"), OK);
+    assert_true(node_find(&f->b, "j").is_open);
+    assert_string_equal(node_find(&f->b, "j").spec, "{\"again\":1}");
+    assert_int_equal(node_enqueue(&f->b, "j", FLEET_NORMAL), OK);
+    WAIT_FOR(&f->loop, f->a.claimed == 5);
+    assert_int_equal(last(&f->a)->attempt, 1);
+    assert_string_equal(last(&f->a)->why, "");
+    assert_int_equal(node_finish(&f->a, last(&f->a)), OK);
+}
+
+static void what_kills_its_workers_is_exhausted_too(void **state)
+{
+    struct fleet *f = *state;
+    struct node *turns[] = { &f->b, &f->c, &f->a };
+
+    held_by(&f->a, "j");
+    for (unsigned i = 0; i < 3; i++) {
+        struct node *from = i == 0 ? &f->a : turns[i - 1];
+        unsigned before = turns[i]->claimed;
+        from->is_frozen = true;
+        turns[i]->is_frozen = false;
+        node_serve(turns[i], 2);
+        WAIT_FOR(&f->loop, turns[i]->claimed == before + 1);
+        assert_int_equal(last(turns[i])->attempt, i + 2);
+        assert_int_equal(last(turns[i])->is_exhausted, i == 2);
+    }
+    f->b.is_frozen = f->c.is_frozen = false;
+    assert_int_equal(node_finish(&f->a, last(&f->a)), OK);
+    WAIT_FOR(&f->loop, f->a.lost == 1 && f->b.lost == 1 && f->c.lost == 1);
+}
+
+static void high_goes_before_normal_before_low(void **state)
+{
+    struct fleet *f = *state;
+    static const char *const order[] = { "h1", "h2", "n1", "n2", "l1", "l2" };
+
+    assert_int_equal(node_put(&f->a, "l1", FLEET_LOW), OK);
+    assert_int_equal(node_put(&f->a, "n1", FLEET_NORMAL), OK);
+    assert_int_equal(node_put(&f->a, "h1", FLEET_HIGH), OK);
+    assert_int_equal(node_put(&f->a, "l2", FLEET_LOW), OK);
+    assert_int_equal(node_put(&f->a, "n2", FLEET_NORMAL), OK);
+    assert_int_equal(node_put(&f->a, "h2", FLEET_HIGH), OK);
+    node_serve(&f->b, 1);
+    for (unsigned i = 0; i < 6; i++) {
+        WAIT_FOR(&f->loop, f->b.claimed == i + 1);
+        assert_string_equal(last(&f->b)->job, order[i]);
+        assert_int_equal(node_finish(&f->b, last(&f->b)), OK);
+    }
+}
+
+static void a_node_never_holds_more_than_its_slots(void **state)
+{
+    struct fleet *f = *state;
+    char job[16];
+
+    for (int i = 0; i < 9; i++) {
+        snprintf(job, sizeof(job), "j%d", i);
+        assert_int_equal(node_put(&f->a, job, FLEET_NORMAL), OK);
+    }
+    node_serve(&f->b, 6);
+    WAIT_FOR(&f->loop, f->b.claimed == 6);
+    pass(f, 2 * LEASE_MS);
+    assert_int_equal(f->b.claimed, 6);
+    for (unsigned i = 0; i < 9; i++) {
+        WAIT_FOR(&f->loop, f->b.claimed > i);
+        assert_int_equal(node_finish(&f->b, &f->b.claims[i]), OK);
+    }
+}
+
+static void one_that_is_given_back_goes_to_another_at_once_and_counts_no_attempt(void **state)
+{
+    struct fleet *f = *state;
+    struct told *lease = held_by(&f->a, "j");
+
+    assert_int_equal(node_put(&f->c, "behind", FLEET_NORMAL), OK);
+    node_serve(&f->a, 0);
+    assert_int_equal(node_release(&f->a, lease), OK);
+    node_serve(&f->b, 1);
+    WAIT_FOR(&f->loop, f->b.claimed == 1);
+    assert_string_equal(last(&f->b)->job, "j");
+    assert_int_equal(last(&f->b)->attempt, 1);
+    assert_false(last(&f->b)->is_takeover);
+    assert_int_equal(node_finish(&f->b, last(&f->b)), OK);
+    WAIT_FOR(&f->loop, f->b.claimed == 2);
+    assert_int_equal(node_finish(&f->b, last(&f->b)), OK);
+    assert_int_equal(f->a.claimed, 1);
+}
+
+static void a_claim_that_comes_back_after_the_drain_began_is_given_back(void **state)
+{
+    struct fleet *f = *state;
+
+    assert_int_equal(node_put(&f->a, "j", FLEET_NORMAL), OK);
+    node_serve(&f->b, 1); /* asks */
+    node_serve(&f->b, 0);
+    WAIT_FOR(&f->loop, node_redis(&f->a, "XLEN " FLEET_WORK "queue:high") == 1);
+    assert_int_equal(f->b.claimed, 0);
+    node_serve(&f->a, 1);
+    WAIT_FOR(&f->loop, f->a.claimed == 1);
+    assert_int_equal(last(&f->a)->attempt, 1);
+    assert_int_equal(node_finish(&f->a, last(&f->a)), OK);
+}
+
+static void an_open_one_is_cancelled_by_being_dropped(void **state)
+{
+    struct fleet *f = *state;
+
+    assert_int_equal(node_cancel(&f->a, "j"), FAIL_MISSING);
+    assert_int_equal(node_create(&f->a, "j", "{}"), OK);
+    assert_int_equal(node_cancel(&f->b, "j"), FAIL_STATE);
+    assert_int_equal(node_find(&f->a, "j").err, FAIL_MISSING);
+}
+
+static void a_queued_one_that_is_cancelled_comes_to_a_worker_as_such(void **state)
+{
+    struct fleet *f = *state;
+
+    assert_int_equal(node_put(&f->a, "before", FLEET_HIGH), OK);
+    assert_int_equal(node_put(&f->a, "j", FLEET_LOW), OK);
+    assert_int_equal(node_cancel(&f->a, "j"), OK);
+    assert_int_equal(node_cancel(&f->b, "j"), OK);
+    node_serve(&f->b, 2);
+    WAIT_FOR(&f->loop, f->b.claimed == 2);
+    assert_string_equal(f->b.claims[1].job, "j");
+    assert_true(f->b.claims[1].is_cancelled);
+    assert_false(f->b.claims[0].is_cancelled);
+    assert_int_equal(node_finish(&f->b, &f->b.claims[0]), OK);
+    assert_int_equal(node_finish(&f->b, &f->b.claims[1]), OK);
+    assert_int_equal(f->b.cancelled, 0);
+}
+
+static void a_delayed_one_that_is_cancelled_does_not_wait_for_its_turn(void **state)
+{
+    struct fleet *f = *state;
+    struct told *lease = held_by(&f->a, "j");
+
+    node_serve(&f->a, 0);
+    assert_int_equal(node_retry(&f->a, lease, "no"), OK);
+    assert_int_equal(node_redis(&f->a, "ZCARD " FLEET_WORK "delayed"), 1);
+    assert_int_equal(node_cancel(&f->a, "j"), OK);
+    assert_int_equal(node_redis(&f->a, "ZCARD " FLEET_WORK "delayed"), 0);
+    node_serve(&f->b, 1);
+    WAIT_FOR(&f->loop, f->b.claimed == 1);
+    assert_true(last(&f->b)->is_cancelled);
+    assert_int_equal(node_finish(&f->b, last(&f->b)), OK);
+}
+
+static void the_holder_of_a_cancelled_one_is_told_once(void **state)
+{
+    struct fleet *f = *state;
+    struct told *lease = held_by(&f->a, "j");
+
+    assert_int_equal(node_cancel(&f->b, "j"), OK);
+    WAIT_FOR(&f->loop, f->a.cancelled == 1);
+    assert_int_equal(f->a.cancels[0].token, lease->token);
+    pass(f, 2 * LEASE_MS);
+    assert_int_equal(f->a.cancelled, 1);
+    assert_int_equal(node_finish(&f->a, lease), OK);
+}
+
+static void a_holder_that_missed_the_word_hears_it_with_its_heartbeat(void **state)
+{
+    struct fleet *f = *state;
+    struct told *lease = held_by(&f->a, "j");
+
+    f->a.is_deaf = true;
+    assert_int_equal(node_cancel(&f->b, "j"), OK);
+    WAIT_FOR(&f->loop, f->a.cancelled == 1);
+    assert_int_equal(node_finish(&f->a, lease), OK);
+}
+
+static void a_cancelled_one_whose_holder_died_is_taken_over_as_cancelled(void **state)
+{
+    struct fleet *f = *state;
+
+    held_by(&f->a, "j");
+    f->a.is_frozen = true;
+    assert_int_equal(node_cancel(&f->b, "j"), OK);
+    node_serve(&f->b, 1);
+    WAIT_FOR(&f->loop, f->b.claimed == 1);
+    assert_true(last(&f->b)->is_takeover);
+    assert_true(last(&f->b)->is_cancelled);
+    assert_int_equal(node_finish(&f->b, last(&f->b)), OK);
+    f->a.is_frozen = false;
+    WAIT_FOR(&f->loop, f->a.lost == 1);
+    assert_int_equal(f->a.cancelled, 0);
+}
+
+static void on_stale(void *context, int err, const char *const *jobs, size_t count)
+{
+    struct outcome *o = context;
+
+    assert_int_equal(err, OK);
+    for (size_t i = 0; i < count; i++)
+        assert_true(jobs[i][0] == 's');
+    o->err += (int)count;
+    o->is_done = true;
+}
+
+static void one_that_is_cancelled_while_it_fails_is_not_open_again(void **state)
+{
+    struct fleet *f = *state;
+    struct told *lease = held_by(&f->a, "s");
+    struct outcome o = { .is_done = false };
+
+    f->a.is_deaf = f->a.is_frozen = true;
+    assert_int_equal(node_cancel(&f->b, "s"), OK);
+    f->a.is_frozen = false;
+    assert_int_equal(node_reopen(&f->a, lease, "{}"), OK);
+    assert_false(node_find(&f->b, "s").is_open);
+    assert_int_equal(node_plan(&f->b, "s", 1).err, FAIL_STATE);
+    assert_int_equal(node_cancel(&f->b, "s"), OK);
+    fleet_work_stale(f->b.work, 1, 10, on_stale, &o);
+    WAIT_FOR(&f->loop, o.is_done);
+    assert_int_equal(o.err, 1);
+}
+
+static void a_cancelled_one_is_not_delayed(void **state)
+{
+    struct fleet *f = *state;
+    struct told *lease = held_by(&f->a, "j");
+
+    f->a.is_deaf = f->a.is_frozen = true;
+    assert_int_equal(node_cancel(&f->b, "j"), OK);
+    f->a.is_frozen = false;
+    node_serve(&f->a, 0);
+    assert_int_equal(node_retry(&f->a, lease, "no"), OK);
+    assert_int_equal(node_redis(&f->a, "ZCARD " FLEET_WORK "delayed"), 0);
+    node_serve(&f->b, 1);
+    WAIT_FOR(&f->loop, f->b.claimed == 1);
+    assert_true(last(&f->b)->is_cancelled);
+    assert_int_equal(node_finish(&f->b, last(&f->b)), OK);
+}
+
+static void stale_uploads_are_given_to_one_node_each(void **state)
+{
+    struct fleet *f = *state;
+    struct outcome o[NODES] = { { .is_done = false } };
+    struct node *nodes[NODES] = { &f->a, &f->b, &f->c };
+    int64_t later;
+    char job[16];
+
+    for (int i = 0; i < 9; i++) {
+        snprintf(job, sizeof(job), "s%d", i);
+        assert_int_equal(node_create(&f->a, job, "{}"), OK);
+    }
+    later = node_find(&f->a, job).touched_ms + 1;
+    pass(f, 5);
+    assert_int_equal(node_create(&f->a, "young", "{}"), OK);
+    assert_int_equal(node_plan(&f->a, "s0", 2).err, OK); /* a sign of life */
+    fleet_work_touch(f->a.work, "s1");
+    WAIT_FOR(&f->loop, node_find(&f->a, "s1").touched_ms > later);
+    for (int i = 0; i < NODES; i++)
+        fleet_work_stale(nodes[i]->work, later, 4, on_stale, &o[i]);
+    WAIT_FOR(&f->loop, o[0].is_done && o[1].is_done && o[2].is_done);
+    assert_int_equal(o[0].err + o[1].err + o[2].err, 7);
+    assert_true(o[0].err <= 4 && o[1].err <= 4 && o[2].err <= 4);
+    assert_int_equal(node_redis(&f->a, "ZCARD " FLEET_WORK "open"), 3);
+    assert_int_equal(node_cancel(&f->a, "young"), FAIL_STATE);
+    assert_int_equal(node_cancel(&f->a, "s0"), FAIL_STATE);
+    assert_int_equal(node_cancel(&f->a, "s1"), FAIL_STATE);
+}
+
+static void the_first_word_on_the_number_of_chunks_counts(void **state)
+{
+    struct fleet *f = *state;
+    struct found a = { .is_done = false }, b = { .is_done = false };
+
+    assert_int_equal(node_plan(&f->a, "j", 3).err, FAIL_MISSING);
+    assert_int_equal(node_create(&f->a, "j", "{}"), OK);
+    assert_int_equal(node_find(&f->a, "j").chunks, 0);
+    fleet_work_plan(f->a.work, "j", 3, node_on_found, &a);
+    fleet_work_plan(f->b.work, "j", 4, node_on_found, &b);
+    WAIT_FOR(&f->loop, a.is_done && b.is_done);
+    assert_true((a.err == OK && b.err == FAIL_EXISTS) || (a.err == FAIL_EXISTS && b.err == OK));
+    assert_int_equal(a.chunks, b.chunks);
+    assert_int_equal(node_plan(&f->c, "j", a.chunks).err, OK);
+    assert_int_equal(node_find(&f->c, "j").chunks, a.err == OK ? 3 : 4);
+    /* It is still so when processing has failed. */
+    assert_int_equal(node_enqueue(&f->a, "j", FLEET_NORMAL), OK);
+    node_serve(&f->a, 1);
+    WAIT_FOR(&f->loop, f->a.claimed == 1);
+    assert_int_equal(node_reopen(&f->a, last(&f->a), "{}"), OK);
+    assert_int_equal(node_find(&f->c, "j").chunks, a.chunks);
+    assert_int_equal(node_cancel(&f->a, "j"), FAIL_STATE);
+}
+
+static void what_redis_forgets_its_holder_puts_back(void **state)
+{
+    struct fleet *f = *state;
+    struct told *lease = held_by(&f->a, "j");
+
+    assert_int_equal(node_checkpoint(&f->a, lease, "convert", "{\"at\":5}"), OK);
+    node_serve(&f->b, 1);
+    node_redis(&f->b, "FLUSHALL");
+    WAIT_FOR(&f->loop, node_find(&f->b, "j").is_leased);
+    assert_string_equal(node_find(&f->b, "j").step, "convert");
+    assert_string_equal(node_find(&f->b, "j").spec, "{\"at\":5}");
+    pass(f, 4 * LEASE_MS);
+    assert_int_equal(f->b.claimed, 0);
+    assert_int_equal(f->a.lost, 0);
+    assert_int_equal(node_checkpoint(&f->a, lease, "convert", "{\"at\":6}"), OK);
+    assert_int_equal(node_finish(&f->a, lease), OK);
+}
+
+static void what_was_put_back_is_taken_over_when_its_holder_dies(void **state)
+{
+    struct fleet *f = *state;
+    struct told *old = held_by(&f->a, "j");
+
+    node_redis(&f->b, "FLUSHALL");
+    assert_int_equal(node_checkpoint(&f->a, old, "convert", "{\"at\":7}"), OK);
+    f->a.is_frozen = true;
+    node_serve(&f->b, 1);
+    WAIT_FOR(&f->loop, f->b.claimed == 1);
+    assert_true(last(&f->b)->is_takeover);
+    assert_true(last(&f->b)->token > old->token);
+    assert_int_equal(last(&f->b)->attempt, 2);
+    assert_string_equal(last(&f->b)->spec, "{\"at\":7}");
+    f->a.is_frozen = false;
+    WAIT_FOR(&f->loop, f->a.lost == 1);
+    assert_int_equal(node_finish(&f->b, last(&f->b)), OK);
+}
+
+static void what_a_holder_wants_is_done_also_to_what_redis_forgot(void **state)
+{
+    struct fleet *f = *state;
+
+    held_by(&f->a, "j");
+    f->a.is_frozen = true;
+    node_redis(&f->b, "FLUSHALL");
+    assert_int_equal(node_retry(&f->a, last(&f->a), "it broke"), OK);
+    f->a.is_frozen = false;
+    WAIT_FOR(&f->loop, f->a.claimed == 2);
+    assert_int_equal(last(&f->a)->attempt, 2);
+    f->a.is_frozen = true;
+    node_redis(&f->b, "FLUSHALL");
+    assert_int_equal(node_reopen(&f->a, last(&f->a), "{\"o\":1}"), OK);
+    assert_true(node_find(&f->b, "j").is_open);
+    f->a.is_frozen = false;
+    assert_int_equal(node_enqueue(&f->a, "j", FLEET_LOW), OK);
+    WAIT_FOR(&f->loop, f->a.claimed == 3);
+    f->a.is_frozen = true;
+    node_redis(&f->b, "FLUSHALL");
+    assert_int_equal(node_finish(&f->a, last(&f->a)), OK);
+    f->a.is_frozen = false;
+    assert_int_equal(node_find(&f->b, "j").err, FAIL_MISSING);
+}
+
+static bool all_up(const struct fleet *f)
+{
+    return f->a.is_up && f->b.is_up && f->c.is_up;
+}
+
+static void a_redis_that_comes_back_empty_gets_the_work_back_from_its_holder(void **state)
+{
+    struct fleet *f = *state;
+    struct told *lease = held_by(&f->a, "j");
+    struct outcome o = { .is_done = false };
+
+    node_serve(&f->b, 1);
+    server_kill(&f->server);
+    WAIT_FOR(&f->loop, !f->a.is_up && !f->b.is_up && !f->c.is_up);
+    fleet_work_checkpoint(f->a.work, "j", lease->token, "convert", "{\"at\":9}", node_on_done, &o);
+    pass(f, 2 * LEASE_MS);
+    assert_false(o.is_done);
+    server_start_again(&f->server);
+    WAIT_FOR(&f->loop, o.is_done && all_up(f));
+    assert_int_equal(o.err, OK);
+    assert_string_equal(node_find(&f->b, "j").spec, "{\"at\":9}");
+    pass(f, 3 * LEASE_MS);
+    assert_int_equal(f->b.claimed, 0);
+    assert_int_equal(f->a.lost, 0);
+    assert_int_equal(node_finish(&f->a, lease), OK);
+    assert_int_equal(node_put(&f->c, "k", FLEET_NORMAL), OK);
+    WAIT_FOR(&f->loop, f->a.claimed + f->b.claimed == 2);
+    struct node *n = f->b.claimed == 1 ? &f->b : &f->a;
+    assert_int_equal(node_finish(n, last(n)), OK);
+}
+
+static void a_redis_that_comes_back_older_is_made_good_by_the_holder(void **state)
+{
+    struct fleet *f = *state;
+    struct told *lease = held_by(&f->a, "j");
+
+    assert_int_equal(node_put(&f->c, "queued-then", FLEET_NORMAL), OK);
+    assert_int_equal(node_checkpoint(&f->a, lease, "convert", "{\"at\":1}"), OK);
+    node_redis(&f->a, "SAVE");
+    assert_int_equal(node_checkpoint(&f->a, lease, "convert", "{\"at\":2}"), OK);
+    node_serve(&f->a, 2);
+    WAIT_FOR(&f->loop, f->a.claimed == 2);
+    server_kill(&f->server);
+    WAIT_FOR(&f->loop, !f->a.is_up && !f->b.is_up && !f->c.is_up);
+    server_start_again(&f->server);
+    WAIT_FOR(&f->loop, all_up(f));
+    WAIT_FOR(&f->loop, strcmp(node_find(&f->b, "j").spec, "{\"at\":2}") == 0);
+    WAIT_FOR(&f->loop, node_find(&f->b, "queued-then").is_leased);
+    node_serve(&f->b, 2);
+    pass(f, 4 * LEASE_MS);
+    assert_int_equal(f->b.claimed, 0);
+    assert_int_equal(f->a.lost, 0);
+    assert_int_equal(f->a.claimed, 2);
+    assert_int_equal(node_finish(&f->a, &f->a.claims[0]), OK);
+    assert_int_equal(node_finish(&f->a, &f->a.claims[1]), OK);
+}
+
+static void holders_have_time_to_renew_after_redis_was_away(void **state)
+{
+    struct fleet *f = *state;
+    struct told *lease = held_by(&f->a, "j");
+
+    node_serve(&f->b, 1);
+    node_redis(&f->a, "SAVE");
+    server_kill(&f->server);
+    WAIT_FOR(&f->loop, !f->a.is_up && !f->b.is_up);
+    pass(f, 3 * LEASE_MS);
+    server_start_again(&f->server);
+    WAIT_FOR(&f->loop, all_up(f));
+    pass(f, 3 * LEASE_MS);
+    assert_int_equal(f->b.claimed, 0);
+    assert_int_equal(f->a.lost, 0);
+    assert_int_equal(node_finish(&f->a, lease), OK);
+}
+
+static void the_end_of_a_lease_waits_for_a_redis_that_is_away(void **state)
+{
+    struct fleet *f = *state;
+    struct told *lease = held_by(&f->a, "j");
+    struct outcome o = { .is_done = false };
+
+    node_redis(&f->a, "SAVE");
+    server_kill(&f->server);
+    WAIT_FOR(&f->loop, !f->a.is_up && !f->b.is_up && !f->c.is_up);
+    fleet_work_finish(f->a.work, "j", lease->token, node_on_done, &o);
+    assert_int_equal(node_create(&f->a, "k", "{}"), FAIL_CLOSED);
+    assert_int_equal(node_find(&f->a, "k").err, FAIL_CLOSED);
+    assert_false(o.is_done);
+    server_start_again(&f->server);
+    WAIT_FOR(&f->loop, o.is_done && all_up(f));
+    assert_int_equal(o.err, OK);
+    assert_int_equal(node_find(&f->a, "j").err, FAIL_MISSING);
+}
+
+/* What was done and whose answer was lost is asked for again. */
+static void nothing_is_done_twice_when_an_answer_is_lost(void **state)
+{
+    struct fleet *f = *state;
+    struct told *lease = held_by(&f->a, "j");
+
+    f->a.loses = 1;
+    assert_int_equal(node_checkpoint(&f->a, lease, "convert", "{\"at\":1}"), OK);
+    f->a.loses = 1;
+    assert_int_equal(node_checkpoint(&f->a, lease, "convert", "{\"at\":2}"), OK);
+    assert_string_equal(node_find(&f->a, "j").spec, "{\"at\":2}");
+    node_serve(&f->a, 0);
+    f->a.loses = 1;
+    assert_int_equal(node_retry(&f->a, lease, "no"), OK);
+    assert_int_equal(node_redis(&f->a, "ZCARD " FLEET_WORK "delayed"), 1);
+    node_serve(&f->a, 1);
+    WAIT_FOR(&f->loop, f->a.claimed == 2);
+    node_serve(&f->a, 0);
+    f->a.loses = 1;
+    assert_int_equal(node_release(&f->a, last(&f->a)), OK);
+    assert_int_equal(node_redis(&f->a, "XLEN " FLEET_WORK "queue:high"), 1);
+    node_serve(&f->a, 1);
+    WAIT_FOR(&f->loop, f->a.claimed == 3);
+    assert_int_equal(last(&f->a)->attempt, 2);
+    f->a.loses = 1;
+    assert_int_equal(node_reopen(&f->a, last(&f->a), "{}"), OK);
+    assert_true(node_find(&f->a, "j").is_open);
+    assert_int_equal(node_enqueue(&f->a, "j", FLEET_HIGH), OK);
+    WAIT_FOR(&f->loop, f->a.claimed == 4);
+    f->a.loses = 1;
+    assert_int_equal(node_finish(&f->a, last(&f->a)), OK);
+    assert_int_equal(node_find(&f->a, "j").err, FAIL_MISSING);
+}
+
+static void a_claim_whose_answer_is_lost_is_taken_over(void **state)
+{
+    struct fleet *f = *state;
+
+    node_serve(&f->a, 1);
+    WAIT_FOR(&f->loop, node_redis(&f->b, "ZCARD " FLEET_WORK "workers") == 1);
+    f->a.loses = 1;
+    assert_int_equal(node_put(&f->b, "j", FLEET_NORMAL), OK);
+    WAIT_FOR(&f->loop, f->a.claimed == 1);
+    assert_true(last(&f->a)->is_takeover);
+    assert_int_equal(last(&f->a)->attempt, 2);
+    assert_int_equal(node_finish(&f->a, last(&f->a)), OK);
+}
+
+static void entries_that_nobody_knows_are_cleared_away(void **state)
+{
+    struct fleet *f = *state;
+
+    assert_int_equal(node_put(&f->a, "gone", FLEET_NORMAL), OK);
+    assert_int_equal(node_put(&f->a, "twice", FLEET_NORMAL), OK);
+    node_redis(&f->a, "DEL " FLEET_WORK "job:gone");
+    node_redis(&f->a, "XADD " FLEET_WORK "queue:normal * job twice");
+    node_redis(&f->a, "XADD " FLEET_WORK "queue:high * nothing else");
+    node_redis(&f->a, "ZADD " FLEET_WORK "delayed 1 gone");
+    node_redis(&f->a, "ZADD " FLEET_WORK "open 1 gone");
+    struct outcome o = { .is_done = false };
+    fleet_work_stale(f->a.work, 2, 10, on_stale, &o);
+    WAIT_FOR(&f->loop, o.is_done);
+    assert_int_equal(o.err, 0);
+    node_serve(&f->b, 4);
+    WAIT_FOR(&f->loop, f->b.claimed == 1);
+    assert_string_equal(last(&f->b)->job, "twice");
+    assert_int_equal(node_redis(&f->a, "XLEN " FLEET_WORK "queue:normal"), 1);
+    assert_int_equal(node_finish(&f->b, last(&f->b)), OK);
+    assert_int_equal(f->b.claimed, 1);
+}
+
+static void what_is_too_large_or_has_no_name_is_refused(void **state)
+{
+    struct fleet *f = *state;
+    char *large = mem_alloc(FLEET_SPEC_MAX + 2);
+    struct told *lease = held_by(&f->a, "j");
+
+    memset(large, 'x', FLEET_SPEC_MAX + 1);
+    large[FLEET_SPEC_MAX + 1] = '\0';
+    assert_int_equal(node_create(&f->a, "k", large), FAIL_LIMIT);
+    assert_int_equal(node_create(&f->a, "", "{}"), FAIL_SYNTAX);
+    assert_int_equal(node_create(&f->a, "a b", "{}"), FAIL_SYNTAX);
+    assert_int_equal(node_find(&f->a, "a b").err, FAIL_MISSING);
+    assert_int_equal(node_checkpoint(&f->a, lease, "s", large), FAIL_LIMIT);
+    assert_int_equal(node_reopen(&f->a, lease, large), FAIL_LIMIT);
+    assert_int_equal(node_checkpoint(&f->a, lease, "s", large + 1), OK); /* it is still held */
+    assert_int_equal(node_finish(&f->a, lease), OK);
+    mem_free(large);
+}
+
+static void what_waits_at_the_end_is_answered(void **state)
+{
+    struct fleet *f = *state;
+    struct outcome a = { .is_done = false }, b = a, c = a;
+    struct node n;
+
+    node_open(&n, &f->loop, &f->server, "n", 3);
+    struct told *lease = held_by(&n, "j");
+    fleet_work_create(n.work, "k", "{}", node_on_done, &a);
+    fleet_work_checkpoint(n.work, "j", lease->token, "s", "{}", node_on_done, &b);
+    fleet_work_finish(n.work, "j", lease->token, node_on_done, &c);
+    node_close(&n);
+    assert_true(a.is_done && b.is_done && c.is_done);
+    assert_int_equal(a.err, FAIL_CANCELLED);
+    assert_int_equal(b.err, FAIL_CANCELLED);
+    assert_int_equal(c.err, FAIL_CANCELLED);
+    node_redis(&f->a, "FLUSHALL");
+}
+
+static struct fleet_work_count count_of(struct node *n)
+{
+    struct fleet_work_count count;
+
+    fleet_work_count(n->work, &count);
+    return count;
+}
+
+static void what_there_is_to_do_is_counted(void **state)
+{
+    struct fleet *f = *state;
+    struct told *lease = held_by(&f->a, "j");
+    struct fleet_work_count count;
+
+    assert_int_equal(node_put(&f->a, "k", FLEET_LOW), OK);
+    assert_int_equal(node_put(&f->a, "l", FLEET_HIGH), OK);
+    assert_int_equal(node_create(&f->a, "m", "{}"), OK);
+    f->b.asleep_ms = 10 * 1000; /* so it looks now */
+    WAIT_FOR(&f->loop, count_of(&f->b).leased == 1);
+    count = count_of(&f->b);
+    assert_int_equal(count.queued, 2);
+    assert_int_equal(count.delayed, 0);
+    assert_int_equal(count.open, 1);
+    assert_int_equal(count.workers, 1);
+    server_signal(&f->server, SIGSTOP);
+    server_signal(&f->server, SIGCONT);
+    assert_int_equal(node_cancel(&f->a, "m"), FAIL_STATE);
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_int_equal(node_finish(&f->a, lease), OK);
+        WAIT_FOR(&f->loop, i == 3 || f->a.claimed > i);
+        lease = last(&f->a);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(an_upload_is_open_then_queued_then_leased_then_gone),
+        TEST(each_job_goes_to_exactly_one_of_three_nodes),
+        TEST(heartbeats_keep_a_lease),
+        TEST(a_lease_that_ran_out_is_taken_over_and_its_old_holder_can_do_nothing),
+        TEST(who_slept_past_its_lease_learns_of_it_from_its_heartbeat),
+        TEST(what_was_taken_over_and_finished_is_not_put_back_by_who_slept),
+        TEST(a_node_that_takes_over_from_itself_loses_the_older_lease),
+        TEST(a_failed_one_is_tried_again_after_a_while_until_it_is_exhausted),
+        TEST(what_kills_its_workers_is_exhausted_too),
+        TEST(high_goes_before_normal_before_low),
+        TEST(a_node_never_holds_more_than_its_slots),
+        TEST(one_that_is_given_back_goes_to_another_at_once_and_counts_no_attempt),
+        TEST(a_claim_that_comes_back_after_the_drain_began_is_given_back),
+        TEST(an_open_one_is_cancelled_by_being_dropped),
+        TEST(a_queued_one_that_is_cancelled_comes_to_a_worker_as_such),
+        TEST(a_delayed_one_that_is_cancelled_does_not_wait_for_its_turn),
+        TEST(the_holder_of_a_cancelled_one_is_told_once),
+        TEST(a_holder_that_missed_the_word_hears_it_with_its_heartbeat),
+        TEST(a_cancelled_one_whose_holder_died_is_taken_over_as_cancelled),
+        TEST(one_that_is_cancelled_while_it_fails_is_not_open_again),
+        TEST(a_cancelled_one_is_not_delayed),
+        TEST(stale_uploads_are_given_to_one_node_each),
+        TEST(the_first_word_on_the_number_of_chunks_counts),
+        TEST(what_redis_forgets_its_holder_puts_back),
+        TEST(what_was_put_back_is_taken_over_when_its_holder_dies),
+        TEST(what_a_holder_wants_is_done_also_to_what_redis_forgot),
+        TEST(a_redis_that_comes_back_empty_gets_the_work_back_from_its_holder),
+        TEST(a_redis_that_comes_back_older_is_made_good_by_the_holder),
+        TEST(holders_have_time_to_renew_after_redis_was_away),
+        TEST(the_end_of_a_lease_waits_for_a_redis_that_is_away),
+        TEST(nothing_is_done_twice_when_an_answer_is_lost),
+        TEST(a_claim_whose_answer_is_lost_is_taken_over),
+        TEST(entries_that_nobody_knows_are_cleared_away),
+        TEST(what_is_too_large_or_has_no_name_is_refused),
+        TEST(what_waits_at_the_end_is_answered),
+        TEST(what_there_is_to_do_is_counted),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
