@@ -1,0 +1,397 @@
+#include "facts.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "fleet/keys.h"
+#include "fleet/record.h"
+
+enum { FLIGHTS_MAX = 400, KEYS_MAX = 600 };
+
+struct facts *facts_new(void)
+{
+    return mem_new(struct facts);
+}
+
+static void forget_views(struct facts *f, int viewer)
+{
+    struct view *v, *next;
+
+    HASH_ITER(hh, f->views[viewer], v, next)
+    {
+        HASH_DEL(f->views[viewer], v);
+        update_unref(&v->last);
+        mem_free(v);
+    }
+}
+
+void facts_free(struct facts *f)
+{
+    struct fact *j, *next;
+
+    HASH_ITER(hh, f->jobs, j, next)
+    {
+        HASH_DEL(f->jobs, j);
+        update_unref(&j->last);
+        mem_free(j);
+    }
+    for (int i = 0; i < SEATS; i++)
+        forget_views(f, i);
+    mem_free(f);
+}
+
+struct fact *facts_job(struct world *w, const char *id)
+{
+    struct facts *f = w->facts;
+    struct fact *j;
+    size_t len = strlen(id);
+
+    HASH_FIND_STR(f->jobs, id, j);
+    if (j != NULL)
+        return j;
+    j = mem_zalloc(sizeof(*j) + len + 1);
+    memcpy(j->id, id, len);
+    j->holder = -1;
+    HASH_ADD_KEYPTR(hh, f->jobs, j->id, len, j);
+    return j;
+}
+
+/* Nothing grows without bound. */
+void facts_step(struct world *w)
+{
+    for (int i = 0; i < NODES; i++)
+        if (w->nodes[i]->is_up && port_flights(w->nodes[i]->port) > FLIGHTS_MAX)
+            world_fail(w, "n%d has %zu commands under way", i, port_flights(w->nodes[i]->port));
+    if (redis_is_there(w) && w->steps % 64 == 0 && model_size(w->redis.model) > KEYS_MAX)
+        world_fail(w, "there are %zu keys", model_size(w->redis.model));
+}
+
+/* Order of states: of the records as Redis published them, and of what a viewer saw. */
+
+static const char *describe(char out[256], const struct update *u)
+{
+    snprintf(out, 256, "%" PRIu64 " %s %s %.3f/%.3f", u->seq, job_state_name(u->state),
+             update_text(u, TEXT_STAGE), u->fraction, u->stage_fraction);
+    return out;
+}
+
+static bool is_same_stage(const struct update *a, const struct update *b)
+{
+    return strcmp(update_text(a, TEXT_STAGE), update_text(b, TEXT_STAGE)) == 0;
+}
+
+/* NULL: `b` may follow `a`, perhaps with others between. */
+static const char *wrong_order(const struct fact *j, const struct update *a, const struct update *b)
+{
+    bool is_anew = j->retry > a->seq && j->retry <= b->seq;
+
+    if (b->seq <= a->seq)
+        return "the number does not grow";
+    /* What was said is gone, and so is what could have been held against it. */
+    if (j->lost_us > a->seq && j->lost_us <= b->seq)
+        return NULL;
+    if (job_is_final(a->state) && !is_anew)
+        return "something follows its end";
+    if (is_anew || !is_same_stage(a, b))
+        return NULL;
+    if (b->fraction < a->fraction || b->stage_fraction < a->stage_fraction)
+        return "progress runs backwards";
+    return a->state == JOB_PROCESSING && b->state == JOB_QUEUED ? "it is queued again" : NULL;
+}
+
+static void judge_record(struct world *w, struct fact *j, const struct fleet_record *r)
+{
+    char before[256], after[256];
+    const struct update *u = r->update;
+
+    if (j->last != NULL && u->seq == j->last->seq && j->lost_us != 0)
+        return; /* put back, while others put it back too */
+    if (u->state == JOB_QUEUED && j->last != NULL && j->last->state == JOB_FAILED)
+        j->retry = u->seq;
+    const char *wrong = j->last != NULL ? wrong_order(j, j->last, u) : NULL;
+    if (wrong != NULL)
+        world_fail(w, "record of %s: %s: %s, then %s", j->id, wrong, describe(before, j->last),
+                   describe(after, u));
+    if (r->token < j->token && !(j->lost_us > j->last->seq && j->lost_us <= u->seq))
+        world_fail(w, "record of %s: token %" PRIu64 " wrote after %" PRIu64, j->id, r->token,
+                   j->token);
+}
+
+void facts_published(struct world *w, struct str channel, struct str message)
+{
+    enum fleet_channel kind;
+    char id[JOB_ID_MAX + 1], text[256];
+    struct fleet_record r;
+
+    if (!fleet_channel_read(channel, &kind, id) || kind != FLEET_CHANNEL_RECORDS)
+        return;
+    if (fleet_record_read(message, &r) != OK) {
+        world_fail(w, "a record that cannot be read: %.*s", STR_ARG(message));
+        return;
+    }
+    struct fact *j = facts_job(w, id);
+    world_trace(w, "redis: %s is %s token %" PRIu64, id, describe(text, r.update), r.token);
+    w->facts->records++;
+    judge_record(w, j, &r);
+    update_unref(&j->last);
+    j->last = update_ref(r.update);
+    j->token = r.token;
+    fleet_record_deinit(&r);
+}
+
+/* Redis' memory */
+
+static bool read_record(struct model *m, const char *id, struct fleet_record *out)
+{
+    struct fleet_key key = fleet_key_record(id);
+    struct str args[] = { STR("GET"), fleet_key_str(&key) };
+    struct redis_reply *reply = model_run(m, args, 2);
+    bool is_there = reply->type == REDIS_TEXT && fleet_record_read(reply->text, out) == OK;
+
+    redis_reply_free(reply);
+    return is_there;
+}
+
+static bool is_held(const struct world *w, const struct fact *j)
+{
+    return j->holder >= 0 && w->nodes[j->holder]->is_up &&
+           w->nodes[j->holder]->life == j->holder_life;
+}
+
+static void compare_memory(struct world *w, struct fact *j, struct model *last)
+{
+    struct fleet_record before, now;
+    uint64_t number = 0;
+
+    bool is_there = read_record(w->redis.model, j->id, &now);
+    if (is_there)
+        number = now.update->seq;
+    if (read_record(last, j->id, &before)) {
+        if (before.update->seq > number) {
+            world_trace(w, "redis: lost %s", j->id);
+            j->lost_us = (uint64_t)redis_now_us(w);
+            j->token = is_there ? now.token : 0;
+            w->facts->losses++;
+        }
+        fleet_record_deinit(&before);
+    }
+    if (is_there)
+        fleet_record_deinit(&now);
+}
+
+void facts_redis_started(struct world *w, struct model *last)
+{
+    for (struct fact *j = w->facts->jobs; j != NULL; j = j->hh.next)
+        compare_memory(w, j, last);
+    if (w->redis.kept_all)
+        return;
+    for (struct fact *j = w->facts->jobs; j != NULL; j = j->hh.next) {
+        j->was_lost = true;
+        if (!is_held(w, j))
+            j->is_work_excused = true;
+    }
+}
+
+/* Viewers */
+
+static struct view *find_view(struct facts *f, int viewer, const char *id)
+{
+    struct view *v;
+    size_t len = strlen(id);
+
+    HASH_FIND_STR(f->views[viewer], id, v);
+    if (v != NULL)
+        return v;
+    v = mem_zalloc(sizeof(*v) + len + 1);
+    memcpy(v->id, id, len);
+    HASH_ADD_KEYPTR(hh, f->views[viewer], v->id, len, v);
+    return v;
+}
+
+static void see(struct world *w, struct seat *s, const char *id, struct update *u)
+{
+    struct view *v = find_view(w->facts, s->number, id);
+    struct fact *j = facts_job(w, id);
+    char before[256], after[256];
+
+    world_trace(w, "v%d at n%d sees %s %s", s->number, s->node->index, id, describe(after, u));
+    w->facts->posts++;
+    v->is_left = false;
+    if (v->last != NULL && v->is_new && u->seq <= v->last->seq) {
+        /* Another node may know less than the last one did, until it has read. */
+        w->facts->steps_back += u->seq < v->last->seq;
+        v->is_new = false;
+        update_unref(&v->last);
+        v->last = update_ref(u);
+        return;
+    }
+    v->is_new = false;
+    const char *wrong = v->last != NULL ? wrong_order(j, v->last, u) : NULL;
+    if (wrong != NULL)
+        world_fail(w, "v%d at n%d, %s: %s: %s, then %s", s->number, s->node->index, id, wrong,
+                   describe(before, v->last), describe(after, u));
+    update_unref(&v->last);
+    v->last = update_ref(u);
+}
+
+void facts_posted(struct world *w, struct seat *s, struct update *u)
+{
+    see(w, s, u->text[TEXT_ID], u);
+}
+
+void facts_watched(struct world *w, struct seat *s, const char *id, struct update *u)
+{
+    struct view *v = find_view(w->facts, s->number, id);
+
+    v->is_new = true;
+    v->is_left = false;
+    if (u != NULL)
+        see(w, s, id, u);
+}
+
+void facts_left(struct world *w, int viewer, const char *id)
+{
+    for (struct view *v = w->facts->views[viewer]; v != NULL; v = v->hh.next)
+        if (id == NULL || strcmp(v->id, id) == 0)
+            v->is_left = v->is_new = true;
+}
+
+/* Work */
+
+void facts_enqueued(struct world *w, const char *id)
+{
+    struct fact *j = facts_job(w, id);
+
+    world_trace(w, "%s is enqueued", id);
+    j->is_expected = true;
+    j->is_work_excused = false;
+}
+
+/* A work that has ended is not handed out again, unless somebody enqueued it. */
+void facts_claimed(struct world *w, struct node *n, const struct fleet_lease *lease)
+{
+    struct fact *j = facts_job(w, lease->job);
+
+    world_trace(w, "n%d claimed %s token %" PRIu64 " attempt %u step %s%s%s%s", n->index,
+                lease->job, lease->token, lease->attempt, lease->step,
+                lease->is_takeover ? " takeover" : "", lease->is_cancelled ? " cancelled" : "",
+                lease->is_exhausted ? " exhausted" : "");
+    w->facts->claims++;
+    if (j->end == WORK_FINISHED && lease->token > j->end_token && !j->was_lost)
+        world_fail(w, "%s was finished by token %" PRIu64 " and is handed out to %" PRIu64,
+                   lease->job, j->end_token, lease->token);
+    if (lease->token == j->top_token)
+        world_fail(w, "token %" PRIu64 " of %s is handed out twice", lease->token, lease->job);
+    if (lease->token < j->top_token)
+        return; /* heard of late: lost already */
+    j->top_token = lease->token;
+    j->holder = n->index;
+    j->holder_life = n->life;
+}
+
+void facts_let_go(struct world *w, struct node *n, const char *id, uint64_t token)
+{
+    struct fact *j = facts_job(w, id);
+
+    (void)n;
+    if (j->top_token == token)
+        j->holder = -1;
+}
+
+void facts_ended(struct world *w, const char *id, uint64_t token, enum work_end end)
+{
+    struct fact *j = facts_job(w, id);
+
+    world_trace(w, "%s ends (%d) by token %" PRIu64, id, end, token);
+    w->facts->finishes++;
+    if (end == WORK_FINISHED && j->end == WORK_FINISHED && j->end_token != token && !j->was_lost)
+        world_fail(w, "%s was finished by token %" PRIu64 " and by %" PRIu64, id, j->end_token,
+                   token);
+    if (token != 0 && end == WORK_FINISHED && j->top_token > token && !j->was_lost)
+        world_fail(w, "%s was finished by token %" PRIu64 " though %" PRIu64 " has it", id, token,
+                   j->top_token);
+    j->end = end;
+    j->end_token = token;
+    if (j->top_token == token)
+        j->holder = -1;
+}
+
+/* Who held a work that Redis had lost, and was to put it back, is gone. */
+void facts_crashed(struct world *w, struct node *n)
+{
+    for (struct fact *j = w->facts->jobs; j != NULL; j = j->hh.next)
+        if (j->holder == n->index) {
+            if (j->was_lost)
+                j->is_work_excused = true;
+            j->holder = -1;
+        }
+}
+
+/* At the end */
+
+static void judge_job(struct world *w, struct fact *j)
+{
+    struct fleet_record r;
+    char text[256];
+
+    if (j->last == NULL)
+        return;
+    if (!read_record(w->redis.model, j->id, &r)) {
+        if (!j->was_lost)
+            world_fail(w, "%s has no record", j->id);
+        return;
+    }
+    if (j->is_expected && !job_is_final(r.update->state) && !j->is_work_excused)
+        world_fail(w, "%s has not ended: %s", j->id, describe(text, r.update));
+    for (int i = 0; i < SEATS && !w->is_failed; i++) {
+        struct view *v;
+        HASH_FIND_STR(w->facts->views[i], j->id, v);
+        if (v == NULL || v->is_left)
+            continue;
+        if (v->last == NULL || v->last->seq != r.update->seq)
+            world_fail(w, "v%d last saw %s of %s, Redis has number %" PRIu64, i,
+                       v->last ? describe(text, v->last) : "nothing", j->id, r.update->seq);
+    }
+    fleet_record_deinit(&r);
+}
+
+static void judge_key(void *context, struct str key, bool has_ttl)
+{
+    static const char *const lasting[] = { "{reelay}:queue:", "{reelay}:over", "{reelay}:workers",
+                                           "{reelay:jobs}:all" };
+    struct world *w = context;
+
+    if (has_ttl)
+        return;
+    for (size_t i = 0; i < sizeof(lasting) / sizeof(*lasting); i++)
+        if (str_starts(key, str_of(lasting[i])))
+            return;
+    world_fail(w, "left behind: %.*s", STR_ARG(key));
+}
+
+static void judge_queue(struct world *w, const char *name)
+{
+    struct str length[] = { STR("XLEN"), str_of(name) };
+    struct redis_reply *reply = model_run(w->redis.model, length, 2);
+
+    if (reply->type != REDIS_INTEGER || reply->integer != 0)
+        world_fail(w, "%s still has %d entries", name, (int)reply->integer);
+    redis_reply_free(reply);
+}
+
+void facts_settled(struct world *w)
+{
+    for (struct fact *j = w->facts->jobs; j != NULL && !w->is_failed; j = j->hh.next)
+        judge_job(w, j);
+    model_keys(w->redis.model, judge_key, w);
+    judge_queue(w, "{reelay}:queue:high");
+    judge_queue(w, "{reelay}:queue:normal");
+    judge_queue(w, "{reelay}:queue:low");
+    for (int i = 0; i < NODES; i++)
+        if (port_flights(w->nodes[i]->port) > 8)
+            world_fail(w, "n%d still has %zu commands under way", i,
+                       port_flights(w->nodes[i]->port));
+}
