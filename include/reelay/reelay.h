@@ -1,6 +1,6 @@
 /* libreelay: a program that works on something says how far it is. Each report
  * goes to Redis as the channel `job_progress:{id}` and the key `job_status:{id}`
- * carry it: SETEX and PUBLISH of the same JSON message.
+ * carry it: SETEX and PUBLISH of the same JSON message, in one transaction.
  *
  * Threads    Every function may be called from any thread, and one reporter from
  *            many at a time; reelay_close comes last, alone.
@@ -62,8 +62,8 @@ struct reelay;
 
 /* All zero, as from `struct reelay_options options = { 0 }`, is every default. */
 struct reelay_options {
-    /* redis://[[user]:password@]host[:port][/db] or unix://[[user]:password@]/path[?db=N];
-     * percent-encoded where need be, an IPv6 address in brackets. NULL: the
+    /* redis://[[user]:password@]host[:port][/db] or unix://[[user]:password@]/path[?db=N]
+     * (or redis+unix://); percent-encoded where need be, an IPv6 address in brackets. NULL: the
      * environment's REDIS_URL, or redis://localhost:6379 without one. */
     const char *redis_url;
     int timeout_ms;   /* 1 to 600000; 0: 2000. For connecting and for answers too */
@@ -75,7 +75,8 @@ struct reelay_options {
 
 /* A new reporter; `options` may be NULL. Connects later, when there is
  * something to send. NULL with errno: EINVAL (an option or the URL is wrong),
- * ENOTSUP (rediss://), ENOMEM, EAGAIN, EMFILE, ENFILE. */
+ * ENOTSUP (TLS, Sentinels or a cluster: rediss://, redis+sentinel://, several hosts),
+ * ENOMEM, EAGAIN, EMFILE, ENFILE. */
 REELAY_API struct reelay *reelay_open(const struct reelay_options *options);
 
 /* The job is being worked on. Never waits.

@@ -44,8 +44,9 @@ struct recovery;
 struct api {
     const struct api_settings *settings;
     const struct records_ops *records;
+    const struct fleet_parts *fleet; /* of records_fleet, else NULL */
     struct ledger *ledger;
-    struct store *store; /* these two are of records_local */
+    struct store *store; /* these two are of records_local, else NULL */
     struct uploads *uploads;
     struct disk *disk;
     struct pipelines *pipelines; /* only on the desk */
@@ -163,6 +164,10 @@ bool job_is_known(struct call *c, int err, const char *field, const char *what, 
 /* Answers what may happen to any change: it does not last (`u`), there are too many
  * of them, whoever keeps them is away. */
 void job_refuse(struct call *c, int err, const struct update *u);
+
+/* True: `err` says that whatever keeps the records is away, and that is answered. */
+bool job_refuse_away(struct call *c, int err);
+#define RECORDS_AWAY "Redis cannot be reached just now"
 
 /* Query parameters (query.c) */
 

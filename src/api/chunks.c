@@ -69,9 +69,19 @@ static void release(struct put *p, int status)
     answer(p, status);
 }
 
+/* True: answered. */
+static bool is_refused(struct put *p, int err)
+{
+    if (err != FAIL_CLOSED)
+        return false;
+    intake_deinit(&p->intake);
+    return job_refuse_away(p->call, err);
+}
+
 static void taken(struct call *c, int err)
 {
-    release(c->state, status_of(err));
+    if (!is_refused(c->state, err))
+        release(c->state, status_of(err));
 }
 
 static void on_over(struct intake *in)
@@ -139,6 +149,9 @@ static void looked(struct call *c, int err, const struct upload *u)
     int64_t expected = exchange_request(c->x)->content_length;
     int status = 0;
 
+    if (is_refused(p, err))
+        return;
+    bool is_promised = err == OK && u->size >= 0 && c->api->records->promises_room;
     if (err)
         status = status_of(err);
     else if (u->state != UPLOAD_OPEN)
@@ -146,13 +159,13 @@ static void looked(struct call *c, int err, const struct upload *u)
     else if (expected > 0 && (uint64_t)expected > p->size_max)
         status = 413;
     /* What is declared for the whole upload is reserved already. */
-    else if (u->size < 0 && expected > 0 && intake_reserve(&p->intake, (uint64_t)expected) != OK)
+    else if (!is_promised && expected > 0 && intake_reserve(&p->intake, (uint64_t)expected) != OK)
         status = 507;
     if (status != 0) {
         release(p, status);
         return;
     }
-    p->intake.is_promised = u->size >= 0;
+    p->intake.is_promised = is_promised;
     intake_begin(&p->intake, c->segments[0], p->index);
 }
 

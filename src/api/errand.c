@@ -38,6 +38,54 @@ void errand_return(struct errand *e)
     mailbox_post(e->home, &e->mail);
 }
 
+static void ended(void *context, int err)
+{
+    struct ending *e = context;
+
+    e->err = err;
+    errand_return(&e->errand);
+}
+
+static void end_run(struct errand *errand)
+{
+    struct ending *e = (struct ending *)errand;
+
+    pipelines_cancel(errand->api->pipelines, e->id, ended, e);
+}
+
+static struct ending *ending_new(const char *id)
+{
+    struct ending *e = mem_new(struct ending);
+
+    snprintf(e->id, sizeof(e->id), "%s", id);
+    return e;
+}
+
+void ending_free(struct ending *e)
+{
+    update_unref(&e->update);
+    mem_free(e);
+}
+
+void errand_cancel(struct call *c, struct update *u, record_done *done,
+                   void (*back)(struct errand *e))
+{
+    struct ending *e = ending_new(u->text[TEXT_ID]);
+
+    e->cancelled = done;
+    e->update = update_ref(u);
+    errand_go(&e->errand, c, end_run, back);
+}
+
+void errand_discard(struct call *c, const char *id, upload_done *done,
+                    void (*back)(struct errand *e))
+{
+    struct ending *e = ending_new(id);
+
+    e->discarded = done;
+    errand_go(&e->errand, c, end_run, back);
+}
+
 struct assembly {
     struct errand errand;
     upload_assembled *done;

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "api/records.h"
+#include "core/limits.h"
 #include "io/mailbox.h"
 
 /* Embedded as first member in what goes along. */
@@ -22,6 +23,23 @@ struct errand {
 void errand_go(struct errand *e, struct call *c, void (*run)(struct errand *e),
                void (*back)(struct errand *e));
 void errand_return(struct errand *e); /* any thread */
+
+/* The end of an upload and its job, or of either, by the desk's pipelines. `err`
+ * as pipelines_cancel has it. */
+struct ending {
+    struct errand errand;
+    record_done *cancelled; /* one of the two */
+    upload_done *discarded;
+    struct update *update; /* of what is cancelled: one reference */
+    int err;
+    char id[JOB_ID_MAX + 1];
+};
+
+void errand_cancel(struct call *c, struct update *u, record_done *done,
+                   void (*back)(struct errand *e));
+void errand_discard(struct call *c, const char *id, upload_done *done,
+                    void (*back)(struct errand *e));
+void ending_free(struct ending *e);
 
 /* As records_ops.assemble: by the desk's pipelines. */
 void errand_assemble(struct call *c, const char *id, const char *file_name, uint32_t chunks,

@@ -6,20 +6,60 @@
 
 enum { SESSION_MS = 12 * 3600 * 1000, ANSWER_MAX = 16 * 1024 };
 
-static void tell_health(struct call *c, const struct records_health *health)
+static void emit_count(struct buf *json, const char *name, int64_t count)
+{
+    if (count >= 0)
+        emit_field_int(json, name, count);
+}
+
+static void emit_shared(struct buf *json, const struct records_shared *s)
+{
+    char since[CLOCK_ISO_SIZE];
+
+    clock_iso8601(s->since_ms, since);
+    emit_key(json, "redis");
+    emit_open(json, '{');
+    emit_field_string(json, "status", s->is_up ? "up" : "away");
+    if (!s->is_up && *s->why)
+        emit_field_string(json, "why", s->why);
+    emit_field_string(json, "since", since);
+    emit_close(json, '}');
+    emit_count(json, "workers", s->workers);
+    emit_key(json, "work");
+    emit_open(json, '{');
+    emit_count(json, "open", s->open);
+    emit_count(json, "queued", s->queued);
+    emit_count(json, "running", s->running);
+    emit_count(json, "delayed", s->delayed);
+    emit_close(json, '}');
+}
+
+static void emit_own(struct buf *json, const struct api *api, const struct buf *trouble)
 {
     struct ledger_count count;
+
+    ledger_count(api->ledger, &count);
+    if (trouble->len > 0)
+        emit_field_string(json, "store", buf_text(trouble));
+    emit_field_int(json, "jobs_in_progress", (int64_t)count.unfinished);
+}
+
+static void tell_health(struct call *c, const struct records_health *health)
+{
+    const struct records_shared *shared = health->shared;
+    bool is_well = health->trouble.len == 0 && (shared == NULL || shared->is_up);
     struct buf json;
 
-    ledger_count(c->api->ledger, &count);
     buf_init(&json, ANSWER_MAX);
     emit_open(&json, '{');
-    emit_field_string(&json, "status", health->trouble.len ? "degraded" : "ok");
-    if (health->trouble.len)
-        emit_field_string(&json, "store", buf_text(&health->trouble));
+    emit_field_string(&json, "status", is_well ? "ok" : "degraded");
+    emit_field_string(&json, "engine", c->api->records->name);
+    if (shared != NULL)
+        emit_shared(&json, shared);
+    else
+        emit_own(&json, c->api, &health->trouble);
     emit_field_string(&json, "version", REELAY_VERSION);
     emit_field_int(&json, "uptime_seconds", (int64_t)(clock_mono_ms() - c->api->started_ms) / 1000);
-    emit_field_int(&json, "jobs_in_progress", (int64_t)count.unfinished);
     emit_field_int(&json, "disk_available_bytes", (int64_t)disk_available(c->api->disk));
     emit_close(&json, '}');
     reply_json(c->x, 200, &json);

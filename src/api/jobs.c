@@ -21,6 +21,8 @@ static void listed(struct call *c, int err, struct update *const *updates, size_
 {
     struct buf json;
 
+    if (job_refuse_away(c, err))
+        return;
     if (err) {
         reply_error(c->x, 500, "internal", NULL, "the jobs could not be listed: %s",
                     fail_text(err));

@@ -1,25 +1,24 @@
 #include "api/api.h"
 #include "base/err.h"
 
-/* Whether whoever keeps the records has answered at all. */
-static bool is_away(int err)
+bool job_refuse_away(struct call *c, int err)
 {
-    return err == FAIL_CLOSED || err == FAIL_TIMEOUT || err == FAIL_CANCELLED;
+    if (err != FAIL_CLOSED)
+        return false;
+    exchange_header(c->x, "Retry-After", "1");
+    reply_error(c->x, 503, "redis_away", NULL, RECORDS_AWAY);
+    return true;
 }
 
 void job_refuse(struct call *c, int err, const struct update *u)
 {
-    if (u != NULL) {
+    if (u != NULL)
         reply_error(c->x, 507, "not_stored", NULL, "the job could not be put on record: %s",
                     fail_text(err));
-    } else if (is_away(err)) {
-        exchange_header(c->x, "Retry-After", "1");
-        reply_error(c->x, 503, "redis_away", NULL, "Redis cannot be reached just now");
-    } else if (err == FAIL_LIMIT) {
-        reply_error(c->x, 503, "too_many_jobs", NULL, "too many jobs are unfinished");
-    } else {
+    else if (err == FAIL_LIMIT)
+        reply_error(c->x, 503, "too_many_jobs", NULL, "%s", c->api->records->limit);
+    else if (!job_refuse_away(c, err))
         reply_error(c->x, 500, "internal", NULL, "the job's record failed: %s", fail_text(err));
-    }
 }
 
 bool job_is_known(struct call *c, int err, const char *field, const char *what, const char *id)

@@ -16,13 +16,42 @@ static void put(struct buf *out, const char *name, const char *type, const char 
     buf_printf(out, "%s %.15g\n", name, value);
 }
 
-static void put_jobs(struct buf *out, const struct api *api)
+static void put_own(struct buf *out, const struct ledger_count *count)
+{
+    put(out, "reelay_jobs_in_progress", "gauge", "Jobs that have not ended",
+        (double)count->unfinished);
+}
+
+static void put_work(struct buf *out, const struct records_shared *s)
+{
+    const struct {
+        const char *state;
+        int64_t count;
+    } rows[] = { { "open", s->open },
+                 { "queued", s->queued },
+                 { "running", s->running },
+                 { "delayed", s->delayed } };
+
+    put(out, "reelay_redis_up", "gauge", "Whether Redis is heard and answers", s->is_up);
+    if (s->workers >= 0)
+        put(out, "reelay_workers", "gauge", "Nodes that process uploads", (double)s->workers);
+    counter_head(out, "reelay_work", "gauge",
+                 "Uploads that all nodes share, by what they wait for");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        if (rows[i].count >= 0)
+            buf_printf(out, "reelay_work{state=\"%s\"} %" PRId64 "\n", rows[i].state,
+                       rows[i].count);
+}
+
+static void put_jobs(struct buf *out, const struct api *api, const struct records_health *health)
 {
     struct ledger_count count;
 
     ledger_count(api->ledger, &count);
-    put(out, "reelay_jobs_in_progress", "gauge", "Jobs that have not ended",
-        (double)count.unfinished);
+    if (health->shared != NULL)
+        put_work(out, health->shared);
+    else
+        put_own(out, &count);
     put(out, "reelay_jobs_watched", "gauge", "Jobs that somebody follows", (double)count.watched);
     put(out, "reelay_disk_available_bytes", "gauge", "Room for uploads and videos",
         (double)disk_available(api->disk));
@@ -68,20 +97,24 @@ static void put_process(struct buf *out, const struct api *api)
     put_memory(out);
 }
 
-void metrics_get(struct call *c)
+static void tell(struct call *c, const struct records_health *health)
 {
     struct buf out;
 
-    if (!c->viewer->sees_all) {
-        reply_error(c->x, 403, "admin_only", NULL, "the token needs scope admin");
-        return;
-    }
     buf_init(&out, METRICS_MAX);
     counters_write(&out);
-    put_jobs(&out, c->api);
+    put_jobs(&out, c->api, health);
     put_process(&out, c->api);
     exchange_header(c->x, "Cache-Control", "no-store");
     exchange_reply(c->x, 200, "text/plain; version=0.0.4; charset=utf-8",
                    msg_new(out.data, out.len));
     buf_deinit(&out);
+}
+
+void metrics_get(struct call *c)
+{
+    if (c->viewer->sees_all)
+        c->api->records->health(c, tell);
+    else
+        reply_error(c->x, 403, "admin_only", NULL, "the token needs scope admin");
 }

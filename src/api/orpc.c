@@ -191,7 +191,7 @@ static void has_job(struct call *c, int err, struct update *u)
         c->api->records->assemble(c, s->video, s->form.file_name, 1, assembled);
         return;
     }
-    blame(s, 503, NULL, "too many jobs are unfinished");
+    blame(s, 503, NULL, "%s", err == FAIL_LIMIT ? c->api->records->limit : RECORDS_AWAY);
     take_back(s);
 }
 
@@ -259,6 +259,8 @@ static void opened(struct call *c, int err)
     }
     if (err == FAIL_EXISTS)
         blame(s, 500, NULL, "the video's id is taken");
+    else if (err == FAIL_CLOSED)
+        blame(s, 503, NULL, RECORDS_AWAY);
     else
         blame(s, 507, NULL, "the video could not be put on record");
     offload(s, abort_work, aborted);

@@ -1,10 +1,12 @@
 /* Jobs and uploads, as handlers ask for them: those of this process alone
- * (records_local.c: ledger, store, uploads). Handlers do not know where they are
- * kept.
+ * (records_local.c: ledger, store, uploads), or those that several nodes share
+ * through a Redis (records_fleet.c). Handlers do not know where they are kept.
  *
  * An op is called on the call's own I/O thread, while its answer is owed. `done`
  * runs there too, exactly once, at once or later, and borrows what it is given.
- * What is handed over is borrowed for the op's own call, unless it says more.
+ * What is handed over is borrowed for the op's own call, unless it says more. Any
+ * may be told FAIL_CLOSED: whatever keeps the records is away; with a change it may
+ * have been done all the same.
  *
  * To add a way of keeping them: a table of these, for struct api. */
 #ifndef API_RECORDS_H
@@ -46,9 +48,18 @@ struct record_query {
 
 enum { RECORDS_LIST_MAX = 200 };
 
+/* Of records that are shared; -1: not known yet. */
+struct records_shared {
+    bool is_up;
+    int64_t since_ms; /* it is so, or is not; wall clock */
+    const char *why;  /* it is not up */
+    int64_t queued, running, delayed, open, workers;
+};
+
 struct records_health {
-    struct buf trouble;  /* of whatever keeps the records; "" while all is well */
-    const char *unready; /* why no request should come here, or NULL; static */
+    struct buf trouble;                  /* of the store; "" while all is well */
+    const char *unready;                 /* why no request should come here, or NULL */
+    const struct records_shared *shared; /* NULL: they are not */
 };
 
 typedef void record_done(struct call *c, int err, struct update *u);
@@ -61,6 +72,8 @@ typedef void upload_assembled(struct call *c, int err, const char *why);
 
 struct records_ops {
     const char *name;
+    const char *limit;  /* what FAIL_LIMIT means, for people */
+    bool promises_room; /* for an upload's declared size, once it is open */
 
     /* The last heard state. FAIL_MISSING; FAIL_DENIED: the viewer may not see it. */
     void (*find)(struct call *c, const char *id, record_done *done);
@@ -110,6 +123,24 @@ struct records_ops {
 };
 
 extern const struct records_ops records_local;
+extern const struct records_ops records_fleet;
+
+/* What records_fleet works over (struct api's `fleet`). */
+struct fleet_state {
+    bool is_up, is_ready;
+    int64_t since_ms; /* wall clock: it is up, or is not */
+    char why[256];    /* it is not ready */
+};
+
+struct fleet_jobs;
+struct fleet_work;
+
+struct fleet_parts {
+    struct fleet_jobs *jobs; /* these two only on the desk */
+    struct fleet_work *work;
+    void (*look)(void *context, struct fleet_state *out); /* any thread */
+    void *context;
+};
 
 /* For those who implement it (records.c) */
 

@@ -294,23 +294,6 @@ static void local_list(struct call *c, const struct record_query *q, record_list
 
 /* Ending: whose pipeline is on the desk */
 
-struct ending {
-    struct errand errand;
-    record_done *cancelled; /* one of the two */
-    upload_done *discarded;
-    struct update *update; /* of what is cancelled: one reference */
-    int err;
-    char id[JOB_ID_MAX + 1];
-};
-
-static void end_run(struct errand *errand)
-{
-    struct ending *e = (struct ending *)errand;
-
-    e->err = pipelines_cancel(errand->api->pipelines, e->id);
-    errand_return(errand);
-}
-
 static void end_back(struct errand *errand)
 {
     struct ending *e = (struct ending *)errand;
@@ -321,24 +304,12 @@ static void end_back(struct errand *errand)
         promise(errand->call, update_ref(e->update), true, e->cancelled);
     else
         e->cancelled(errand->call, e->err, NULL);
-    update_unref(&e->update);
-    mem_free(e);
-}
-
-static struct ending *ending_new(const char *id)
-{
-    struct ending *e = mem_new(struct ending);
-
-    snprintf(e->id, sizeof(e->id), "%s", id);
-    return e;
+    ending_free(e);
 }
 
 static void local_discard(struct call *c, const char *id, upload_done *done)
 {
-    struct ending *e = ending_new(id);
-
-    e->discarded = done;
-    errand_go(&e->errand, c, end_run, end_back);
+    errand_discard(c, id, done, end_back);
 }
 
 static void cancel_external(struct call *c, const char *id, record_done *done)
@@ -352,14 +323,10 @@ static void cancel_external(struct call *c, const char *id, record_done *done)
 
 static void local_cancel(struct call *c, struct update *u, record_done *done)
 {
-    if (u->kind == JOB_EXTERNAL) {
+    if (u->kind == JOB_EXTERNAL)
         cancel_external(c, u->text[TEXT_ID], done);
-        return;
-    }
-    struct ending *e = ending_new(u->text[TEXT_ID]);
-    e->cancelled = done;
-    e->update = update_ref(u);
-    errand_go(&e->errand, c, end_run, end_back);
+    else
+        errand_cancel(c, u, done, end_back);
 }
 
 /* Uploads */
@@ -514,6 +481,8 @@ static void local_health(struct call *c, records_health_done *done)
 
 const struct records_ops records_local = {
     .name = "local",
+    .limit = "too many jobs are unfinished",
+    .promises_room = true,
     .find = local_find,
     .recall = local_recall,
     .apply = local_apply,

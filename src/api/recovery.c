@@ -67,10 +67,17 @@ static void free_client(struct recovery *r, struct client *c)
     mem_free(c);
 }
 
+/* `job` NULL: all its rooms. */
+static void forget_room(struct recovery *r, const char *pid, const char *job)
+{
+    if (r->store != NULL)
+        store_drop_room(r->store, pid, job);
+}
+
 static void remove_client(struct recovery *r, struct client *c)
 {
     if (c->rooms != NULL)
-        store_drop_room(r->store, c->pid, NULL);
+        forget_room(r, c->pid, NULL);
     free_client(r, c);
 }
 
@@ -152,7 +159,7 @@ static bool read_room(void *context, const struct room *room)
         set_lost(r, c, reading->now_ms);
     }
     if (!add_room(r, c, room->job))
-        store_drop_room(r->store, room->pid, room->job);
+        forget_room(r, room->pid, room->job);
     return true;
 }
 
@@ -166,7 +173,8 @@ struct recovery *recovery_new(struct store *store, const struct recovery_setting
     r->store = store;
     r->settings = *settings;
     /* What cannot be read was no promise: its clients subscribe anew. */
-    store_each_room(store, read_room, &reading);
+    if (store != NULL)
+        store_each_room(store, read_room, &reading);
     return r;
 }
 
@@ -247,7 +255,7 @@ void recovery_join(struct recovery *r, const struct recovery_hold *hold, const c
     /* Whoever is in no room has nothing to come back to, and no place here. */
     if (c == NULL && hold->number == 0)
         c = add_client(r, hold->pid, hold->sid, subject);
-    if (c != NULL && c->holder == hold->number && add_room(r, c, job))
+    if (c != NULL && c->holder == hold->number && add_room(r, c, job) && r->store != NULL)
         store_put_room(r->store, &(struct room){ c->pid, c->sid, c->subject, job });
     pthread_mutex_unlock(&r->lock);
 }
@@ -262,7 +270,7 @@ void recovery_part(struct recovery *r, const struct recovery_hold *hold, const c
         HASH_FIND_STR(c->rooms, job, room);
     if (room != NULL) {
         drop_room(r, c, room);
-        store_drop_room(r->store, c->pid, job);
+        forget_room(r, c->pid, job);
     }
     pthread_mutex_unlock(&r->lock);
 }

@@ -15,8 +15,8 @@
  * A claim takes what another connection holds: the client has noticed that one's
  * end before us. Only the latest holder's word counts.
  *
- * What is here is also in the store, but for what it could not write. At a start
- * all of that is lost from that moment. Any thread: one mutex, which is never
+ * What is here is also in the store, if there is one, but for what it could not
+ * write. At a start all of that is lost from that moment. Any thread: one mutex, which is never
  * taken on the way of an update; the store's queue is taken below it. */
 #ifndef API_RECOVERY_H
 #define API_RECOVERY_H
@@ -44,7 +44,7 @@ struct recovery_hold {
     uint64_t number;
 };
 
-/* Blocks: reads the store. */
+/* Blocks: reads the store. NULL: there is none, and nothing outlives the process. */
 struct recovery *recovery_new(struct store *store, const struct recovery_settings *settings,
                               uint64_t now_ms);
 void recovery_free(struct recovery *r);

@@ -234,6 +234,15 @@ void videos_chunk_url(struct call *c)
 
 /* assemble-chunks */
 
+/* Either the server is shutting down, or Redis is away. */
+static void refuse_closed(struct call *c, const char *why)
+{
+    if (c->api->fleet == NULL || atomic_load(&c->api->is_draining))
+        reply_error(c->x, 503, "shutting_down", NULL, "%s", why);
+    else
+        job_refuse_away(c, FAIL_CLOSED);
+}
+
 static void assembled(struct call *c, int err, const char *why)
 {
     const struct asked *a = c->state;
@@ -252,7 +261,7 @@ static void assembled(struct call *c, int err, const char *why)
     case FAIL_STATE: reply_error(c->x, 409, "already_processing", NULL, "%s", why); break;
     case FAIL_SYNTAX: reply_error(c->x, 400, "upload_incomplete", NULL, "%s", why); break;
     case FAIL_FULL: reply_error(c->x, 507, "no_space", NULL, "%s", why); break;
-    case FAIL_CLOSED: reply_error(c->x, 503, "shutting_down", NULL, "%s", why); break;
+    case FAIL_CLOSED: refuse_closed(c, why); break;
     default: reply_error(c->x, 500, "internal", NULL, "%s", why); break;
     }
 }

@@ -1,6 +1,7 @@
 #include "cmd/client.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/encode.h"
@@ -47,15 +48,31 @@ static bool is_printable(const char *text)
     return true;
 }
 
+static const char *server_of(const struct client_options *o)
+{
+    return o->server ? o->server : CLIENT_SERVER_DEFAULT;
+}
+
+const char *client_engine(const struct client_options *o)
+{
+    const char *engine = o->engine;
+
+    if (engine == NULL && o->server == NULL)
+        engine = getenv("REDIS_URL");
+    if (engine == NULL || *engine == '\0' || strcmp(engine, "local") == 0)
+        return NULL;
+    return engine;
+}
+
 static int check(const struct client_options *o, struct buf *why)
 {
-    struct str server = str_of(o->server);
+    struct str server = str_of(server_of(o));
 
     if (!str_starts(server, STR("http://")) && !str_starts(server, STR("https://"))) {
-        buf_printf(why, "--server: \"%s\" does not begin with http:// or https://", o->server);
+        buf_printf(why, "--server: \"%s\" does not begin with http:// or https://", server.at);
         return FAIL_SYNTAX;
     }
-    if (!is_printable(o->server)) {
+    if (!is_printable(server.at)) {
         buf_puts(why, "--server: there are spaces in the URL");
         return FAIL_SYNTAX;
     }
@@ -76,7 +93,7 @@ int client_init(struct client *c, const struct client_options *o, struct buf *wh
         return err;
     memset(c, 0, sizeof(*c));
     signal(SIGPIPE, SIG_IGN);
-    c->base = base_of(o->server);
+    c->base = base_of(server_of(o));
     c->token = o->token && *o->token ? mem_strdup(o->token) : NULL;
     uv_loop_init(&c->loop);
     uv_timer_init(&c->loop, &c->wake);

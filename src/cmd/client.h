@@ -23,8 +23,12 @@ enum {
     EXIT_INTERRUPTED = 130, /* as a shell has it: 128 + SIGINT */
 };
 
+#define CLIENT_SERVER_DEFAULT "http://127.0.0.1:3001"
+
 struct client_options {
-    const char *server, *token, *ca_file;
+    const char *server; /* NULL: nobody said which */
+    const char *token, *ca_file;
+    const char *engine; /* as `serve` has it; NULL: none */
     bool wants_json;
 };
 
@@ -34,9 +38,8 @@ struct client_options {
     { .name = "server",                                                                            \
       .type = OPTION_TEXT,                                                                         \
       .offset = offsetof(command, field.server),                                                   \
-      .fallback = "http://127.0.0.1:3001",                                                         \
       .value = "URL",                                                                              \
-      .help = "where the server is" },                                                             \
+      .help = "where the server is, if not at " CLIENT_SERVER_DEFAULT },                           \
         { .name = "token",                                                                         \
           .type = OPTION_TEXT,                                                                     \
           .offset = offsetof(command, field.token),                                                \
@@ -45,6 +48,15 @@ struct client_options {
     {                                                                                              \
         .name = "ca-file", .type = OPTION_TEXT, .offset = offsetof(command, field.ca_file),        \
         .value = "FILE", .help = "certificates to trust (PEM) instead of the system's"             \
+    }
+
+/* For commands that can also report through Redis. */
+#define CLIENT_ENGINE_OPTION(command, field)                                                       \
+    {                                                                                              \
+        .name = "engine", .type = OPTION_TEXT, .offset = offsetof(command, field.engine),          \
+        .value = "URL",                                                                            \
+        .help = "a Redis to report to (redis://...), not to a server; else REDIS_URL, unless "     \
+                "a server is named"                                                                \
     }
 
 #define CLIENT_OPTIONS(command, field)                                                             \
@@ -64,6 +76,10 @@ struct client {
     bool has_session;    /* the server gave the token; it gives another */
     bool is_interrupted; /* Ctrl-C, or SIGTERM */
 };
+
+/* The Redis to report to, or NULL: to a server. Who names a server, names no
+ * Redis that happens to be in the environment for something else. */
+const char *client_engine(const struct client_options *o);
 
 /* FAIL_SYNTAX with `why` (a usage error): the URL or the token is none. */
 int client_init(struct client *c, const struct client_options *options, struct buf *why);

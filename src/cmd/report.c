@@ -1,4 +1,4 @@
-/* `reelay report`: a worker's progress, told over plain HTTP. */
+/* `reelay report`: a worker's progress, told over plain HTTP, or to Redis. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,15 +9,10 @@
 #include "base/err.h"
 #include "cmd/cmd.h"
 #include "cmd/follow.h"
+#include "cmd/report.h"
 #include "core/job.h"
 
 enum { BODY_MAX = 64 * 1024, PATH_LIMIT = 1024, TRIES = 4 };
-
-struct report_options {
-    struct client_options client;
-    const char *stage, *progress, *message, *metadata, *result, *error;
-    bool is_complete;
-};
 
 static const struct option options[] = {
     { .name = "stage",
@@ -55,6 +50,7 @@ static const struct option options[] = {
       .value = "TEXT",
       .help = "the job failed, and why" },
     CLIENT_OPTIONS(struct report_options, client),
+    CLIENT_ENGINE_OPTION(struct report_options, client),
     { .name = NULL },
 };
 
@@ -64,9 +60,10 @@ static const struct command_help help = {
              "       reelay report JOB --error TEXT [--stage NAME]",
     .about = "Tells the server how far a job is that is worked on elsewhere, and through it\n"
              "everybody who watches. The first report of a new id makes the job. A job that\n"
-             "has ended takes no further report. Prints nothing unless --json is given.\n"
+             "has ended takes no further report. Prints nothing unless --json is given. With\n"
+             "--engine, Redis is told, and whoever listens there.\n"
              "\n"
-             "Exit status: 0 told; 1 the server refused; 2 wrong usage; 3 the server cannot be\n"
+             "Exit status: 0 told; 1 refused; 2 wrong usage; 3 the server, or Redis, cannot be\n"
              "reached; 130 interrupted.\n"
              "\n"
              "  reelay report job-7 --stage rendering --progress 0.25 --message 'Frame 500'\n"
@@ -200,7 +197,10 @@ static int report(const struct report_options *o, const char *id)
     } else if (client_init(&client, &o->client, &why) != OK) {
         status = wrong(buf_text(&why));
     } else {
-        status = tell(&client, o, id, buf_text(&body));
+        if (client_engine(&o->client) != NULL)
+            status = report_to_redis(&client, o, id);
+        else
+            status = tell(&client, o, id, buf_text(&body));
         client_deinit(&client);
     }
     buf_deinit(&why);

@@ -28,6 +28,7 @@
 enum {
     CREATE_TIMEOUT_MS = 2000, /* then the job gets an id of our own making */
     LAST_WORDS_MS = 1000,     /* how long the end is kept back for them */
+    LEAVE_MS = 500,           /* for a name that is being looked up, and nobody waits for */
 };
 
 struct run_options {
@@ -74,6 +75,7 @@ const struct option run_option_table[] = {
       .value = "TIME",
       .help = "how long the end is tried to be reported" },
     CLIENT_SERVER_OPTIONS(struct run_options, client),
+    CLIENT_ENGINE_OPTION(struct run_options, client),
     { .name = NULL },
 };
 
@@ -81,10 +83,10 @@ static const struct command_help help = {
     .usage = "reelay run [--job ID] [--stage NAME] [options] -- COMMAND [ARGUMENTS]",
     .about =
         "Runs a command and tells the server how far it is, and through it everybody who\n"
-        "watches. What the command prints passes through unchanged, and its exit status\n"
-        "is ours. Progress is read from what ffmpeg (also -progress pipe:1), yt-dlp, curl\n"
-        "and pv -n print, and from lines that begin with PROGRESS. A server that is away\n"
-        "or slow never holds the command up.\n"
+        "watches; with --engine, Redis and whoever listens there. What the command prints\n"
+        "passes through unchanged, and its exit status is ours. Progress is read from what\n"
+        "ffmpeg (also -progress pipe:1), yt-dlp, curl and pv -n print, and from lines that\n"
+        "begin with PROGRESS. A server that is away or slow never holds the command up.\n"
         "\n"
         "Exit status: the command's; 128 and the signal if one ended it; 127 there is no\n"
         "such command; 126 it cannot be run; 2 wrong usage.\n"
@@ -174,7 +176,10 @@ static bool choose_job(struct run *r)
         snprintf(r->id, sizeof(r->id), "%s", r->o->job);
         return true;
     }
-    r->target->ops->create(r->target, r->name, created, &creation);
+    if (r->target->ops->create == NULL)
+        creation.has_answer = true;
+    else
+        r->target->ops->create(r->target, r->name, created, &creation);
     while (!creation.has_answer && (now_ms = clock_mono_ms()) < until)
         if (!client_run(&r->client, until - now_ms))
             break;
@@ -368,19 +373,69 @@ static void run_to_the_end(struct run *r)
     run_read_free(r->read);
 }
 
-static int run(struct run *r)
+static int choose_target(struct run *r, struct buf *why)
+{
+    const char *engine = client_engine(&r->o->client);
+
+    if (engine == NULL) {
+        r->target = run_http_new(&r->client);
+        return OK;
+    }
+    buf_puts(why, r->o->client.engine ? "--engine: " : "REDIS_URL: ");
+    r->target = run_redis_new(&r->client.loop, engine, why);
+    return r->target ? OK : FAIL_SYNTAX;
+}
+
+static int open_target(struct run *r)
 {
     struct buf why;
-    int err;
 
     buf_init(&why, 1024);
-    err = client_init(&r->client, &r->o->client, &why);
+    int err = client_init(&r->client, &r->o->client, &why);
+    if (err == OK) {
+        err = choose_target(r, &why);
+        if (err)
+            client_deinit(&r->client);
+    }
     if (err)
         wrong(buf_text(&why));
     buf_deinit(&why);
-    if (err)
+    return err;
+}
+
+static void on_leave(uv_timer_t *timer)
+{
+    struct run *r = timer->data;
+
+    _exit(r->status);
+}
+
+/* A lookup that has begun cannot be stopped, and even exit() would wait for it. */
+static void settle(struct run *r)
+{
+    struct client *c = &r->client;
+
+    for (int i = 0; i < 2; i++)
+        uv_unref((uv_handle_t *)&c->signals[i]);
+    c->wake.data = r;
+    uv_update_time(&c->loop);
+    uv_timer_start(&c->wake, on_leave, LEAVE_MS, 0);
+    uv_unref((uv_handle_t *)&c->wake);
+    uv_run(&c->loop, UV_RUN_DEFAULT);
+}
+
+static void close_target(struct run *r)
+{
+    r->target->ops->free(r->target);
+    if (client_engine(&r->o->client) != NULL)
+        settle(r);
+    client_deinit(&r->client);
+}
+
+static int run(struct run *r)
+{
+    if (open_target(r) != OK)
         return EXIT_USAGE;
-    r->target = run_http_new(&r->client);
     if (!choose_job(r)) {
         r->status = EXIT_INTERRUPTED;
     } else if (run_signals_hold(&r->signals) != OK) {
@@ -389,8 +444,7 @@ static int run(struct run *r)
         run_to_the_end(r);
         close(r->signals.fd);
     }
-    r->target->ops->free(r->target);
-    client_deinit(&r->client);
+    close_target(r);
     return r->status;
 }
 

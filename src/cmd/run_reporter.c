@@ -44,7 +44,8 @@ static void wake_at(struct run_reporter *r, uint64_t when_ms, uint64_t now_ms)
 
 static void complain(struct run_reporter *r, const char *why, const char *and_now)
 {
-    snprintf(r->why, sizeof(r->why), "%s", why);
+    if (why != r->why)
+        snprintf(r->why, sizeof(r->why), "%s", why);
     if (r->has_complained)
         return;
     r->has_complained = true;
@@ -106,7 +107,7 @@ static void cut_off(struct run_reporter *r, uint64_t now_ms)
 
     r->target->ops->cancel(r->target);
     r->is_sending = r->is_sending_end = false;
-    failed(r, "the server does not answer", now_ms);
+    failed(r, r->attempt > 0 ? r->why : "the server does not answer", now_ms);
     if (r->has_ended && !was_end)
         r->next_ms = now_ms;
 }

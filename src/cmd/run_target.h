@@ -36,12 +36,12 @@ struct run_target;
 struct run_target_ops {
     const char *name;
     /* `done` runs once, never within these, and not at all after a cancel. The
-     * report is borrowed for the call. */
+     * report is borrowed for the call. create NULL: nobody makes jobs there. */
     void (*create)(struct run_target *t, const char *title, run_answer_fn *done, void *context);
     void (*tell)(struct run_target *t, const char *id, const struct run_report *report,
                  run_answer_fn *done, void *context);
     void (*cancel)(struct run_target *t); /* fine when nothing is under way */
-    void (*free)(struct run_target *t);
+    void (*free)(struct run_target *t);   /* the loop must run behind it */
 };
 
 struct run_target {
@@ -51,7 +51,12 @@ struct run_target {
 /* A Reelay server, over HTTP. Borrows the client. */
 struct run_target *run_http_new(struct client *c);
 
+/* Redis, without a server in between. NULL: the URL is none, `why` says how. */
+struct run_target *run_redis_new(uv_loop_t *loop, const char *url, struct buf *why);
+
 /* The report as POST /api/jobs/{id}/progress takes it. */
 void run_report_write(const struct run_report *r, struct buf *out);
+/* What is known beyond progress and message: an object, or nothing. */
+void run_metadata_write(const struct run_news *n, struct buf *out);
 
 #endif

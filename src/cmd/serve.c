@@ -22,6 +22,7 @@
 #include "cmd/serve_settings.h"
 #include "io/child.h"
 #include "io/thread.h"
+#include "media/book_local.h"
 
 enum { SWEEP_MS = 60 * 1000, SWEEP_JOBS = 1000, WHY_MAX = 1024 };
 
@@ -36,6 +37,7 @@ struct server {
     struct store *store;
     struct ledger *ledger;
     struct uploads *uploads;
+    struct pipeline_book *book;
     struct pipelines *pipelines;
     struct io_pool *pool;
     struct engine *engine;
@@ -148,16 +150,20 @@ static int open_desk(struct server *s)
     uv_timer_start(&s->sweep, sweep, every, every);
 
     s->uploads = uploads_new(s->store, s->disk);
-    s->pipelines = pipelines_new(&(struct pipeline_parts){
-        .loop = &s->loop,
+    s->book = book_local_new(&(struct book_local_parts){
         .mailbox = s->mailbox,
         .ledger = s->ledger,
         .store = s->store,
         .disk = s->disk,
         .uploads = s->uploads,
+    });
+    s->pipelines = pipelines_new(&(struct pipeline_parts){
+        .loop = &s->loop,
+        .book = s->book,
+        .disk = s->disk,
         .settings = &s->settings.pipeline,
     });
-    pipelines_resume(s->pipelines);
+    book_local_resume(s->book, s->pipelines);
     return OK;
 }
 
@@ -291,6 +297,7 @@ static void close_all(struct server *s)
     }
     if (s->pipelines != NULL)
         pipelines_free(s->pipelines);
+    book_local_free(s->book);
     uploads_free(s->uploads);
     ledger_free(s->ledger);
     jwt_keys_free(s->keys);

@@ -12,7 +12,8 @@
  * none came for lease_ms, any worker's claim takes it over. Each claim has a token,
  * larger than every one before: with an older one nothing can be written any more.
  * Tokens are microseconds of Redis' clock, as a job's numbers are, so they grow also
- * over a Redis that lost its memory; a holder whose work Redis has lost puts it back.
+ * over a Redis that lost its memory. A holder whose work Redis has lost, or knows an
+ * older moment of, puts it back (docs/internals/fleet.md says when it must not).
  *
  * Every change is one script, all keys are of one slot ("{reelay}:"). All on the
  * port's thread. */
@@ -63,8 +64,9 @@ struct fleet_work *fleet_work_new(struct fleet_port *port,
                                   const struct fleet_work_settings *settings);
 void fleet_work_free(struct fleet_work *w); /* `done` of what waits runs: FAIL_CANCELLED */
 
-/* Exactly once; never within the call. FAIL_CLOSED: Redis is away; unless
- * something else is said, it may or may not have been done. */
+/* Exactly once; never within the call. FAIL_CLOSED, FAIL_TIMEOUT: Redis is away; unless
+ * something else is said, it may or may not have been done. FAIL_LIMIT: a step or a spec is
+ * too long, nothing was done. FAIL_SYNTAX: no valid id. */
 typedef void fleet_work_done(void *context, int err);
 
 /* What a work is now. */
@@ -75,6 +77,7 @@ struct fleet_work_state {
     int64_t touched_ms;
     const char *step, *spec; /* borrowed for the call */
 };
+/* `state` is NULL unless err is OK, or FAIL_EXISTS of fleet_work_plan. */
 typedef void fleet_work_found(void *context, int err, const struct fleet_work_state *state);
 
 /* Uploads, from any `serve`. */
@@ -93,11 +96,15 @@ void fleet_work_touch(struct fleet_work *w, const char *job);
 /* OPEN to QUEUED. FAIL_STATE: it is not open (any more). FAIL_MISSING. */
 void fleet_work_enqueue(struct fleet_work *w, const char *job, const char *step, const char *spec,
                         enum fleet_priority priority, fleet_work_done *done, void *context);
-/* An open one is dropped and FAIL_STATE given: the caller clears what is left of it. A queued or
- * leased one is marked, OK: a worker will end it. FAIL_MISSING. */
+/* OK: it is queued, delayed or leased, and marked; the caller writes no state, the worker that
+ * has it or claims it next (is_cancelled, ahead of its queue) ends the job as cancelled with its
+ * token, clears and finishes, and so the viewers learn of it. FAIL_STATE: it was open and is
+ * dropped; the caller ends the job as cancelled itself and clears what is left. FAIL_MISSING:
+ * nothing is to be done for it; the job's own state says why. */
 void fleet_work_cancel(struct fleet_work *w, const char *job, fleet_work_done *done, void *context);
-/* Takes at most `max` open uploads that nobody has touched since `before_ms` (Redis' wall
- * clock): they are dropped, each given to exactly one caller of all nodes. */
+/* Takes at most `max` (and 64) open uploads that nobody has touched since `before_ms` (Redis' wall
+ * clock): they are dropped, each given to exactly one caller of all nodes; to none if the answer
+ * is lost, so what lies on disk for an id that nobody knows is cleared by its age. */
 typedef void fleet_work_stale_done(void *context, int err, const char *const *jobs, size_t count);
 void fleet_work_stale(struct fleet_work *w, int64_t before_ms, size_t max,
                       fleet_work_stale_done *done, void *context);
@@ -107,20 +114,23 @@ void fleet_work_stale(struct fleet_work *w, int64_t before_ms, size_t max,
 /* Claims up to `slots` works at a time from now on; 0: claims nothing more (drain). */
 void fleet_work_serve(struct fleet_work *w, uint32_t slots,
                       const struct fleet_worker_events *events, void *context);
-/* All these are tried until Redis has answered, however long it is away. */
+/* All these are tried until Redis has answered, however long it is away, one at a time per
+ * lease, in this order. What has been done and is repeated does nothing. */
 void fleet_work_checkpoint(struct fleet_work *w, const char *job, uint64_t token, const char *step,
                            const char *spec, fleet_work_done *done, void *context);
 /* Over and cleared away: gone, acknowledged. */
 void fleet_work_finish(struct fleet_work *w, const char *job, uint64_t token, fleet_work_done *done,
                        void *context);
-/* Failed for good: an open upload again, with this spec. */
+/* Failed for good: an open upload again, with this spec. Cancelled meanwhile: it takes nothing
+ * any more, and the next fleet_work_stale has it. */
 void fleet_work_reopen(struct fleet_work *w, const char *job, uint64_t token, const char *spec,
                        fleet_work_done *done, void *context);
 /* To be tried again after a backoff, by whoever has a slot then. `why` is kept for the
  * day it is exhausted. */
 void fleet_work_retry(struct fleet_work *w, const char *job, uint64_t token, const char *why,
                       fleet_work_done *done, void *context);
-/* Given back as it is, to be taken at once by another (drain); no attempt is counted. */
+/* Given back as it is, to be taken next by another (drain): joins the queue `high`. No attempt
+ * is counted. */
 void fleet_work_release(struct fleet_work *w, const char *job, uint64_t token,
                         fleet_work_done *done, void *context);
 

@@ -31,8 +31,8 @@ enum {
     WORK_CHECK_MS = 1000, /* between claims that nobody woke */
     WORK_COUNT_MS = 5000,
     WORK_AGAIN_MS = 200, /* before what failed is tried again */
-    /* As long as Redis knows that a work, once taken over, has ended (work_give.lua): who
-     * has not been heard of for longer may not put it back. */
+    /* So long Redis knows that a work, once taken over, has ended: who has not been
+     * heard of for longer may not put it back. */
     WORK_OVER_MS = 7 * 86400 * 1000,
 };
 

@@ -260,6 +260,7 @@ static void ask_op(struct fleet_work *w, struct work_lease *l)
     work_arg(&args, verbs[op->kind]);
     work_arg(&args, op->text);
     work_arg_number(&args, op->wait_ms);
+    work_arg_number(&args, WORK_OVER_MS);
     work_ask(asking(w, l, on_op), WORK_GIVE, l->job, &args);
 }
 

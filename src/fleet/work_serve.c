@@ -25,6 +25,7 @@ static struct str own_channel(const struct fleet_work *w, char room[FLEET_KEY_MA
 
 void work_lose(struct fleet_work *w, struct work_lease *l)
 {
+    l->priority = 0; /* also what is wanted of it still may not put it back */
     if (!l->is_ours)
         return;
     l->is_ours = false;
@@ -115,7 +116,8 @@ static struct work_lease *receive(struct fleet_work *w, const struct work_call *
     l->priority = (uint8_t)work_number(item, 9);
     l->is_over = work_number(item, 10) == 1;
     l->is_ours = true;
-    l->beat_ms = work_now(w) + w->settings.lease_ms / 3;
+    /* Since it was asked for: an answer that was long under way is renewed at once. */
+    l->beat_ms = c->asked_ms + w->settings.lease_ms / 3;
     work_lease_sure(l, c);
     return l;
 }

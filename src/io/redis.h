@@ -3,7 +3,7 @@
  * pinged when nothing is heard and cut when nothing answers.
  *
  *   struct redis           commands, pipelined, each answered exactly once
- *   struct redis_listener  channels and patterns, subscribed anew before `up`
+ *   struct redis_listener  channels, patterns, shard channels; subscribed anew before `up`
  *   struct redis_script    Lua, by EVALSHA, by EVAL where Redis forgot it
  *
  * Nothing is sent twice by us: what was under way when a connection ended fails
@@ -21,26 +21,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "io/redis_reply.h"
-
-/* Where it is: redis://[[user][:password]@]host[:port][/db], or
- * redis+unix://[[user][:password]@]/path/of/socket[?db=N]. What is reserved in
- * a URL is percent-encoded. */
-struct redis_url {
-    char *host;     /* without brackets; NULL: there is a path */
-    char *path;     /* of the unix socket, or NULL */
-    char *user;     /* NULL: the default one */
-    char *password; /* NULL: none */
-    uint16_t port;
-    unsigned db;
-};
-
-/* FAIL_SYNTAX, or FAIL_UNSUPPORTED for rediss; `why` is a clause that names what
- * is wrong and never has the password. */
-int redis_url_parse(const char *text, struct redis_url *out, struct buf *why);
-void redis_url_deinit(struct redis_url *url);
-
-/* For logs: "redis://user@host:6379/0", without the password. */
-void redis_url_describe(const struct redis_url *url, struct buf *out);
+#include "proto/redis_url.h"
 
 struct redis_settings {
     const char *name;            /* CLIENT SETNAME: no spaces; NULL: none. Copied */
@@ -55,6 +36,10 @@ struct redis_settings {
     size_t reply_max;            /* of an answer, in our memory; a longer one is FAIL_LIMIT */
     size_t message_max;          /* of a published one; a longer one is dropped and counted */
     size_t topics_max;           /* channels and patterns of a listener */
+    /* For rediss://: PEM files, read anew at each attempt. Copied. */
+    const char *ca_file;   /* who is trusted; NULL: as the system does */
+    const char *cert_file; /* what we show; NULL: nothing */
+    const char *key_file;  /* of that; NULL: it is in cert_file */
 };
 extern const struct redis_settings redis_settings_default;
 
@@ -62,8 +47,9 @@ struct redis_down {
     bool was_up;       /* false: an attempt failed */
     int err;           /* FAIL_CLOSED   nobody there, or it went away
                         * FAIL_TIMEOUT  it does not answer
-                        * FAIL_DENIED   it does not let us in: tried again, but at
-                        *               backoff_max_ms (half of it to all of it)
+                        * FAIL_DENIED   it does not let us in, or its certificate is
+                        *               not trusted: tried again, but at backoff_max_ms
+                        *               (half of it to all of it)
                         * FAIL_STATE    it is not ready yet (-LOADING)
                         * FAIL_LIMIT, FAIL_SYNTAX  what it says is no Redis
                         * FAIL_IO */
@@ -120,6 +106,13 @@ void redis_script_init(struct redis_script *script, const char *source);
 int redis_script_run(struct redis *r, const struct redis_script *script, size_t keys,
                      const struct str *args, size_t count, redis_done *done, void *context);
 
+enum redis_topic {
+    REDIS_CHANNEL, /* SUBSCRIBE; on a cluster any node's PUBLISH is heard */
+    REDIS_PATTERN, /* PSUBSCRIBE */
+    REDIS_SHARD,   /* SSUBSCRIBE, at the node of a cluster that has the channel's slot */
+};
+enum { REDIS_TOPICS = 3 };
+
 struct redis_push {
     struct str channel;
     struct str pattern; /* that it came by; at NULL: by its channel */
@@ -134,9 +127,12 @@ struct redis_listener_events {
     void (*push)(void *context, const struct redis_push *push); /* borrowed */
     /* Redis has confirmed one topic: what was subscribed to since, or, before `up`,
      * again. May be NULL. */
-    void (*subscribed)(void *context, struct str name, bool is_pattern);
+    void (*subscribed)(void *context, struct str name, enum redis_topic kind);
     /* It refused (-NOPERM), and will not be asked again. May be NULL. */
-    void (*refused)(void *context, struct str name, bool is_pattern, const char *why);
+    void (*refused)(void *context, struct str name, enum redis_topic kind, const char *why);
+    /* A shard channel's slot is not here, or not any more: it is subscribed to no
+     * longer. May be NULL. */
+    void (*moved)(void *context, struct str name);
 };
 
 struct redis_listener;
@@ -150,10 +146,10 @@ bool redis_listener_is_up(const struct redis_listener *l);
 
 /* Also while it is down. FAIL_EXISTS: it is subscribed to already (the owner
  * counts). FAIL_LIMIT: topics_max, or a name longer than REDIS_TOPIC_MAX. */
-int redis_listener_subscribe(struct redis_listener *l, struct str name, bool is_pattern);
+int redis_listener_subscribe(struct redis_listener *l, struct str name, enum redis_topic kind);
 
 /* No push of it comes any more. FAIL_MISSING. */
-int redis_listener_unsubscribe(struct redis_listener *l, struct str name, bool is_pattern);
+int redis_listener_unsubscribe(struct redis_listener *l, struct str name, enum redis_topic kind);
 
 enum { REDIS_TOPIC_MAX = 1024 };
 

@@ -16,13 +16,14 @@ enum topic_place {
     SAID,   /* and to be answered */
 };
 
-/* A channel or a pattern. What is wanted may change at any time; Redis is told
+/* A channel, a pattern or a shard channel. What is wanted may change at any time; Redis is told
  * the next thing when it has answered the last, so nothing piles up. */
 struct topic {
     UT_hash_handle hh;
     struct topic *prev, *next; /* in `to_say` or `said` */
     enum topic_place place;
-    bool is_pattern, is_wanted;
+    enum redis_topic kind;
+    bool is_wanted;
     bool is_told;      /* what Redis was told last: subscribe */
     bool is_restoring; /* `up` waits for it */
     struct str name;   /* the bytes lie behind the struct */
@@ -32,8 +33,8 @@ struct redis_listener {
     struct wire wire; /* first */
     const struct redis_listener_events *events;
     void *context;
-    struct topic *topics[2]; /* tables: of channels, of patterns */
-    size_t count;            /* also of those that are being given up */
+    struct topic *topics[REDIS_TOPICS]; /* a table of each kind */
+    size_t count;                       /* also of those that are being given up */
     struct topic *to_say, *said;
     struct topic ping; /* its place among what was said */
     size_t restoring;
@@ -41,11 +42,11 @@ struct redis_listener {
     uint64_t dropped;
 };
 
-static struct topic *find(struct redis_listener *l, struct str name, bool is_pattern)
+static struct topic *find(struct redis_listener *l, struct str name, enum redis_topic kind)
 {
     struct topic *topic = NULL;
 
-    HASH_FIND(hh, l->topics[is_pattern], name.at, name.len, topic);
+    HASH_FIND(hh, l->topics[kind], name.at, name.len, topic);
     return topic;
 }
 
@@ -62,19 +63,27 @@ static void move(struct redis_listener *l, struct topic *topic, enum topic_place
         DL_APPEND(l->said, topic);
 }
 
-static void forget(struct redis_listener *l, struct topic *topic)
+/* Still to be freed. */
+static void take_out(struct redis_listener *l, struct topic *topic)
 {
     move(l, topic, SETTLED);
-    HASH_DEL(l->topics[topic->is_pattern], topic);
+    HASH_DEL(l->topics[topic->kind], topic);
     l->count--;
+}
+
+static void forget(struct redis_listener *l, struct topic *topic)
+{
+    take_out(l, topic);
     mem_free(topic);
 }
 
 static bool say(struct redis_listener *l, struct topic *topic)
 {
-    static const char *const verbs[2][2] = { { "UNSUBSCRIBE", "PUNSUBSCRIBE" },
-                                             { "SUBSCRIBE", "PSUBSCRIBE" } };
-    const struct str args[] = { str_of(verbs[topic->is_wanted][topic->is_pattern]), topic->name };
+    static const char *const verbs[2][REDIS_TOPICS] = {
+        { "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE" },
+        { "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE" },
+    };
+    const struct str args[] = { str_of(verbs[topic->is_wanted][topic->kind]), topic->name };
 
     if (wire_backlog(&l->wire) > BACKLOG_MAX || wire_send(&l->wire, args, 2) != OK)
         return false;
@@ -114,8 +123,8 @@ static void on_ready(struct wire *w)
 {
     struct redis_listener *l = (struct redis_listener *)w;
 
-    for (int is_pattern = 0; is_pattern < 2; is_pattern++) {
-        for (struct topic *topic = l->topics[is_pattern]; topic; topic = topic->hh.next) {
+    for (int kind = 0; kind < REDIS_TOPICS; kind++) {
+        for (struct topic *topic = l->topics[kind]; topic; topic = topic->hh.next) {
             topic->is_restoring = true;
             l->restoring++;
             move(l, topic, TO_SAY);
@@ -132,8 +141,8 @@ static void on_lost(struct wire *w, const struct redis_down *down)
     struct redis_down told = *down;
     struct topic *topic, *next;
 
-    for (int is_pattern = 0; is_pattern < 2; is_pattern++) {
-        HASH_ITER(hh, l->topics[is_pattern], topic, next)
+    for (int kind = 0; kind < REDIS_TOPICS; kind++) {
+        HASH_ITER(hh, l->topics[kind], topic, next)
         {
             move(l, topic, SETTLED);
             topic->is_told = topic->is_restoring = false;
@@ -162,57 +171,86 @@ static void confirmed(struct redis_listener *l, struct topic *topic)
     move(l, topic, SETTLED);
     restored(l, topic);
     if (l->events->subscribed != NULL)
-        l->events->subscribed(l->context, topic->name, topic->is_pattern);
+        l->events->subscribed(l->context, topic->name, topic->kind);
 }
 
+/* It may be asked for anew when it is told, so it is out of the table. */
 static void on_refused(struct redis_listener *l, struct topic *topic, const char *why)
 {
-    bool is_told = topic->is_wanted && l->events->refused != NULL;
-
-    /* It may be asked for anew when it is told, so it is out of the table. */
     restored(l, topic);
-    move(l, topic, SETTLED);
-    HASH_DEL(l->topics[topic->is_pattern], topic);
-    l->count--;
-    if (is_told)
-        l->events->refused(l->context, topic->name, topic->is_pattern, why);
+    take_out(l, topic);
+    if (topic->is_wanted && l->events->refused != NULL)
+        l->events->refused(l->context, topic->name, topic->kind, why);
     mem_free(topic);
+}
+
+static void on_moved(struct redis_listener *l, struct topic *topic)
+{
+    restored(l, topic);
+    take_out(l, topic);
+    if (topic->is_wanted && l->events->moved != NULL)
+        l->events->moved(l->context, topic->name);
+    mem_free(topic);
+}
+
+static bool is_elsewhere(const struct redis_reply *reply)
+{
+    return redis_reply_is_error(reply, "MOVED") || redis_reply_is_error(reply, "ASK") ||
+           redis_reply_is_error(reply, "TRYAGAIN") || redis_reply_is_error(reply, "CLUSTERDOWN");
 }
 
 static void on_error(struct redis_listener *l, const struct redis_reply *reply)
 {
     struct topic *topic = l->said;
+    char why[PUSH_WHY_MAX];
 
     if (topic == &l->ping) {
         move(l, topic, SETTLED); /* not allowed; an answer all the same */
     } else if (topic != NULL && topic->is_told && redis_reply_is_error(reply, "NOPERM")) {
         on_refused(l, topic, reply->text.at);
+    } else if (topic != NULL && topic->kind == REDIS_SHARD && is_elsewhere(reply)) {
+        topic->is_told ? on_moved(l, topic) : confirmed(l, topic);
+    } else if (topic == NULL && is_elsewhere(reply)) {
+        return; /* to a SUNSUBSCRIBE that crossed with the news that the slot has gone */
     } else {
-        char why[PUSH_WHY_MAX];
         snprintf(why, sizeof(why), "Redis says %s", reply->text.at);
         wire_lose(&l->wire, redis_reply_err(reply), why);
     }
 }
 
-/* ["subscribe", name, count] and the like. */
-static bool on_confirmation(struct redis_listener *l, struct str verb, struct str name)
+/* A node of a cluster says by itself that a slot has gone, behind which our own
+ * SUNSUBSCRIBE under way is answered with MOVED. */
+static bool on_slot_gone(struct redis_listener *l, struct topic *topic)
 {
-    struct topic *topic = l->said;
-    bool is_pattern = str_starts(verb, STR("p"));
-    struct str rest = { verb.at + is_pattern, verb.len - is_pattern };
-
-    if (topic == NULL || topic == &l->ping || topic->is_pattern != is_pattern ||
-        !str_equal(rest, topic->is_told ? STR("subscribe") : STR("unsubscribe")) ||
-        !str_equal(topic->name, name))
-        return false;
-    confirmed(l, topic);
+    if (topic != NULL && topic->place == SETTLED)
+        on_moved(l, topic);
+    else if (topic != NULL && topic->place == TO_SAY)
+        topic->is_told = false;
     return true;
 }
 
-static void on_message(struct redis_listener *l, const struct redis_push *push, bool is_cut)
+/* ["subscribe", name, count] and the like. */
+static bool on_confirmation(struct redis_listener *l, struct str verb, struct str name)
 {
-    bool is_pattern = push->pattern.at != NULL;
-    const struct topic *topic = find(l, is_pattern ? push->pattern : push->channel, is_pattern);
+    static const char *const verbs[2][REDIS_TOPICS] = {
+        { "unsubscribe", "punsubscribe", "sunsubscribe" },
+        { "subscribe", "psubscribe", "ssubscribe" },
+    };
+    struct topic *topic = l->said;
+
+    if (topic != NULL && topic != &l->ping && str_equal(topic->name, name) &&
+        str_equal(verb, str_of(verbs[topic->is_told][topic->kind]))) {
+        confirmed(l, topic);
+        return true;
+    }
+    return str_equal(verb, STR("sunsubscribe")) && on_slot_gone(l, find(l, name, REDIS_SHARD));
+}
+
+static void on_message(struct redis_listener *l, enum redis_topic kind,
+                       const struct redis_push *push, bool is_cut)
+{
+    const struct topic *topic =
+        find(l, kind == REDIS_PATTERN ? push->pattern : push->channel, kind);
 
     if (is_cut || push->message.len > l->wire.settings.message_max)
         l->dropped++;
@@ -225,18 +263,19 @@ static bool on_array(struct redis_listener *l, const struct redis_reply *reply, 
     const struct redis_reply *items = reply->items;
     struct str verb = reply->count > 0 ? items[0].text : STR("");
     struct redis_push push = { 0 };
+    bool is_shard = str_equal(verb, STR("smessage"));
 
-    if (str_equal(verb, STR("message")) && reply->count == 3) {
+    if ((is_shard || str_equal(verb, STR("message"))) && reply->count == 3) {
         push.channel = items[1].text;
         push.message = items[2].text;
-        on_message(l, &push, is_cut);
+        on_message(l, is_shard ? REDIS_SHARD : REDIS_CHANNEL, &push, is_cut);
         return true;
     }
     if (str_equal(verb, STR("pmessage")) && reply->count == 4) {
         push.pattern = items[1].text;
         push.channel = items[2].text;
         push.message = items[3].text;
-        on_message(l, &push, is_cut);
+        on_message(l, REDIS_PATTERN, &push, is_cut);
         return true;
     }
     if (str_equal(verb, STR("pong")) && l->said == &l->ping) {
@@ -281,8 +320,8 @@ static void on_gone(struct wire *w)
     struct redis_listener *l = (struct redis_listener *)w;
     struct topic *topic, *next;
 
-    for (int is_pattern = 0; is_pattern < 2; is_pattern++) {
-        HASH_ITER(hh, l->topics[is_pattern], topic, next)
+    for (int kind = 0; kind < REDIS_TOPICS; kind++) {
+        HASH_ITER(hh, l->topics[kind], topic, next)
         {
             forget(l, topic);
         }
@@ -317,28 +356,28 @@ bool redis_listener_is_up(const struct redis_listener *l)
     return l->is_up && l->wire.state == WIRE_READY;
 }
 
-static struct topic *topic_new(struct redis_listener *l, struct str name, bool is_pattern)
+static struct topic *topic_new(struct redis_listener *l, struct str name, enum redis_topic kind)
 {
     struct topic *topic = mem_zalloc(sizeof(*topic) + name.len + 1);
 
     memcpy(topic + 1, name.at, name.len);
     topic->name = (struct str){ (char *)(topic + 1), name.len };
-    topic->is_pattern = is_pattern;
-    HASH_ADD_KEYPTR(hh, l->topics[is_pattern], topic->name.at, name.len, topic);
+    topic->kind = kind;
+    HASH_ADD_KEYPTR(hh, l->topics[kind], topic->name.at, name.len, topic);
     l->count++;
     return topic;
 }
 
-int redis_listener_subscribe(struct redis_listener *l, struct str name, bool is_pattern)
+int redis_listener_subscribe(struct redis_listener *l, struct str name, enum redis_topic kind)
 {
-    struct topic *topic = find(l, name, is_pattern);
+    struct topic *topic = find(l, name, kind);
 
     if (topic != NULL && topic->is_wanted)
         return FAIL_EXISTS;
     if (topic == NULL) {
         if (l->count >= l->wire.settings.topics_max || name.len > REDIS_TOPIC_MAX || name.len == 0)
             return FAIL_LIMIT;
-        topic = topic_new(l, name, is_pattern);
+        topic = topic_new(l, name, kind);
     }
     topic->is_wanted = true;
     if (l->wire.state == WIRE_READY && topic->place == SETTLED)
@@ -347,9 +386,9 @@ int redis_listener_subscribe(struct redis_listener *l, struct str name, bool is_
     return OK;
 }
 
-int redis_listener_unsubscribe(struct redis_listener *l, struct str name, bool is_pattern)
+int redis_listener_unsubscribe(struct redis_listener *l, struct str name, enum redis_topic kind)
 {
-    struct topic *topic = find(l, name, is_pattern);
+    struct topic *topic = find(l, name, kind);
 
     if (topic == NULL || !topic->is_wanted)
         return FAIL_MISSING;

@@ -1,101 +1,63 @@
-#include "io/redis_service.h"
-
 #include <string.h>
-#include <uthash.h>
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "io/redis_service_internal.h"
+#include "io/redis_wire.h"
 
-/* What is wanted; a channel and a shard channel of one name exclude each other,
- * for on a single server they are one. */
-struct topic {
-    UT_hash_handle hh;
-    enum redis_topic kind;
-    struct str name; /* the bytes lie behind the struct */
-};
-
-struct redis_service {
-    uv_loop_t *loop;
-    const struct redis_service_events *events;
-    void *context;
-    struct redis *link;
-    struct redis_listener *listener;
-    struct topic *topics[2]; /* tables: of channels, of patterns */
-    bool is_up;
-    bool is_told_down; /* since it was up, or ever */
-    bool is_over;
-    uv_timer_t timer; /* its close callback frees */
-};
-
-static struct topic *find(struct redis_service *s, struct str name, bool is_pattern)
+void service_down(struct redis_service *s, const struct redis_down *down)
 {
-    struct topic *topic = NULL;
+    struct redis_down told = *down;
 
-    HASH_FIND(hh, s->topics[is_pattern], name.at, name.len, topic);
-    return topic;
+    told.was_up = s->is_up;
+    s->is_up = false;
+    if (s->is_told_down || s->is_over)
+        return;
+    s->is_told_down = true;
+    s->asked = 0;
+    s->events->down(s->context, &told);
 }
 
-static void forget(struct redis_service *s, struct topic *topic)
+void service_check_up(struct redis_service *s)
 {
-    HASH_DEL(s->topics[topic->kind == REDIS_PATTERN], topic);
-    mem_free(topic);
-}
+    const struct service_node *node;
+    size_t needed = 0;
 
-static void on_up(void *context)
-{
-    struct redis_service *s = context;
-
-    if (s->is_up || !redis_is_up(s->link) || !redis_listener_is_up(s->listener))
+    if (s->is_up || s->is_over || s->unheard > 0)
+        return;
+    for (node = s->nodes; node != NULL; node = node->next) {
+        if (node->is_needed && !node_is_up(node))
+            return;
+        needed += node->is_needed;
+    }
+    if (needed == 0)
         return;
     s->is_up = true;
     s->is_told_down = false;
     s->events->up(s->context);
 }
 
-static void on_down(void *context, const struct redis_down *down)
+/* The memory of nodes that went is nobody's any more in here. */
+static void on_timer(uv_timer_t *timer)
 {
-    struct redis_service *s = context;
-    struct redis_down told = *down;
+    struct redis_service *s = timer->data;
 
-    told.was_up = s->is_up;
-    s->is_up = false;
-    if (s->is_told_down)
+    s->armed_ms = UINT64_MAX;
+    nodes_bury(s);
+    errands_tick(s);
+    if (!s->is_over)
+        scouting_tick(s);
+}
+
+void service_wake(struct redis_service *s, uint64_t at_ms)
+{
+    uint64_t now = uv_now(s->loop);
+
+    if (s->is_over || at_ms >= s->armed_ms)
         return;
-    s->is_told_down = true;
-    s->events->down(s->context, &told);
+    s->armed_ms = at_ms;
+    uv_timer_start(&s->timer, on_timer, at_ms > now ? at_ms - now : 0, 0);
 }
-
-static void on_push(void *context, const struct redis_push *push)
-{
-    struct redis_service *s = context;
-
-    s->events->push(s->context, push);
-}
-
-static void on_subscribed(void *context, struct str name, bool is_pattern)
-{
-    struct redis_service *s = context;
-    const struct topic *topic = find(s, name, is_pattern);
-
-    if (topic != NULL)
-        s->events->heard(s->context, topic->name, topic->kind);
-}
-
-static void on_refused(void *context, struct str name, bool is_pattern, const char *why)
-{
-    struct redis_service *s = context;
-    struct topic *topic = find(s, name, is_pattern);
-    enum redis_topic kind = topic != NULL ? topic->kind : REDIS_CHANNEL;
-
-    if (topic == NULL)
-        return;
-    forget(s, topic);
-    s->events->refused(s->context, name, kind, why);
-}
-
-static const struct redis_events link_events = { on_up, on_down };
-static const struct redis_listener_events listener_events = { on_up, on_down, on_push,
-                                                              on_subscribed, on_refused };
 
 struct redis_service *redis_service_open(uv_loop_t *loop, const struct redis_url *url,
                                          const struct redis_settings *settings,
@@ -106,24 +68,24 @@ struct redis_service *redis_service_open(uv_loop_t *loop, const struct redis_url
     s->loop = loop;
     s->events = events;
     s->context = context;
+    redis_url_copy(url, &s->url);
+    settings_copy(settings, &s->settings);
+    s->armed_ms = UINT64_MAX;
     uv_timer_init(loop, &s->timer);
     s->timer.data = s;
-    s->link = redis_open(loop, url, settings, &link_events, s);
-    s->listener = redis_listener_open(loop, url, settings, &listener_events, s);
+    scouting_begin(s);
     return s;
 }
 
 static void on_closed(uv_handle_t *handle)
 {
     struct redis_service *s = handle->data;
-    struct topic *topic, *next;
 
-    for (int is_pattern = 0; is_pattern < 2; is_pattern++) {
-        HASH_ITER(hh, s->topics[is_pattern], topic, next)
-        {
-            forget(s, topic);
-        }
-    }
+    nodes_bury(s);
+    topics_free(s);
+    redis_url_deinit(&s->url);
+    settings_deinit(&s->settings);
+    mem_free(s->slots);
     mem_free(s);
 }
 
@@ -134,8 +96,10 @@ void redis_service_close(struct redis_service *s)
     s->is_over = true;
     s->is_up = false;
     uv_close((uv_handle_t *)&s->timer, on_closed);
-    redis_listener_close(s->listener);
-    redis_close(s->link);
+    scouting_end(s);
+    while (s->nodes != NULL)
+        node_drop(s->nodes);
+    errands_cancel(s);
 }
 
 bool redis_service_is_up(const struct redis_service *s)
@@ -145,56 +109,15 @@ bool redis_service_is_up(const struct redis_service *s)
 
 bool redis_service_is_cluster(const struct redis_service *s)
 {
-    (void)s;
-    return false;
-}
-
-int redis_service_command(struct redis_service *s, struct str key, const struct str *args,
-                          size_t count, uint32_t timeout_ms, redis_done *done, void *context)
-{
-    (void)key;
-    return redis_command(s->link, args, count, timeout_ms, done, context);
-}
-
-int redis_service_run(struct redis_service *s, const struct redis_script *script, size_t keys,
-                      const struct str *args, size_t count, redis_done *done, void *context)
-{
-    return redis_script_run(s->link, script, keys, args, count, done, context);
-}
-
-static void remember(struct redis_service *s, struct str name, enum redis_topic kind)
-{
-    struct topic *topic = mem_zalloc(sizeof(*topic) + name.len);
-
-    memcpy(topic + 1, name.at, name.len);
-    topic->name = (struct str){ (char *)(topic + 1), name.len };
-    topic->kind = kind;
-    HASH_ADD_KEYPTR(hh, s->topics[kind == REDIS_PATTERN], topic->name.at, name.len, topic);
-}
-
-int redis_service_subscribe(struct redis_service *s, struct str name, enum redis_topic kind)
-{
-    int err = FAIL_CLOSED;
-
-    if (!s->is_over)
-        err = redis_listener_subscribe(s->listener, name, kind == REDIS_PATTERN);
-    if (err == OK)
-        remember(s, name, kind);
-    return err;
-}
-
-int redis_service_unsubscribe(struct redis_service *s, struct str name, enum redis_topic kind)
-{
-    struct topic *topic = find(s, name, kind == REDIS_PATTERN);
-
-    if (s->is_over || topic == NULL || topic->kind != kind)
-        return FAIL_MISSING;
-    redis_listener_unsubscribe(s->listener, name, kind == REDIS_PATTERN);
-    forget(s, topic);
-    return OK;
+    return s->kind == SERVICE_CLUSTER;
 }
 
 uint64_t redis_service_dropped(const struct redis_service *s)
 {
-    return redis_listener_dropped(s->listener);
+    uint64_t dropped = s->dropped;
+    const struct service_node *node;
+
+    for (node = s->nodes; node != NULL; node = node->next)
+        dropped += node->listener != NULL ? redis_listener_dropped(node->listener) : 0;
+    return dropped;
 }

@@ -10,12 +10,6 @@
 
 #include "io/redis.h"
 
-enum redis_topic {
-    REDIS_CHANNEL, /* SUBSCRIBE; on a cluster any node's PUBLISH is heard */
-    REDIS_PATTERN, /* PSUBSCRIBE */
-    REDIS_SHARD,   /* SSUBSCRIBE at the node of the channel's slot; SUBSCRIBE if it is no cluster */
-};
-
 struct redis_service_events {
     /* Both ways work: commands are taken, and every topic that was asked for is
      * confirmed (a cluster: at each node that has one). */

@@ -7,27 +7,8 @@
 
 #include "base/encode.h"
 #include "base/err.h"
-#include "base/mem.h"
+#include "io/redis_lookup.h"
 #include "io/redis_socket.h"
-
-const struct redis_settings redis_settings_default = {
-    .connect_timeout_ms = 5 * 1000,
-    .command_timeout_ms = 10 * 1000,
-    .backoff_min_ms = 200,
-    .backoff_max_ms = 15 * 1000,
-    .silence_ms = 10 * 1000,
-    .pong_ms = 5 * 1000,
-    .out_max = 16 * 1024 * 1024,
-    .commands_max = 100000,
-    .reply_max = 16 * 1024 * 1024,
-    .message_max = 1024 * 1024,
-    .topics_max = 200000,
-};
-
-struct wire_lookup {
-    uv_getaddrinfo_t request;
-    struct wire *wire; /* NULL: nobody waits for it any more */
-};
 
 static void on_timer(uv_timer_t *timer);
 static void try_address(struct wire *w);
@@ -50,6 +31,8 @@ static void clear(struct wire *w)
     if (w->addresses != NULL)
         uv_freeaddrinfo(w->addresses);
     w->addresses = w->address = NULL;
+    tls_trust_free(w->trust);
+    w->trust = NULL;
     buf_reset(&w->out);
 }
 
@@ -87,24 +70,6 @@ void wire_lose(struct wire *w, int err, const char *why)
         lose(w, err, why);
 }
 
-static int err_of(int status)
-{
-    switch (status) {
-    case UV_ETIMEDOUT: return FAIL_TIMEOUT;
-    case UV_EMFILE:
-    case UV_ENFILE:
-    case UV_ENOBUFS:
-    case UV_ENOMEM:
-    case UV_EACCES: return FAIL_IO;
-    default: return FAIL_CLOSED;
-    }
-}
-
-static const char *text_of(int status)
-{
-    return status == UV_EOF ? "Redis closed the connection" : uv_strerror(status);
-}
-
 /* "127.0.0.1 port 6379: " */
 static void name_address(struct wire *w)
 {
@@ -114,7 +79,7 @@ static void name_address(struct wire *w)
     if (w->address == NULL)
         buf_printf(&w->why, "%s: ", w->url.path);
     else if (uv_ip_name(w->address->ai_addr, name, sizeof(name)) == 0)
-        buf_printf(&w->why, "%s port %u: ", name, w->url.port);
+        buf_printf(&w->why, "%s port %u: ", name, w->url.hosts[0].port);
 }
 
 /* This address is of no use; perhaps the next one is. */
@@ -138,71 +103,41 @@ static void address_failed(struct wire *w, int err, const char *why)
 
 static void try_address(struct wire *w)
 {
-    int status;
+    const char *why;
+    int err;
 
     w->state = WIRE_CONNECTING;
     set_timer(w, w->settings.connect_timeout_ms);
-    status =
-        socket_connect(w, w->address != NULL ? w->address->ai_addr : NULL, w->url.path, &w->socket);
-    if (status != 0)
-        address_failed(w, err_of(status), text_of(status));
+    err = socket_connect(w, &w->socket, &why);
+    if (err != OK)
+        address_failed(w, err, why);
 }
 
-static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *addresses)
+void wire_found(struct wire *w, struct addrinfo *addresses, struct tls_trust *trust)
 {
-    struct wire_lookup *lookup = request->data;
-    struct wire *w = lookup->wire;
-
-    mem_free(lookup);
-    if (w == NULL) {
-        uv_freeaddrinfo(addresses);
-        return;
-    }
-    w->lookup = NULL;
-    if (w->state != WIRE_RESOLVING) {
-        uv_freeaddrinfo(addresses);
-        return;
-    }
-    if (status != 0) {
-        buf_reset(&w->why);
-        buf_printf(&w->why, "%s: %s", w->url.host, uv_strerror(status));
-        lose(w, FAIL_CLOSED, buf_text(&w->why));
-        return;
-    }
     w->addresses = w->address = addresses;
+    w->trust = trust;
     try_address(w);
 }
 
-static void resolve(struct wire *w)
+void wire_not_found(struct wire *w, int err, const char *why)
 {
-    static const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
-    struct wire_lookup *lookup;
-    char port[8];
-    int status;
-
-    w->state = WIRE_RESOLVING;
-    set_timer(w, w->settings.connect_timeout_ms);
-    if (w->lookup != NULL)
-        return;
-    lookup = mem_new(struct wire_lookup);
-    snprintf(port, sizeof(port), "%u", w->url.port);
-    lookup->request.data = lookup;
-    status = uv_getaddrinfo(w->loop, &lookup->request, on_resolved, w->url.host, port, &hints);
-    if (status != 0) {
-        mem_free(lookup);
-        lose(w, err_of(status), uv_strerror(status));
-        return;
-    }
-    lookup->wire = w;
-    w->lookup = lookup;
+    lose(w, err, why);
 }
 
 static void attempt(struct wire *w)
 {
-    if (w->url.path != NULL)
+    int status;
+
+    if (w->url.path != NULL) {
         try_address(w);
-    else
-        resolve(w);
+        return;
+    }
+    w->state = WIRE_RESOLVING;
+    set_timer(w, w->settings.connect_timeout_ms);
+    status = lookup_start(w);
+    if (status != 0)
+        lose(w, FAIL_IO, uv_strerror(status));
 }
 
 static void flush(struct wire *w)
@@ -215,89 +150,26 @@ static void flush(struct wire *w)
     set_timer(w, 0);
 }
 
-static void greet(struct wire *w, enum wire_greeting what, const struct str *args, size_t count)
+void wire_connected(struct wire *w)
 {
-    w->greetings[w->greeting_count++] = what;
-    redis_format(&w->out, args, count);
-}
-
-static void send_greetings(struct wire *w)
-{
-    const struct redis_url *url = &w->url;
-    char db[16];
-
-    w->greeting_count = w->greeting_next = 0;
-    if (url->password != NULL) {
-        const struct str args[] = { STR("AUTH"), str_of(url->user), str_of(url->password) };
-        const struct str alone[] = { args[0], args[2] };
-        greet(w, GREET_AUTH, url->user ? args : alone, url->user ? 3 : 2);
-    }
-    snprintf(db, sizeof(db), "%u", url->db);
-    if (url->db != 0)
-        greet(w, GREET_SELECT, (struct str[]){ STR("SELECT"), str_of(db) }, 2);
-    if (w->settings.name != NULL)
-        greet(w, GREET_NAME,
-              (struct str[]){ STR("CLIENT"), STR("SETNAME"), str_of(w->settings.name) }, 3);
-    greet(w, GREET_PING, (struct str[]){ STR("PING") }, 1);
-    flush(w);
-}
-
-void wire_connected(struct wire *w, int status)
-{
-    if (status == 0)
-        status = socket_read(w->socket);
-    if (status != 0) {
-        address_failed(w, err_of(status), text_of(status));
-        return;
-    }
     redis_reader_free(w->reader);
     w->reader = redis_reader_new(w->reply_max);
     w->state = WIRE_GREETING;
-    send_greetings(w);
-}
-
-static const char *const greeting_names[] = { "AUTH", "SELECT", "CLIENT SETNAME", "PING" };
-
-/* Redis may have a user without the right to some of this. */
-static bool is_tolerable(enum wire_greeting what, const struct redis_reply *reply)
-{
-    return (what == GREET_NAME || what == GREET_PING) &&
-           (redis_reply_is_error(reply, "NOPERM") ||
-            str_starts(reply->text, STR("ERR unknown command")) ||
-            str_starts(reply->text, STR("ERR unknown subcommand")));
-}
-
-static void refused(struct wire *w, enum wire_greeting what, const struct redis_reply *reply)
-{
-    int err = redis_reply_err(reply);
-    struct str text = reply->text;
-
-    if (str_starts(text, STR("ERR max number of clients")))
-        err = FAIL_STATE;
-    else if (err == FAIL_SYNTAX)
-        err = FAIL_DENIED;
-    /* Where AUTH was renamed, Redis repeats what it was given: the password. */
-    if (what == GREET_AUTH && str_starts(text, STR("ERR unknown")))
-        text = STR("Redis knows no AUTH");
-    name_address(w);
-    buf_printf(&w->why, "%s: %.*s", greeting_names[what], text.len < 200 ? (int)text.len : 200,
-               text.at);
-    lose(w, err, buf_text(&w->why));
+    greeting_say(&w->greeting, &w->url, w->settings.name, &w->out);
+    flush(w);
 }
 
 static void on_greeting(struct wire *w, const struct redis_reply *reply)
 {
-    enum wire_greeting what = w->greetings[w->greeting_next++];
+    int err;
 
-    if (reply->type == REDIS_ERROR && !is_tolerable(what, reply)) {
-        refused(w, what, reply);
-        return;
-    }
-    if (reply->type != REDIS_STATUS && reply->type != REDIS_ERROR) {
-        address_failed(w, FAIL_SYNTAX, "what answers is no Redis");
-        return;
-    }
-    if (w->greeting_next < w->greeting_count)
+    name_address(w);
+    err = greeting_answered(&w->greeting, reply, &w->why);
+    if (err == FAIL_SYNTAX)
+        address_failed(w, err, "what answers is no Redis");
+    else if (err != OK)
+        lose(w, err, buf_text(&w->why));
+    if (err != OK || !greeting_is_over(&w->greeting))
         return;
     w->state = WIRE_READY;
     w->up_ms = uv_now(w->loop);
@@ -351,24 +223,22 @@ static void consume(struct wire *w, const char *bytes, size_t len)
     buf_deinit(&how);
 }
 
-void wire_read(struct wire *w, const char *bytes, ssize_t len)
+void wire_read(struct wire *w, const char *bytes, size_t len)
 {
-    if (len > 0) {
-        w->heard_ms = uv_now(w->loop);
-        consume(w, bytes, (size_t)len);
-    } else if (w->state == WIRE_GREETING) {
-        address_failed(w, err_of((int)len), text_of((int)len));
-    } else {
-        lose(w, err_of((int)len), text_of((int)len));
-    }
+    w->heard_ms = uv_now(w->loop);
+    consume(w, bytes, len);
 }
 
-void wire_written(struct wire *w, int status)
+void wire_failed(struct wire *w, int err, const char *why)
 {
-    if (status != 0) {
-        wire_read(w, NULL, status);
-        return;
-    }
+    if (w->state == WIRE_READY)
+        lose(w, err, why);
+    else
+        address_failed(w, err, why);
+}
+
+void wire_written(struct wire *w)
+{
     flush(w);
     if (w->state == WIRE_READY && w->socket != NULL && wire_backlog(w) == 0)
         w->events->drained(w);
@@ -432,19 +302,14 @@ void wire_open(struct wire *w, uv_loop_t *loop, const struct redis_url *url,
                const struct redis_settings *settings, size_t reply_max,
                const struct wire_events *events)
 {
-    const struct redis_settings *s = settings != NULL ? settings : &redis_settings_default;
+    const struct redis_settings *s = &w->settings;
 
+    settings_copy(settings, &w->settings);
     assert(s->backoff_min_ms > 0 && s->backoff_max_ms >= s->backoff_min_ms && s->silence_ms > 0);
     signal(SIGPIPE, SIG_IGN); /* libuv writes without MSG_NOSIGNAL */
     w->loop = loop;
     w->events = events;
-    w->settings = *s;
-    w->settings.name = s->name != NULL ? mem_strdup(s->name) : NULL;
-    w->url = *url;
-    w->url.host = url->host ? mem_strdup(url->host) : NULL;
-    w->url.path = url->path ? mem_strdup(url->path) : NULL;
-    w->url.user = url->user ? mem_strdup(url->user) : NULL;
-    w->url.password = url->password ? mem_strdup(url->password) : NULL;
+    redis_url_copy(url, &w->url);
     w->reply_max = reply_max;
     buf_init(&w->out, s->out_max);
     buf_init(&w->why, WIRE_WHY_MAX);
@@ -466,10 +331,7 @@ void wire_close(struct wire *w)
     if (w->state == WIRE_OVER)
         return;
     clear(w);
-    if (w->lookup != NULL) {
-        w->lookup->wire = NULL;
-        uv_cancel((uv_req_t *)&w->lookup->request);
-    }
+    lookup_abandon(w);
     w->state = WIRE_OVER;
     uv_close((uv_handle_t *)&w->timer, on_closed);
 }
@@ -478,7 +340,7 @@ void wire_deinit(struct wire *w)
 {
     redis_reader_free(w->reader);
     redis_url_deinit(&w->url);
-    mem_free((char *)w->settings.name);
+    settings_deinit(&w->settings);
     buf_deinit(&w->out);
     buf_deinit(&w->why);
 }

@@ -17,6 +17,8 @@
 
 #include "base/buf.h"
 #include "io/redis.h"
+#include "io/redis_greeting.h"
+#include "io/redis_tls.h"
 
 enum wire_state {
     WIRE_RESTING,
@@ -27,8 +29,7 @@ enum wire_state {
     WIRE_OVER,
 };
 
-enum wire_greeting { GREET_AUTH, GREET_SELECT, GREET_NAME, GREET_PING };
-enum { WIRE_GREETINGS_MAX = 4, WIRE_BLOCK = 64 * 1024, WIRE_WHY_MAX = 512 };
+enum { WIRE_BLOCK = 64 * 1024, WIRE_WHY_MAX = 512 };
 
 struct wire;
 struct wire_socket;
@@ -54,12 +55,12 @@ struct wire {
 
     struct wire_lookup *lookup; /* RESOLVING */
     struct addrinfo *addresses, *address;
+    struct tls_trust *trust;    /* of this attempt: files may change; NULL: no TLS */
     struct wire_socket *socket; /* CONNECTING to READY */
     struct redis_reader *reader;
     size_t reply_max; /* for the reader */
     struct buf out;   /* what no write was begun for */
-    enum wire_greeting greetings[WIRE_GREETINGS_MAX];
-    unsigned greeting_count, greeting_next;
+    struct greeting greeting;
 
     unsigned attempts;  /* since it was up for long */
     uint64_t up_ms;     /* since when it is READY */
@@ -95,5 +96,9 @@ void wire_lose(struct wire *w, int err, const char *why);
 /* The next deadline, if it is over for the first time: an answer may have come
  * that a busy loop has not read. True: it is to be believed now. */
 bool wire_believes(bool *is_suspect, uv_timer_t *timer, uv_timer_cb on_timer);
+
+/* In io/redis_settings.c. NULL: the default ones. */
+void settings_copy(const struct redis_settings *settings, struct redis_settings *out);
+void settings_deinit(struct redis_settings *settings);
 
 #endif

@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "lib/reporter.h"
 #include "reelay/reelay.h"
@@ -26,13 +27,23 @@ static const char *choose_url(const struct reelay_options *o)
     return url && *url ? url : "redis://localhost:6379";
 }
 
-static int read_address(const struct reelay_options *o, struct address *out)
+/* hiredis knows one server, without TLS in the releases that are everywhere. */
+static int read_url(const struct reelay_options *o, struct redis_url *out)
 {
-    switch (address_parse(choose_url(o), out)) {
-    case OK: return 0;
-    case FAIL_UNSUPPORTED: return ENOTSUP;
-    default: return EINVAL;
+    struct redis_url url;
+    struct buf why;
+
+    buf_init(&why, 256);
+    int err = redis_url_parse(choose_url(o), &url, &why);
+    buf_deinit(&why);
+    if (err != OK)
+        return EINVAL;
+    if (url.is_tls || url.service != NULL || url.host_count > 1) {
+        redis_url_deinit(&url);
+        return ENOTSUP;
     }
+    *out = url;
+    return 0;
 }
 
 static bool is_reserved_empty(const struct reelay_options *o)
@@ -56,7 +67,7 @@ static int read_options(struct reelay *r, const struct reelay_options *o)
         return EINVAL;
     snprintf(r->ttl_s, sizeof(r->ttl_s), "%d", ttl_s);
     backlog_init(&r->backlog, jobs_max, interval_ms);
-    return read_address(o, &r->address);
+    return read_url(o, &r->url);
 }
 
 static int make_locks(struct reelay *r)
@@ -123,6 +134,7 @@ struct reelay *reelay_open(const struct reelay_options *options)
         err = start(r);
     if (err == 0)
         return r;
+    redis_url_deinit(&r->url);
     free(r);
     errno = err;
     return NULL;
@@ -159,8 +171,7 @@ int reelay_close(struct reelay *r)
     pthread_cond_destroy(&r->news);
     pthread_mutex_destroy(&r->lock);
     close(r->interrupt);
-    /* The password goes with it; the compiler must not think that nobody looks. */
-    explicit_bzero(&r->address, sizeof(r->address));
+    redis_url_deinit(&r->url);
     free(r);
     return result;
 }

@@ -10,9 +10,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "lib/address.h"
 #include "lib/backlog.h"
 #include "lib/wire.h"
+#include "proto/redis_url.h"
 
 enum { REPORTER_ERROR_MAX = WIRE_ERROR_MAX, PARCELS_MAX = 64 };
 
@@ -29,7 +29,7 @@ struct question {
 struct reelay {
     /* Never change after reelay_open. */
     pid_t owner;
-    struct address address;
+    struct redis_url url;
     int timeout_ms;
     char ttl_s[16];
     int interrupt; /* eventfd: wakes the thread */

@@ -103,19 +103,36 @@ static void take(struct reelay *r, struct exchange *x)
     }
 }
 
-/* The key first: who hears the message finds the status. */
+/* In one transaction, and the key first: who hears the message finds this status
+ * or a newer one, and of two reporters the same one is last in both. */
 static int queue_parcel(struct reelay *r, struct wire *w, const struct parcel *p)
 {
     char key[JOB_ID_MAX + 16], channel[JOB_ID_MAX + 16];
     int key_len = snprintf(key, sizeof(key), "job_status:%s", p->entry->id);
     int channel_len = snprintf(channel, sizeof(channel), "job_progress:%s", p->entry->id);
 
+    const char *multi[] = { "MULTI" }, *exec[] = { "EXEC" };
+    size_t multi_len[] = { 5 }, exec_len[] = { 4 };
     const char *setex[] = { "SETEX", key, r->ttl_s, p->item->json };
     size_t setex_len[] = { 5, (size_t)key_len, strlen(r->ttl_s), p->item->len };
     const char *publish[] = { "PUBLISH", channel, p->item->json };
     size_t publish_len[] = { 7, (size_t)channel_len, p->item->len };
-    int err = wire_command(w, 4, setex, setex_len);
-    return err == OK ? wire_command(w, 3, publish, publish_len) : err;
+    int err = wire_command(w, 1, multi, multi_len);
+    if (err == OK)
+        err = wire_command(w, 4, setex, setex_len);
+    if (err == OK)
+        err = wire_command(w, 3, publish, publish_len);
+    return err == OK ? wire_command(w, 1, exec, exec_len) : err;
+}
+
+static int hear_parcel(struct wire *w, int64_t deadline_ms)
+{
+    enum { COMMANDS = 4 }; /* of queue_parcel */
+    int err = OK;
+
+    for (int i = 0; i < COMMANDS && err == OK; i++)
+        err = wire_answer(w, deadline_ms, NULL, NULL);
+    return err;
 }
 
 /* GETRANGE and not GET: an answer has to have a bound. */
@@ -169,9 +186,7 @@ static int exchange(struct reelay *r, struct wire *w, struct exchange *x)
     int err = send_all(r, w, x, deadline_ms);
 
     while (err == OK && x->sent < x->parcels) {
-        err = wire_answer(w, deadline_ms, NULL, NULL); /* SETEX */
-        if (err == OK)
-            err = wire_answer(w, deadline_ms, NULL, NULL); /* PUBLISH */
+        err = hear_parcel(w, deadline_ms);
         x->sent += err == OK;
     }
     for (int i = 0; err == OK && i < x->questions; i++)
@@ -256,10 +271,9 @@ void *sender_run(void *reporter)
 {
     struct reelay *r = reporter;
     struct exchange x;
-    struct wire w = { .address = &r->address,
-                      .interrupt = r->interrupt,
-                      .is_ending = &r->is_ending,
-                      .socket = &r->socket };
+    struct wire w = {
+        .url = &r->url, .interrupt = r->interrupt, .is_ending = &r->is_ending, .socket = &r->socket
+    };
 
     pthread_mutex_lock(&r->lock);
     while (!atomic_load(&r->is_ending))

@@ -102,7 +102,7 @@ static int connected(struct wire *w, int64_t deadline_ms)
         number = errno;
     if (number != 0)
         return fail_errno(w, number);
-    if (*w->address->path == '\0') {
+    if (w->url->path == NULL) {
         setsockopt(w->redis->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
         setsockopt(w->redis->fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
     }
@@ -121,17 +121,17 @@ static int word_command(struct wire *w, int argc, const char *const *words)
 /* AUTH and SELECT, where the address asks for them. */
 static int log_in(struct wire *w, int64_t deadline_ms)
 {
-    const struct address *a = w->address;
+    const struct redis_url *url = w->url;
     char db[16];
     int answers = 0, err = OK;
 
-    if (*a->password) {
-        const char *words[] = { "AUTH", *a->user ? a->user : a->password, a->password };
-        err = word_command(w, *a->user ? 3 : 2, words);
+    if (url->password != NULL) {
+        const char *words[] = { "AUTH", url->user ? url->user : url->password, url->password };
+        err = word_command(w, url->user ? 3 : 2, words);
         answers++;
     }
-    if (err == OK && a->db != 0) {
-        snprintf(db, sizeof(db), "%d", a->db);
+    if (err == OK && url->db != 0) {
+        snprintf(db, sizeof(db), "%u", url->db);
         const char *words[] = { "SELECT", db };
         err = word_command(w, 2, words);
         answers++;
@@ -148,12 +148,12 @@ static int log_in(struct wire *w, int64_t deadline_ms)
 
 int wire_open(struct wire *w, int64_t deadline_ms)
 {
-    const struct address *a = w->address;
+    const struct redis_url *url = w->url;
 
     if (w->redis != NULL)
         return OK;
-    w->redis =
-        *a->path ? redisConnectUnixNonBlock(a->path) : redisConnectNonBlock(a->host, a->port);
+    w->redis = url->path ? redisConnectUnixNonBlock(url->path)
+                         : redisConnectNonBlock(url->hosts[0].name, url->hosts[0].port);
     if (w->redis == NULL)
         return fail(w, FAIL_NOMEM, "out of memory");
     int err = w->redis->err ? fail_redis(w) : OK;
@@ -206,10 +206,22 @@ static int take_text(struct wire *w, const redisReply *reply, char **text, size_
     return OK;
 }
 
+/* The error that a reply is, or that is among those of a transaction. */
+static const redisReply *error_in(const redisReply *reply)
+{
+    if (reply->type == REDIS_REPLY_ERROR)
+        return reply;
+    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++)
+        if (reply->element[i]->type == REDIS_REPLY_ERROR)
+            return reply->element[i];
+    return NULL;
+}
+
 static int judge(struct wire *w, redisReply *reply, char **text, size_t *len)
 {
-    int err = reply->type == REDIS_REPLY_ERROR ? fail(w, FAIL_DENIED, "Redis: %s", reply->str)
-                                               : take_text(w, reply, text, len);
+    const redisReply *error = error_in(reply);
+    int err =
+        error ? fail(w, FAIL_DENIED, "Redis: %s", error->str) : take_text(w, reply, text, len);
 
     freeReplyObject(reply);
     return err;

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lib/address.h"
+#include "proto/redis_url.h"
 
 enum { WIRE_ERROR_MAX = 256 };
 
@@ -17,7 +17,7 @@ struct redisContext;
 
 struct wire {
     struct redisContext *redis; /* NULL: not connected */
-    const struct address *address;
+    const struct redis_url *url;
     int interrupt; /* eventfd */
     const atomic_bool *is_ending;
     atomic_int *socket;         /* the descriptor, -1 without one: for a forked child */

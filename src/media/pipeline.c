@@ -7,14 +7,13 @@
 #include <utlist.h>
 
 #include "base/emit.h"
-#include "base/encode.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/thread.h"
 #include "media/pipeline_run.h"
 
-enum { SPEC_MAX = 64 * 1024, WHY_MAX = 2048 };
+enum { WHY_MAX = 2048 };
 
 /* A work record's step besides those in the table. */
 static const char cancel_step[] = "cancel";
@@ -24,6 +23,7 @@ struct pipelines *pipelines_new(const struct pipeline_parts *parts)
     struct pipelines *ps = mem_new(struct pipelines);
 
     ps->parts = *parts;
+    ps->book = parts->book;
     return ps;
 }
 
@@ -115,9 +115,8 @@ static void video_info(struct pipeline *p, struct buf *out)
 {
     const struct media_info *info = &p->spec.info;
     int short_side = info->width < info->height ? info->width : info->height;
+    const char *title = p->spec.title[0] ? p->spec.title : p->spec.upload.file_name;
     char quality[16];
-    struct update *u = ledger_head(p->owner->parts.ledger, p->video);
-    const char *title = u && u->text[TEXT_TITLE] ? u->text[TEXT_TITLE] : p->spec.upload.file_name;
 
     snprintf(quality, sizeof(quality), "%dp", short_side);
     emit_open(out, '{');
@@ -128,7 +127,6 @@ static void video_info(struct pipeline *p, struct buf *out)
                     3);
     emit_field_string(out, "quality", info->has_video ? quality : "audio");
     emit_close(out, '}');
-    update_unref(&u);
 }
 
 void pipeline_say(struct pipeline *p, const char *stage, double fraction, const char *message,
@@ -150,18 +148,11 @@ void pipeline_say(struct pipeline *p, const char *stage, double fraction, const 
     }
     c.speed = more ? more->speed : -1;
     c.eta_ms = more ? more->eta_ms : -1;
-    /* Refused only when the job was ended from elsewhere: nothing to tell. */
-    ledger_apply(p->owner->parts.ledger, p->video, &c, false, NULL);
+    p->owner->book->ops->say(p->owner->book, p->video, 0, &c);
     buf_deinit(&info);
 }
 
 /* Checkpoints */
-
-struct record {
-    struct mail mail;
-    struct pipeline *pipeline;
-    int err;
-};
 
 static void answer(struct pipeline *p, int err, const char *why)
 {
@@ -172,13 +163,10 @@ static void answer(struct pipeline *p, int err, const char *why)
         give(p->answer_context, err, why);
 }
 
-static void record_open(struct mail *mail)
+static void recorded(void *context, int err)
 {
-    struct record *r = (struct record *)mail;
-    struct pipeline *p = r->pipeline;
-    int err = r->err;
+    struct pipeline *p = context;
 
-    mem_free(r);
     if (err) {
         answer(p, err, "the work could not be put on record");
         pipeline_end_failed(p, err, "the work could not be put on record");
@@ -193,25 +181,17 @@ static void record_open(struct mail *mail)
         p->step->run(p);
 }
 
-/* On the store's thread. */
-static void recorded(void *context, int err)
+static void checkpoint(struct pipeline *p, const char *step, book_done *done)
 {
-    struct record *r = context;
-
-    r->err = err;
-    mailbox_post(r->pipeline->owner->parts.mailbox, &r->mail);
-}
-
-static void checkpoint(struct pipeline *p)
-{
-    struct record *r = mem_new(struct record);
+    struct pipeline_book *book = p->owner->book;
     struct buf spec;
 
-    r->mail.open = record_open;
-    r->pipeline = p;
-    buf_init(&spec, SPEC_MAX);
+    buf_init(&spec, PIPELINE_SPEC_MAX);
     spec_write(&p->spec, &spec);
-    store_put_work(p->owner->parts.store, p->video, p->step->name, buf_text(&spec), recorded, r);
+    book->ops->checkpoint(book,
+                          &(struct book_checkpoint){
+                              .video = p->video, .step = step, .spec = buf_text(&spec) },
+                          done, p);
     buf_deinit(&spec);
 }
 
@@ -240,7 +220,7 @@ static void prepared(void *context)
         return;
     }
     if (p->err == OK) {
-        checkpoint(p);
+        checkpoint(p, p->step->name, recorded);
         return;
     }
     answer(p, p->err, "the scratch folder could not be made");
@@ -265,7 +245,7 @@ void pipeline_step_done(struct pipeline *p, int err, const char *why)
         pipeline_stop_converting(p);
         p->step++;
         if (p->step->name != NULL)
-            checkpoint(p);
+            checkpoint(p, p->step->name, recorded);
         else
             pipeline_end_completed(p);
     }
@@ -283,6 +263,12 @@ static struct pipeline *find(struct pipelines *ps, const char *video)
     return NULL;
 }
 
+/* An upload that ends without ever being processed. */
+struct ending {
+    struct pipelines *owner;
+    char video[JOB_ID_MAX + 1];
+};
+
 static void stop(struct pipeline *p)
 {
     atomic_store(&p->is_stopped, true);
@@ -290,124 +276,131 @@ static void stop(struct pipeline *p)
         media_task_cancel(p->task);
 }
 
+static void upload_ended(void *context, int err)
+{
+    struct ending *e = context;
+
+    (void)err; /* a failed job stays failed: only its remains are cleared away */
+    pipelines_clear(e->owner, e->video, "", false);
+    mem_free(e);
+}
+
+/* One that is not being processed. */
 static void end_upload(struct pipelines *ps, const char *video, enum job_state state,
                        const char *error)
 {
+    struct ending *e = mem_new(struct ending);
     struct change c;
 
     change_init(&c);
     c.state = (int)state;
     c.text[TEXT_MESSAGE] = error;
     c.text[TEXT_ERROR] = error;
-    /* A failed one stays failed: only its remains are cleared away. */
-    ledger_apply(ps->parts.ledger, video, &c, false, NULL);
-    uploads_finish(ps->parts.uploads, video);
-    pipelines_clear(ps, video, "", false);
+    e->owner = ps;
+    snprintf(e->video, sizeof(e->video), "%s", video);
+    ps->book->ops->end(ps->book, &(struct book_end){ .video = e->video, .change = &c },
+                       upload_ended, e);
 }
 
 /* Until what runs has stopped: a crash meanwhile must not finish the job. No
  * checkpoint comes behind this one. */
-static void record_cancellation(struct pipeline *p)
+static void cancel_here(struct pipeline *p)
 {
-    struct buf spec;
-
-    buf_init(&spec, SPEC_MAX);
-    spec_write(&p->spec, &spec);
-    store_put_work(p->owner->parts.store, p->video, cancel_step, buf_text(&spec), NULL, NULL);
-    buf_deinit(&spec);
+    p->is_cancelled = true;
+    checkpoint(p, cancel_step, NULL);
+    stop(p);
+    if (p->is_waiting) {
+        p->is_waiting = false;
+        pipeline_end_cancelled(p);
+    }
 }
 
-int pipelines_cancel(struct pipelines *ps, const char *video)
+struct cancellation {
+    struct pipelines *owner;
+    book_done *done;
+    void *context;
+    char video[JOB_ID_MAX + 1];
+};
+
+static void cancelled(void *context, int err)
+{
+    struct cancellation *c = context;
+
+    if (err == FAIL_STATE) {
+        end_upload(c->owner, c->video, JOB_CANCELLED, "Cancelled");
+        err = OK;
+    }
+    c->done(c->context, err);
+    mem_free(c);
+}
+
+void pipelines_cancel(struct pipelines *ps, const char *video, book_done *done, void *context)
 {
     struct pipeline *p = find(ps, video);
-    struct upload u;
 
     if (p != NULL) {
-        p->is_cancelled = true;
-        record_cancellation(p);
-        stop(p);
-        if (p->is_waiting) {
-            p->is_waiting = false;
-            pipeline_end_cancelled(p);
-        }
-        return OK;
+        cancel_here(p);
+        done(context, OK);
+        return;
     }
-    if (uploads_get(ps->parts.uploads, video, &u) != OK)
-        return FAIL_MISSING;
-    end_upload(ps, video, JOB_CANCELLED, "Cancelled");
-    return OK;
+    struct cancellation *c = mem_new(struct cancellation);
+    c->owner = ps;
+    c->done = done;
+    c->context = context;
+    snprintf(c->video, sizeof(c->video), "%s", video);
+    ps->book->ops->cancel(ps->book, c->video, cancelled, c);
+}
+
+static void expire(void *context, const char *const *videos, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        log_info("upload_expired", LOG_S("job", videos[i]));
+        end_upload(context, videos[i], JOB_FAILED, "The upload was never finished");
+    }
 }
 
 void pipelines_sweep(struct pipelines *ps, int64_t before_ms)
 {
-    char *videos[64];
-    size_t count = uploads_stale(ps->parts.uploads, before_ms, 64, videos);
-
-    for (size_t i = 0; i < count; i++) {
-        log_info("upload_expired", LOG_S("job", videos[i]));
-        end_upload(ps, videos[i], JOB_FAILED, "The upload was never finished");
-        mem_free(videos[i]);
-    }
+    ps->book->ops->stale(ps->book, before_ms, expire, ps);
 }
 
-struct resume {
-    struct pipelines *owner;
-    size_t count;
-};
+/* Work that was begun before */
 
-static void one_shot_begun(void *context, int err, const char *why)
+bool pipeline_is_over(const struct update *job)
 {
-    (void)context;
-    if (err)
-        log_warn("resume_refused", LOG_S("reason", fail_name(err)), LOG_S("why", why));
+    return job == NULL || job->state == JOB_COMPLETED || job->state == JOB_CANCELLED;
 }
 
-/* What the work record says and what the job says can differ by one write. */
-static bool resume_one(void *context, const struct work *w)
+bool pipeline_is_step(const char *name)
 {
-    struct resume *r = context;
-    struct pipelines *ps = r->owner;
-    const struct step *step = step_named(w->step);
-    struct update *u = ledger_head(ps->parts.ledger, w->job);
-    bool is_over = u == NULL || u->state == JOB_COMPLETED || u->state == JOB_CANCELLED;
-    bool goes_on = step != NULL && !is_over && u->state != JOB_FAILED;
-    bool is_published = u != NULL && u->state == JOB_COMPLETED;
-    bool is_queued = u != NULL && u->state == JOB_QUEUED;
-    struct spec spec;
-
-    update_unref(&u);
-    if (spec_read(w->spec, &spec) != OK ||
-        (!is_over && uploads_restore(ps->parts.uploads, w, goes_on) != OK)) {
-        log_error("work_unreadable", LOG_S("job", w->job), LOG_S("step", w->step));
-        return true;
-    }
-    if (!is_over && strcmp(w->step, cancel_step) == 0) {
-        pipeline_end_cancelled(pipeline_new(ps, w->job, &spec, pipeline_steps));
-    } else if (is_over) {
-        pipelines_clear(ps, w->job, spec.key, is_published);
-    } else if (goes_on) {
-        r->count++;
-        pipeline_begin(pipeline_new(ps, w->job, &spec, step));
-    } else if (step != NULL) {
-        uploads_save(ps->parts.uploads, w->job);
-    } else if (spec.upload.is_one_shot && is_queued) {
-        /* Its file had its name before it had a job. */
-        r->count++;
-        pipelines_assemble(ps, w->job, spec.upload.file_name, 0, one_shot_begun, NULL);
-    }
-    return true;
+    return step_named(name) != NULL;
 }
 
-void pipelines_resume(struct pipelines *ps)
+bool pipeline_is_cancellation(const char *name)
 {
-    struct resume r = { .owner = ps };
-    int err = store_each_work(ps->parts.store, resume_one, &r);
-
-    if (err)
-        log_error("resume_failed", LOG_S("reason", fail_name(err)));
-    else if (r.count > 0)
-        log_info("jobs_resumed", LOG_I("count", r.count));
+    return strcmp(name, cancel_step) == 0;
 }
+
+/* What the checkpoint says and what the job says can differ by one write. */
+void pipelines_take(struct pipelines *ps, const struct taken *t)
+{
+    if (pipeline_is_over(t->job)) {
+        pipelines_clear(ps, t->video, t->spec->key, t->job && t->job->state == JOB_COMPLETED);
+        return;
+    }
+    bool is_cancelled = pipeline_is_cancellation(t->step);
+    const struct step *step = is_cancelled ? pipeline_steps : step_named(t->step);
+    struct pipeline *p = pipeline_new(ps, t->video, t->spec, step);
+
+    if (p->spec.title[0] == '\0') /* an older one's checkpoint has none */
+        snprintf(p->spec.title, sizeof(p->spec.title), "%s", update_text(t->job, TEXT_TITLE));
+    if (is_cancelled)
+        pipeline_end_cancelled(p);
+    else
+        pipeline_begin(p);
+}
+
+/* The end */
 
 static void stop_all(struct pipelines *ps)
 {

@@ -7,7 +7,8 @@
  * A step may be run again from its beginning at any time: after a crash the
  * work record says which. A failure before `clean` leaves the chunks, one
  * behind it the assembled file, so that the uploader can mend it and assemble
- * again. Everything here happens on the desk's loop. */
+ * again. Everything here happens on the desk's loop. Where
+ * jobs, uploads and checkpoints are kept is the book's (media/book.h). */
 #ifndef MEDIA_PIPELINE_H
 #define MEDIA_PIPELINE_H
 
@@ -16,12 +17,9 @@
 #include <uv.h>
 
 #include "base/buf.h"
-#include "core/ledger.h"
-#include "io/mailbox.h"
+#include "media/book.h"
 #include "media/media.h"
-#include "media/uploads.h"
 #include "storage/disk.h"
-#include "store/store.h"
 
 struct pipelines;
 
@@ -34,33 +32,28 @@ struct pipeline_settings {
 /* What all pipelines work with; borrowed. */
 struct pipeline_parts {
     uv_loop_t *loop;
-    struct mailbox *mailbox; /* the desk's own */
-    struct ledger *ledger;
-    struct store *store;
+    struct pipeline_book *book;
     struct disk *disk;
-    struct uploads *uploads;
     const struct pipeline_settings *settings;
 };
 
 struct pipelines *pipelines_new(const struct pipeline_parts *parts);
 void pipelines_free(struct pipelines *ps); /* none may be running */
 
-/* Takes up whatever a restart interrupted: call once, before requests come. */
-void pipelines_resume(struct pipelines *ps);
-
 /* Checks that the chunks are all there and begins. `answer` comes once, maybe
  * within the call: OK when the work is on record; else FAIL_MISSING (no such
  * upload, or chunks), FAIL_STATE (it is being worked on already), FAIL_SYNTAX
- * (nothing announced, empty, sizes that do not add up), FAIL_FULL. `why` is for
- * the user. `total_chunks` 0: as announced. */
+ * (nothing announced, empty, sizes that do not add up), FAIL_FULL, FAIL_CLOSED.
+ * `why` is for the user. `total_chunks` 0: as announced. */
 void pipelines_assemble(struct pipelines *ps, const char *video, const char *file_name,
                         uint32_t total_chunks,
                         void (*answer)(void *context, int err, const char *why), void *context);
 
 /* Ends an upload or its processing: the job is cancelled, ffmpeg killed with its
- * group, chunks and scratch removed. The record of it is queued with the store.
- * FAIL_MISSING if nothing of that video is under way here. */
-int pipelines_cancel(struct pipelines *ps, const char *video);
+ * group, chunks and scratch removed. `done` comes once, maybe within the call: OK
+ * when it is on record, or queued with the store; FAIL_MISSING if nothing of that
+ * video is under way; FAIL_CLOSED. */
+void pipelines_cancel(struct pipelines *ps, const char *video, book_done *done, void *context);
 
 /* Forgets uploads that nobody has touched since `before_ms`. */
 void pipelines_sweep(struct pipelines *ps, int64_t before_ms);

@@ -19,7 +19,10 @@ struct admission {
     int64_t *sizes; /* of each chunk, -1: missing */
     uint32_t beyond;
     uint32_t missing;
-    uint64_t total; /* bytes */
+    uint64_t total;   /* bytes */
+    uint64_t reserve; /* bytes it will need while it is processed */
+    struct spec spec;
+    const char *step; /* the first one */
     int err;
     struct buf why;
     char video[JOB_ID_MAX + 1];
@@ -96,57 +99,82 @@ static int refuse_chunks(struct admission *a)
     return OK;
 }
 
-static void admission_end(struct admission *a, int err, const char *why)
+static void admission_free(struct admission *a)
 {
-    a->answer(a->context, err, why);
     buf_deinit(&a->why);
     mem_free(a->sizes);
     mem_free(a);
 }
 
-static void queue_job(struct admission *a)
+static void admission_end(struct admission *a, int err, const char *why)
 {
-    struct change c;
-    struct ledger *ledger = a->owner->parts.ledger;
-    struct update *u = ledger_head(ledger, a->video);
+    a->answer(a->context, err, why);
+    admission_free(a);
+}
 
-    change_init(&c);
-    c.state = JOB_QUEUED;
-    c.is_retry = u != NULL && job_may_retry(u->state);
-    if (c.is_retry)
-        ledger_apply(ledger, a->video, &c, false, NULL);
-    update_unref(&u);
+static void explain(struct admission *a, int err)
+{
+    if (err == FAIL_STATE)
+        buf_puts(&a->why, "it is being assembled already, or a chunk is arriving just now");
+    else if (err == FAIL_FULL)
+        buf_printf(&a->why, "there is no room for %llu bytes while it is processed",
+                   (unsigned long long)a->reserve);
+    else if (err == FAIL_MISSING)
+        buf_puts(&a->why, "there is no such upload");
+    else
+        buf_puts(&a->why, "it could not be put on record");
+}
+
+static void process_here(struct admission *a)
+{
+    struct pipeline *p = pipeline_new(a->owner, a->video, &a->spec, step_named(a->step));
+
+    p->reserved = a->reserve;
+    p->answer = a->answer;
+    p->answer_context = a->context;
+    pipeline_begin(p);
+    admission_free(a);
+}
+
+static void begun(void *context, int err)
+{
+    struct admission *a = context;
+
+    if (err) {
+        explain(a, err);
+        admission_end(a, err, buf_text(&a->why));
+        return;
+    }
+    log_info("job_assembling", LOG_S("job", a->video), LOG_I("chunks", a->upload.total_chunks),
+             LOG_I("bytes", a->total));
+    if (a->owner->book->ops->is_queue)
+        admission_end(a, OK, NULL);
+    else
+        process_here(a);
 }
 
 static void begin(struct admission *a, bool from_source)
 {
-    struct pipelines *ps = a->owner;
-    struct spec spec = { .upload = a->upload };
-    uint64_t reserve = 2 * a->total;
+    struct pipeline_book *book = a->owner->book;
+    struct buf spec;
 
     /* The copy made of the chunks, and about as much again for the ladder. */
-    if (disk_reserve(ps->parts.disk, reserve) != OK) {
-        uploads_reopen(ps->parts.uploads, a->video, a->upload.has_source);
-        buf_printf(&a->why, "there is no room for %llu bytes while it is processed",
-                   (unsigned long long)reserve);
-        admission_end(a, FAIL_FULL, buf_text(&a->why));
-        return;
-    }
-    spec.upload.has_source = from_source;
-    snprintf(spec.key, sizeof(spec.key), "videos/hls/%s-%016llx", a->video,
+    a->reserve = 2 * a->total;
+    a->step = from_source ? "probe" : "assemble";
+    a->spec.upload = a->upload;
+    a->spec.upload.has_source = from_source;
+    snprintf(a->spec.key, sizeof(a->spec.key), "videos/hls/%s-%016llx", a->video,
              (unsigned long long)random_u64());
-    queue_job(a);
-    struct pipeline *p =
-        pipeline_new(ps, a->video, &spec, step_named(from_source ? "probe" : "assemble"));
-    p->reserved = reserve;
-    p->answer = a->answer;
-    p->answer_context = a->context;
-    log_info("job_assembling", LOG_S("job", a->video), LOG_I("chunks", a->upload.total_chunks),
-             LOG_I("bytes", a->total));
-    pipeline_begin(p);
-    buf_deinit(&a->why);
-    mem_free(a->sizes);
-    mem_free(a);
+    buf_init(&spec, PIPELINE_SPEC_MAX);
+    spec_write(&a->spec, &spec);
+    book->ops->begin(book,
+                     &(struct book_begin){ .video = a->video,
+                                           .upload = &a->upload,
+                                           .reserve = a->reserve,
+                                           .step = a->step,
+                                           .spec = buf_text(&spec) },
+                     begun, a);
+    buf_deinit(&spec);
 }
 
 static void listed(void *context)
@@ -161,13 +189,7 @@ static void listed(void *context)
     sum_up(a);
     bool from_source = a->upload.has_source && a->missing == a->upload.total_chunks;
     err = from_source ? OK : refuse_chunks(a);
-    if (err == OK && uploads_begin(a->owner->parts.uploads, a->video, a->upload.file_name,
-                                   a->upload.total_chunks) != OK) {
-        err = FAIL_STATE;
-        buf_puts(&a->why, "it is being assembled already, or a chunk is arriving just now");
-    }
     if (err == OK && a->owner->is_draining) {
-        uploads_reopen(a->owner->parts.uploads, a->video, a->upload.has_source);
         err = FAIL_CLOSED;
         buf_puts(&a->why, "the server is shutting down");
     }
@@ -177,34 +199,56 @@ static void listed(void *context)
         begin(a, from_source);
 }
 
+static int refuse_upload(const struct upload *u, const char **why)
+{
+    if (u->state != UPLOAD_OPEN) {
+        *why = "it is being assembled already";
+        return FAIL_STATE;
+    }
+    if (u->total_chunks == 0) {
+        *why = "no chunk was ever announced: ask for upload URLs first";
+        return FAIL_SYNTAX;
+    }
+    return OK;
+}
+
+static void found(void *context, int err, const struct upload *upload, const char *title)
+{
+    struct admission *a = context;
+    struct upload *u = &a->upload;
+    const char *why = err == FAIL_MISSING ? "there is no such upload" : "it could not be looked up";
+    uint32_t total_chunks = u->total_chunks;
+
+    if (err == OK) {
+        char file_name[sizeof(u->file_name)];
+        snprintf(file_name, sizeof(file_name), "%s", u->file_name);
+        *u = *upload;
+        snprintf(u->file_name, sizeof(u->file_name), "%s", file_name);
+        if (total_chunks > 0)
+            u->total_chunks = total_chunks;
+        err = refuse_upload(u, &why);
+    }
+    if (err) {
+        admission_end(a, err, why);
+        return;
+    }
+    snprintf(a->spec.title, sizeof(a->spec.title), "%s", title ? title : "");
+    a->sizes = mem_alloc(u->total_chunks * sizeof(*a->sizes));
+    io_offload(a->owner->parts.loop, list_work, listed, a);
+}
+
 void pipelines_assemble(struct pipelines *ps, const char *video, const char *file_name,
                         uint32_t total_chunks,
                         void (*give)(void *context, int err, const char *why), void *context)
 {
-    struct upload u;
-
-    if (uploads_get(ps->parts.uploads, video, &u) != OK) {
-        give(context, FAIL_MISSING, "there is no such upload");
-        return;
-    }
-    if (u.state != UPLOAD_OPEN) {
-        give(context, FAIL_STATE, "it is being assembled already");
-        return;
-    }
-    if (total_chunks > 0)
-        u.total_chunks = total_chunks;
-    if (u.total_chunks == 0) {
-        give(context, FAIL_SYNTAX, "no chunk was ever announced: ask for upload URLs first");
-        return;
-    }
     struct admission *a = mem_new(struct admission);
+
     a->owner = ps;
-    a->upload = u;
+    a->upload.total_chunks = total_chunks;
     a->answer = give;
     a->context = context;
-    a->sizes = mem_alloc(u.total_chunks * sizeof(*a->sizes));
     snprintf(a->upload.file_name, sizeof(a->upload.file_name), "%s", file_name);
     snprintf(a->video, sizeof(a->video), "%s", video);
     buf_init(&a->why, WHY_MAX);
-    io_offload(ps->parts.loop, list_work, listed, a);
+    ps->book->ops->find(ps->book, a->video, found, a);
 }

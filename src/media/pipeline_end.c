@@ -33,18 +33,29 @@ static void remove_work(void *context)
         r->err = disk_unpublish(disk, r->key);
 }
 
+static void dropped(void *context, int err)
+{
+    struct remains *r = context;
+    struct pipelines *ps = r->owner;
+
+    (void)err;
+    mem_free(r);
+    ps->clearing--;
+    pipelines_drained(ps);
+}
+
 static void removed(void *context)
 {
     struct remains *r = context;
     struct pipelines *ps = r->owner;
 
-    if (r->err == OK)
-        store_drop_work(ps->parts.store, r->video, NULL, NULL);
-    else
-        log_warn("remains_kept", LOG_S("job", r->video), LOG_S("reason", fail_name(r->err)));
-    mem_free(r);
-    ps->clearing--;
-    pipelines_drained(ps);
+    if (r->err == OK) {
+        ps->book->ops->leave(ps->book, &(struct book_leave){ .video = r->video, .how = BOOK_DROP },
+                             dropped, r);
+        return;
+    }
+    log_warn("remains_kept", LOG_S("job", r->video), LOG_S("reason", fail_name(r->err)));
+    dropped(r, r->err);
 }
 
 void pipelines_clear(struct pipelines *ps, const char *video, const char *key, bool is_published)
@@ -60,14 +71,21 @@ void pipelines_clear(struct pipelines *ps, const char *video, const char *key, b
 }
 
 /* Whatever ran has stopped: the job is told, then the disk cleared. */
+static void told(void *context, int err)
+{
+    struct pipeline *p = context;
+
+    (void)err;
+    pipelines_clear(p->owner, p->video, p->spec.key, p->is_published);
+    pipeline_free(p);
+}
+
 static void end(struct pipeline *p, const struct change *c)
 {
-    const struct pipeline_parts *parts = &p->owner->parts;
+    struct pipeline_book *book = p->owner->book;
 
-    ledger_apply(parts->ledger, p->video, c, false, NULL);
-    uploads_finish(parts->uploads, p->video);
-    pipelines_clear(p->owner, p->video, p->spec.key, c->state == JOB_COMPLETED);
-    pipeline_free(p);
+    p->is_published = c->state == JOB_COMPLETED;
+    book->ops->end(book, &(struct book_end){ .video = p->video, .change = c }, told, p);
 }
 
 static void result(struct pipeline *p, const char *url, struct buf *out)
@@ -123,12 +141,15 @@ void pipeline_end_cancelled(struct pipeline *p)
     end(p, &c);
 }
 
-/* The uploader may mend it as soon as it hears of the failure: so the upload is
- * open again before that, and on record as open only behind it. */
+static void failure_told(void *context, int err)
+{
+    (void)err;
+    pipeline_free(context);
+}
+
 static void tell_failure(struct pipeline *p)
 {
-    const struct pipeline_parts *parts = &p->owner->parts;
-    bool has_source = p->spec.upload.has_source;
+    struct pipeline_book *book = p->owner->book;
     struct change c;
 
     change_init(&c);
@@ -137,10 +158,9 @@ static void tell_failure(struct pipeline *p)
     c.text[TEXT_ERROR] = buf_text(&p->why);
     log_warn("job_failed", LOG_S("job", p->video), LOG_S("step", p->step->name),
              LOG_S("reason", fail_name(p->err)), LOG_S("why", c.text[TEXT_ERROR]));
-    uploads_reopen(parts->uploads, p->video, has_source);
-    ledger_apply(parts->ledger, p->video, &c, false, NULL);
-    uploads_save(parts->uploads, p->video);
-    pipeline_free(p);
+    book->ops->end(book,
+                   &(struct book_end){ .video = p->video, .change = &c, .reopen = &p->spec.upload },
+                   failure_told, p);
 }
 
 /* Of a failed attempt only what the next one starts from stays: the chunks, or

@@ -5,9 +5,13 @@
 #include <stdatomic.h>
 
 #include "core/limits.h"
+#include "core/update.h"
+#include "media/book.h"
 #include "media/pipeline.h"
 
 struct pipeline;
+
+enum { PIPELINE_SPEC_MAX = 64 * 1024 };
 
 struct step {
     const char *name; /* as in the work record */
@@ -21,9 +25,10 @@ const struct step *step_named(const char *name); /* NULL: no such step */
 
 /* What the steps know, and what a checkpoint keeps. */
 struct spec {
-    struct upload upload; /* file name, chunk count, whether chunks are gone */
-    char key[192];        /* "videos/hls/ID-RANDOM": where it will be published */
-    char out[32];         /* the converted tree in scratch, or "" */
+    struct upload upload;         /* file name, chunk count, whether chunks are gone */
+    char title[JOB_TEXT_MAX + 1]; /* the job's, or "" */
+    char key[192];                /* "videos/hls/ID-RANDOM": where it will be published */
+    char out[32];                 /* the converted tree in scratch, or "" */
     bool has_info;
     struct media_info info;
 };
@@ -41,7 +46,7 @@ struct pipeline {
     bool is_cancelled;
     bool is_waiting;    /* for a conversion to end */
     bool is_converting; /* holds one of conversions_max */
-    bool is_recorded;   /* `answer` was given */
+    bool is_published;  /* ended well: the tree under the key stays */
     uint64_t reserved;  /* bytes promised by the disk */
     uint64_t published; /* bytes of the finished tree */
     char *scratch;      /* folder; set before the first step runs */
@@ -55,11 +60,12 @@ struct pipeline {
 
 struct pipelines {
     struct pipeline_parts parts;
+    struct pipeline_book *book;
     struct pipeline *running; /* in order of arrival */
     size_t count;
     unsigned converting;
     bool is_draining;
-    size_t clearing; /* remains of ended uploads that are being removed */
+    size_t clearing; /* ended uploads whose remains are being removed */
     uv_timer_t *drain_timer;
     void (*drained)(void *context);
     void *drained_context;
@@ -72,6 +78,23 @@ void pipeline_step_done(struct pipeline *p, int err, const char *why);
 struct convert_progress;
 void pipeline_say(struct pipeline *p, const char *stage, double fraction, const char *message,
                   const struct convert_progress *more);
+
+/* Work that was begun before. */
+struct taken {
+    const char *video;
+    const char *step; /* of its last checkpoint */
+    const struct spec *spec;
+    const struct update *job; /* as it is now, or NULL: forgotten */
+};
+
+/* Goes on with it, or ends what is left of it to do. */
+void pipelines_take(struct pipelines *ps, const struct taken *t);
+
+/* Nothing more will be told of such a job. NULL: it was forgotten. */
+bool pipeline_is_over(const struct update *job);
+/* What a checkpoint's name means. */
+bool pipeline_is_step(const char *name);
+bool pipeline_is_cancellation(const char *name);
 
 /* Starts with `step`, after the checkpoint that says so. */
 struct pipeline *pipeline_new(struct pipelines *ps, const char *video, const struct spec *spec,

@@ -11,6 +11,8 @@ void spec_write(const struct spec *s, struct buf *out)
 {
     upload_write(&s->upload, out);
     out->len--; /* reopen the object */
+    if (s->title[0] != '\0')
+        emit_field_string(out, "title", s->title);
     emit_field_string(out, "key", s->key);
     emit_field_string(out, "out", s->out);
     if (s->has_info) {
@@ -36,17 +38,19 @@ static int read_info(json_t *object, struct spec *s)
 int spec_read(const char *json, struct spec *out)
 {
     struct spec s = { 0 };
-    const char *key = "", *folder = "";
+    const char *title = "", *key = "", *folder = "";
     json_t *info = NULL;
     int err = upload_read(json, &s.upload);
 
     if (err)
         return err;
     json_t *root = json_loads(json, 0, NULL);
-    if (json_unpack(root, "{s?s, s?s, s?o}", "key", &key, "out", &folder, "info", &info) != 0)
+    if (json_unpack(root, "{s?s, s?s, s?s, s?o}", "title", &title, "key", &key, "out", &folder,
+                    "info", &info) != 0)
         err = FAIL_SYNTAX;
     if (err == OK && info != NULL)
         err = read_info(info, &s);
+    snprintf(s.title, sizeof(s.title), "%s", title);
     snprintf(s.key, sizeof(s.key), "%s", key);
     snprintf(s.out, sizeof(s.out), "%s", folder);
     json_decref(root);

@@ -1,16 +1,14 @@
 // clients/python, with the system's own Python, Redis, Celery and FastAPI.
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 
 import { metrics } from '../support/metrics.mjs';
-import { package_, run, start } from '../support/python.mjs';
+import { documentTask, package_, run, shim, snippet, start, startCelery, startFastApi } from '../support/python.mjs';
 import { Redis, freePort } from '../support/redis-server.mjs';
 import { Server, temporaryFolder } from '../support/server.mjs';
 import { waitFor, within } from '../support/wait.mjs';
-
-const snippet = (name) => readFileSync(new URL(`snippets/jobs/${name}`, import.meta.url), 'utf8');
 
 // The one line that changes in the documents' code.
 const ours = (name, from = 'reelay') => {
@@ -19,16 +17,6 @@ const ours = (name, from = 'reelay') => {
   assert.notEqual(changed, text);
   return changed;
 };
-
-// The line can stay where there is a package `api` with this in it.
-function shim(t) {
-  const folder = temporaryFolder('reelay-shim-');
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  mkdirSync(path.join(folder, 'api'));
-  writeFileSync(path.join(folder, 'api/__init__.py'), '');
-  writeFileSync(path.join(folder, 'api/websocket.py'), 'from reelay import ProgressReporter\n');
-  return folder;
-}
 
 const states = (watcher) => watcher.messages.filter(({ status }) => status !== undefined);
 
@@ -340,27 +328,16 @@ reporter.close()`,
 
   test("the document's FastAPI background task reports from its own event loop", async (t) => {
     const server = await Server.during(t);
-    const port = await freePort();
-    const api = start(t, {
-      script: `${snippet('fastapi_job.py')}
-from fastapi import FastAPI
-import uvicorn
-app = FastAPI()
-app.include_router(router)
-uvicorn.run(app, host='127.0.0.1', port=${port}, log_level='warning')`,
-      paths: [shim(t)],
-      env: { REELAY_URL: server.origin },
-    });
+    const api = await startFastApi(t, { port: await freePort(), paths: [shim(t)], env: { REELAY_URL: server.origin } });
     const created = await waitFor(
-      () => server.request(`http://127.0.0.1:${port}/jobs/create`, { method: 'POST' }).catch(() => null), 'FastAPI');
+      () => server.request(`${api.origin}/jobs/create`, { method: 'POST' }).catch(() => null), 'FastAPI');
     assert.equal(created.status, 200, created.text);
     assert.equal(created.json.status, 'queued');
     const viewer = await server.watch(created.json.websocket_url);
     const end = await viewer.until(({ status }) => status === 'completed');
     assert.deepEqual(end.result, { result: 'success' });
     await viewer.leave();
-    api.kill('SIGINT');
-    await within(api.ended, 'the end of FastAPI');
+    await api.stop();
   });
 });
 
@@ -386,6 +363,143 @@ asyncio.run(later())`,
     assert.deepEqual(JSON.parse(await redis.cli('get', 'job_status:job_12345')), heard.at(-1).message);
     const ttl = Number(await redis.cli('ttl', 'job_status:job_12345'));
     assert.ok(ttl > 3500 && ttl <= 3600, String(ttl));
+  });
+
+  test('ten thousand reports a second cost a handful of messages, with and without await', async (t) => {
+    const redis = await Redis.during(t);
+    const heard = await redis.subscribe('job_progress:*');
+    const took = await run(t, {
+      script: `
+import asyncio, json, time
+import reelay, reelay.sync
+def pace(began, i):
+    return began + (i + 1) / 10000 - time.monotonic()
+def work():
+    with reelay.sync.ProgressReporter() as reporter:
+        began = time.monotonic()
+        for i in range(10000):
+            reporter.report('sync', 'rendering', i / 10000, f'frame {i}')
+            if pace(began, i) > 0.001:
+                time.sleep(pace(began, i))
+        took = time.monotonic() - began
+        reporter.report_complete('sync', {})
+        return took
+async def work_async():
+    async with reelay.ProgressReporter() as reporter:
+        began = time.monotonic()
+        for i in range(10000):
+            await reporter.report('async', 'rendering', i / 10000, f'frame {i}')
+            if pace(began, i) > 0.001:
+                await asyncio.sleep(pace(began, i))
+        took = time.monotonic() - began
+        await reporter.report_complete('async', {})
+        return took
+print(json.dumps({'sync': work(), 'async': asyncio.run(work_async())}))`,
+      env: { REDIS_URL: redis.url },
+    });
+    for (const [id, seconds] of Object.entries(took)) {
+      const mine = () => heard.filter(({ message }) => message.job_id === id);
+      await waitFor(() => mine().at(-1)?.message.status === 'completed', `the end of ${id}`);
+      t.diagnostic(`${id}: 10,000 reports in ${seconds} s: ${mine().length} messages`);
+      assert.ok(mine().length >= 5, `${mine().length}: a viewer wants to see it move`);
+      assert.ok(mine().length <= seconds / 0.15 + 4, `${mine().length} in ${seconds} s`);
+      assert.equal(mine().at(-2).message.message, 'frame 9999');
+    }
+  });
+
+  test('of many reporters the same is last in channel and key', async (t) => {
+    const redis = await Redis.during(t);
+    const heard = await redis.subscribe('job_progress:shared');
+    await run(t, {
+      script: `
+import threading
+from reelay.sync import ProgressReporter
+def work(n):
+    with ProgressReporter(timeout=20) as reporter:
+        for i in range(40):
+            reporter.report('shared', f'stage {n} {i}', 0.5, '')
+            if i % 8 == 0:
+                reporter.get_status('shared')
+threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()`,
+      env: { REDIS_URL: redis.url },
+    });
+    await redis.cli('publish', 'job_progress:shared', '"over"');
+    await waitFor(() => heard.at(-1)?.message === 'over', 'the end');
+    assert.deepEqual(JSON.parse(await redis.cli('get', 'job_status:shared')), heard.at(-2).message);
+  });
+
+  test('what a full Redis cannot keep is not published, and an end told once it has room', async (t) => {
+    const redis = await Redis.during(t);
+    const heard = await redis.subscribe('*');
+    await redis.cli('config', 'set', 'maxmemory', '1');
+    const python = start(t, {
+      script: `
+import logging, sys
+from reelay.sync import ProgressReporter
+logging.basicConfig(format='%(levelname)s %(message)s')
+reporter = ProgressReporter(timeout=0.3)
+reporter.report_complete('full', {'secret': 'hush'})
+print('went on')
+sys.stdin.readline()
+reporter.close()`,
+      env: { REDIS_URL: redis.url },
+    });
+    await waitFor(() => python.screen.includes('went on'), 'it to go on');
+    await redis.cli('publish', 'mark', '{}');
+    await waitFor(() => heard.length > 0, 'the mark');
+    assert.equal(heard[0].channel, 'mark');
+    await redis.cli('config', 'set', 'maxmemory', '0');
+    await waitFor(async () => (await redis.cli('get', 'job_status:full')).includes('completed'), 'the end');
+    python.stdin.end();
+    assert.equal(await within(python.ended, 'the end of Python'), 0, python.screen);
+    assert.match(python.screen, /^WARNING reports do not get through, trying on: Redis: .*memory/m);
+    assert.doesNotMatch(python.screen, /ERROR|hush/);
+  });
+
+  test('a hung Redis does not hold the event loop up', async (t) => {
+    const redis = await Redis.during(t);
+    const python = start(t, {
+      script: `
+import asyncio, json, sys, time
+from reelay import ProgressReporter
+async def main():
+    reporter = ProgressReporter(timeout=0.5)
+    await reporter.report_complete('warm', {})
+    print('warm')
+    sys.stdin.readline()
+    ticks = 0
+    async def tick():
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.01)
+            ticks += 1
+    ticking = asyncio.create_task(tick())
+    began = time.monotonic()
+    for i in range(10000):
+        await reporter.report('hung', 's', i / 10000, f'm{i}')
+    reported = time.monotonic()
+    await reporter.report_complete('hung', {})
+    ended = time.monotonic()
+    print(json.dumps([reported - began, ended - reported, ticks]))
+    sys.stdin.readline()
+    assert (await reporter.get_status('hung'))['status'] == 'completed'
+    await reporter.close()
+asyncio.run(main())`,
+      env: { REDIS_URL: redis.url },
+    });
+    await waitFor(() => python.screen.includes('warm'), 'the first report');
+    redis.process.kill('SIGSTOP');
+    python.stdin.write('hung\n');
+    const [reports, end, ticks] = JSON.parse(await waitFor(() => python.lines(/^\[/)[0], 'it to go on'));
+    redis.process.kill('SIGCONT');
+    assert.ok(reports < 3, `${reports} s for 10,000 reports`);
+    assert.ok(end > 0.3 && end < 2.5, `${end} s for an end`);
+    assert.ok(ticks > 20, `the event loop went on: ${ticks}`);
+    await waitFor(async () => (await redis.cli('get', 'job_status:hung')).includes('completed'), 'the end that was kept');
+    python.stdin.write('close\n');
+    assert.equal(await within(python.ended, 'the end of Python'), 0, python.screen);
   });
 
   test('a failure shows how far the job was, also when another reporter tells it', async (t) => {
@@ -488,40 +602,11 @@ if __name__ == '__main__':
 });
 
 describe('from Celery', () => {
-  const worker = (t, server, redis, tasks, paths) => {
-    const folder = temporaryFolder('reelay-celery-');
-    t.after(() => rmSync(folder, { recursive: true, force: true }));
-    writeFileSync(path.join(folder, 'tasks.py'), tasks);
-    const env = { REELAY_URL: server.origin, BROKER: redis.url, C_FORCE_ROOT: '1' };
-    const celery = start(t, {
-      args: ['-m', 'celery', '-A', 'tasks', 'worker', '--pool', 'prefork', '--concurrency', '2',
-        '--loglevel', 'WARNING', '--without-gossip', '--without-mingle', '--without-heartbeat'],
-      cwd: folder, paths: [folder, ...paths], env,
-    });
-    const send = (id) => run(t, {
-      script: `import tasks; tasks.render_video.apply_async(args=['/v.mp4'], task_id='${id}')`,
-      cwd: folder, paths: [folder, ...paths], env,
-    });
-    const stop = async () => {
-      celery.kill('SIGTERM');
-      assert.equal(await within(celery.ended, 'the end of Celery'), 0, celery.screen);
-    };
-    return { celery, send, stop };
-  };
-  const app = `
-import asyncio, os
-from celery import Celery
-celery_app = Celery('tasks', broker=os.environ['BROKER'], backend=os.environ['BROKER'])
-`;
-
   test("the document's task, as it stands", async (t) => {
     const server = await Server.during(t);
     const redis = await Redis.during(t);
-    const tasks = `${app}
-def process_video(video_path):
-    return {'video': video_path}
-${snippet('celery_task.py')}`;
-    const { send, stop } = worker(t, server, redis, tasks, [shim(t)]);
+    const { send, stop } = startCelery(t, {
+      broker: redis.url, tasks: documentTask(), paths: [shim(t)], env: { REELAY_URL: server.origin } });
     const viewers = await Promise.all(['one', 'two', 'three'].map((id) => server.watchJob(id)));
     await Promise.all(['one', 'two', 'three'].map(send));
     for (const viewer of viewers) {
@@ -537,7 +622,7 @@ ${snippet('celery_task.py')}`;
   test('one reporter for all tasks, made before the fork', async (t) => {
     const server = await Server.during(t);
     const redis = await Redis.during(t);
-    const tasks = `${app}
+    const tasks = `
 from reelay.sync import ProgressReporter
 reporter = ProgressReporter()
 reporter.report('worker', 'starting', 0.0, 'made before the fork')
@@ -547,7 +632,7 @@ def render_video(self, video_path):
         reporter.report(self.request.id, 'rendering', frame / 2000, f'Rendering frame {frame}/2000')
     reporter.report_complete(self.request.id, {'pid': os.getpid()})
 `;
-    const { send, stop } = worker(t, server, redis, tasks, []);
+    const { send, stop } = startCelery(t, { broker: redis.url, tasks, env: { REELAY_URL: server.origin } });
     const ids = ['a', 'b', 'c', 'd', 'e', 'f'];
     await Promise.all(ids.map(send));
     for (const id of ids) {
@@ -555,4 +640,23 @@ def render_video(self, video_path):
     }
     await stop();
   });
+
+  for (const reporter of ['reelay', 'plain']) {
+    test(`the document's task through Redis, with api.websocket from ${reporter}`, async (t) => {
+      const redis = await Redis.during(t);
+      const heard = await redis.subscribe('job_progress:*');
+      const { send, stop } = startCelery(t, {
+        broker: redis.url, tasks: documentTask(), paths: [shim(t, reporter)], env: { REDIS_URL: redis.url } });
+      await Promise.all(['one', 'two', 'three'].map(send));
+      await waitFor(() => heard.filter(({ message }) => message.status === 'completed').length === 3, 'three ends');
+      for (const id of ['one', 'two', 'three']) {
+        const mine = heard.filter(({ channel }) => channel === `job_progress:${id}`).map(({ message }) => message);
+        assert.equal(mine.length, 2);
+        assert.deepEqual([mine[0].stage, mine[0].progress, mine[0].message], ['rendering', 0.5, 'Rendering...']);
+        assert.deepEqual([mine[1].progress, mine[1].result], [1, { video: '/v.mp4' }]);
+        assert.deepEqual(JSON.parse(await redis.cli('get', `job_status:${id}`)), mine[1], 'who comes late finds the end');
+      }
+      await stop();
+    });
+  }
 });

@@ -13,9 +13,15 @@ from redis.retry import Retry
 from .errors import Refused, Unreachable
 from .message import Report
 
+# First words of errors that pass: no memory, a replica, a failover, a script that runs on.
+PASSING = ("OOM", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF",
+           "NOREPLICAS")
+
 
 class RedisTarget:
     def __init__(self, url: str, timeout: float, ttl: int):
+        if url.lower().startswith("redis+unix:"):  # as `reelay serve --engine` has it
+            url = "unix:" + url[len("redis+unix:"):]
         # The courier knows better when to try again.
         self._client = redis.Redis.from_url(
             url, socket_timeout=timeout, socket_connect_timeout=timeout,
@@ -67,6 +73,15 @@ class RedisTarget:
             raise Unreachable(f"Redis: {error}", is_stale=was_used,
                               may_have_arrived=True) from error
         except redis.exceptions.RedisError as error:
-            raise Refused(f"Redis: {error}", "redis") from error
+            raise _trouble(error) from error
         self._is_used = True
         return done
+
+
+def _trouble(error: Exception) -> Exception:
+    # redis-py repeats the command in front of what went wrong, and with it the report.
+    why = str(error).rpartition("caused error: ")[2]
+    # Of the errors it knows, redis-py has taken the first word off.
+    passes = (why.partition(" ")[0] in PASSING
+              or type(error).__name__ in ("ReadOnlyError", "OutOfMemoryError"))
+    return Unreachable(f"Redis: {why}") if passes else Refused(f"Redis: {why}", "redis")

@@ -32,11 +32,12 @@ def choose(url: Optional[str], token: Optional[str], timeout: float,
         base = check_url(where)
         bearer = check_token(token if token is not None else os.environ.get("REELAY_TOKEN"))
         return lambda: HttpTarget(base, bearer, timeout)
-    if scheme in ("redis", "rediss", "unix"):
+    if scheme in ("redis", "rediss", "redis+unix", "unix"):
         try:
             from .redis_target import RedisTarget
         except ImportError as error:
             raise ImportError(f"reporting to {scheme}:// needs the package redis: "
                               "pip install 'reelay[redis]'") from error
         return lambda: RedisTarget(where, timeout, ttl)
-    raise ValueError("url must begin with http://, https://, redis://, rediss:// or unix://")
+    raise ValueError("url must begin with http://, https://, redis://, rediss:// or "
+                     "redis+unix://")

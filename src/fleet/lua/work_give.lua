@@ -1,6 +1,7 @@
 -- The end of a lease, by its holder.
 -- KEYS: see work_create. ARGV: 2 id, 3 token, 4 "finish", "reopen", "retry" or "release",
---   5 spec (reopen) or why (retry), 6 backoff (ms; retry).
+--   5 spec (reopen) or why (retry), 6 backoff (ms; retry), 7 how long it is known who ended what
+--   had been taken over (ms).
 -- Answers {"ok"} (also to a repetition), {"stale"}, or {"missing"}: Redis has lost the work, or
 --   knows an older moment of it.
 local state, token, queue, entry, cancel, attempts, priority, over = unpack(redis.call('HMGET',
@@ -40,7 +41,7 @@ if what == 'finish' then
     redis.call('DEL', KEYS[1])
     redis.call('ZREM', KEYS[5], ARGV[2])
     redis.call('ZREM', KEYS[6], ARGV[2])
-    redis.call('ZREMRANGEBYSCORE', KEYS[8], '-inf', ms - 7 * 86400000)
+    redis.call('ZREMRANGEBYSCORE', KEYS[8], '-inf', ms - tonumber(ARGV[7]))
     if over == '1' then
         -- Who held it before must not take its absence for a loss, and put it back.
         redis.call('ZADD', KEYS[8], ms, ARGV[2])

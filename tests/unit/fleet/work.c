@@ -1,5 +1,4 @@
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -767,6 +766,39 @@ static void entries_that_nobody_knows_are_cleared_away(void **state)
     assert_int_equal(f->b.claimed, 1);
 }
 
+static void a_node_that_died_is_forgotten(void **state)
+{
+    struct fleet *f = *state;
+    struct node n;
+
+    node_open(&n, &f->loop, &f->server, "n", 3);
+    held_by(&n, "j");
+    node_close(&n);
+    node_serve(&f->b, 2);
+    WAIT_FOR(&f->loop, f->b.claimed == 1);
+    assert_int_equal(node_redis(&f->a, "ZCARD " FLEET_WORK "workers"), 2);
+    assert_int_equal(node_redis(&f->a, "XINFO CONSUMERS " FLEET_WORK "queue:normal workers"), 2);
+    WAIT_FOR(&f->loop, node_redis(&f->a, "ZCARD " FLEET_WORK "workers") == 1);
+    assert_int_equal(node_redis(&f->a, "XINFO CONSUMERS " FLEET_WORK "queue:normal workers"), 1);
+    assert_true(node_find(&f->a, "j").is_leased);
+    assert_int_equal(node_finish(&f->b, last(&f->b)), OK);
+}
+
+static void who_was_away_for_longer_than_ends_are_known_gives_up(void **state)
+{
+    struct fleet *f = *state;
+    struct told *lease = held_by(&f->a, "j");
+
+    f->a.is_frozen = true;
+    pass(f, LEASE_MS); /* what was under way is answered */
+    node_redis(&f->b, "FLUSHALL");
+    f->a.asleep_ms = 8 * 86400 * 1000LL;
+    f->a.is_frozen = false;
+    WAIT_FOR(&f->loop, f->a.lost == 1);
+    assert_int_equal(f->a.losses[0].token, lease->token);
+    assert_int_equal(node_find(&f->b, "j").err, FAIL_MISSING);
+}
+
 static void what_is_too_large_or_has_no_name_is_refused(void **state)
 {
     struct fleet *f = *state;
@@ -829,8 +861,6 @@ static void what_there_is_to_do_is_counted(void **state)
     assert_int_equal(count.delayed, 0);
     assert_int_equal(count.open, 1);
     assert_int_equal(count.workers, 1);
-    server_signal(&f->server, SIGSTOP);
-    server_signal(&f->server, SIGCONT);
     assert_int_equal(node_cancel(&f->a, "m"), FAIL_STATE);
     for (unsigned i = 1; i <= 3; i++) {
         assert_int_equal(node_finish(&f->a, lease), OK);
@@ -877,6 +907,8 @@ int main(void)
         TEST(nothing_is_done_twice_when_an_answer_is_lost),
         TEST(a_claim_whose_answer_is_lost_is_taken_over),
         TEST(entries_that_nobody_knows_are_cleared_away),
+        TEST(a_node_that_died_is_forgotten),
+        TEST(who_was_away_for_longer_than_ends_are_known_gives_up),
         TEST(what_is_too_large_or_has_no_name_is_refused),
         TEST(what_waits_at_the_end_is_answered),
         TEST(what_there_is_to_do_is_counted),

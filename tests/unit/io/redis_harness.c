@@ -1,6 +1,7 @@
 #include "redis_harness.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -52,6 +53,16 @@ static bool is_listening(unsigned port)
     return is;
 }
 
+static void become_sentinel(const struct server *s)
+{
+    char path[96];
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    snprintf(path, sizeof(path), "%s/sentinel.conf", s->folder);
+    execlp("redis-server", "redis-server", path, "--sentinel", NULL);
+    _exit(127);
+}
+
 static void become_server(const struct server *s)
 {
     char port[16], path[96], log[96];
@@ -89,7 +100,7 @@ void server_start_again(struct server *s)
     s->pid = fork();
     assert_true(s->pid >= 0);
     if (s->pid == 0)
-        become_server(s);
+        s->is_sentinel ? become_sentinel(s) : become_server(s);
     while (!is_listening(s->port)) {
         assert_int_equal(waitpid(s->pid, NULL, WNOHANG), 0);
         assert_true(clock_mono_ms() < end);
@@ -97,14 +108,39 @@ void server_start_again(struct server *s)
     }
 }
 
-void server_start(struct server *s, const char *const *options)
+static void prepare(struct server *s)
 {
     memset(s, 0, sizeof(*s));
     snprintf(s->folder, sizeof(s->folder), "/tmp/reelay-redis-XXXXXX");
     assert_non_null(mkdtemp(s->folder));
-    s->options = options;
     s->port = free_port();
     snprintf(s->url, sizeof(s->url), "redis://127.0.0.1:%u", s->port);
+}
+
+void server_start(struct server *s, const char *const *options)
+{
+    prepare(s);
+    s->options = options;
+    server_start_again(s);
+}
+
+void sentinel_start(struct server *s, unsigned primary, const char *further)
+{
+    char path[96];
+    FILE *file;
+
+    prepare(s);
+    s->is_sentinel = true;
+    snprintf(path, sizeof(path), "%s/sentinel.conf", s->folder);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file,
+            "port %u\nbind 127.0.0.1\ndir %s\nlogfile %s/log\n"
+            "sentinel monitor mymaster 127.0.0.1 %u 1\n"
+            "sentinel down-after-milliseconds mymaster 300\n"
+            "sentinel failover-timeout mymaster 3000\n%s\n",
+            s->port, s->folder, s->folder, primary, further);
+    assert_int_equal(fclose(file), 0);
     server_start_again(s);
 }
 
@@ -122,15 +158,19 @@ void server_kill(struct server *s)
 
 void server_stop(struct server *s)
 {
-    static const char *const names[] = { "socket", "log", "users.acl", "dump.rdb" };
-    char path[128];
+    struct dirent *entry;
+    char path[384];
+    DIR *folder;
 
     if (s->pid != 0)
         server_kill(s);
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        snprintf(path, sizeof(path), "%s/%s", s->folder, names[i]);
-        unlink(path);
+    folder = opendir(s->folder);
+    assert_non_null(folder);
+    while ((entry = readdir(folder)) != NULL) {
+        snprintf(path, sizeof(path), "%s/%s", s->folder, entry->d_name);
+        unlink(path); /* not of "." and ".." */
     }
+    closedir(folder);
     assert_int_equal(rmdir(s->folder), 0);
 }
 

@@ -16,10 +16,14 @@ struct server {
     char folder[64];
     char url[128];
     const char *const *options; /* further ones, NULL at the end */
+    bool is_sentinel;
 };
 
 void server_start(struct server *s, const char *const *options); /* until it listens */
-void server_start_again(struct server *s);                       /* same port */
+/* A Sentinel that decides alone about "mymaster"; `further` lines of its file. */
+void sentinel_start(struct server *s, unsigned primary, const char *further);
+
+void server_start_again(struct server *s); /* same port */
 void server_signal(const struct server *s, int number);
 void server_kill(struct server *s);
 void server_stop(struct server *s); /* and removes its folder */

@@ -71,30 +71,31 @@ static void on_push(void *context, const struct redis_push *push)
         redis_listener_close(o->listener);
 }
 
-static void on_subscribed(void *context, struct str name, bool is_pattern)
+static void on_subscribed(void *context, struct str name, enum redis_topic kind)
 {
     struct owner *o = context;
 
     o->subscribeds++;
-    snprintf(o->confirmed, sizeof(o->confirmed), "%s%.*s", is_pattern ? "p:" : "", STR_ARG(name));
+    snprintf(o->confirmed, sizeof(o->confirmed), "%s%.*s", kind == REDIS_PATTERN ? "p:" : "",
+             STR_ARG(name));
     if (o->closes_on_subscribed)
         redis_listener_close(o->listener);
 }
 
-static void on_refused(void *context, struct str name, bool is_pattern, const char *why)
+static void on_refused(void *context, struct str name, enum redis_topic kind, const char *why)
 {
     struct owner *o = context;
 
     o->refusals++;
-    snprintf(o->refused, sizeof(o->refused), "%s%.*s: %s", is_pattern ? "p:" : "", STR_ARG(name),
-             why);
+    snprintf(o->refused, sizeof(o->refused), "%s%.*s: %s", kind == REDIS_PATTERN ? "p:" : "",
+             STR_ARG(name), why);
     if (o->asks_again)
-        assert_int_equal(redis_listener_subscribe(o->listener, name, is_pattern), OK);
+        assert_int_equal(redis_listener_subscribe(o->listener, name, kind), OK);
     o->asks_again = false;
 }
 
-static const struct redis_listener_events events = { on_up, on_down, on_push, on_subscribed,
-                                                     on_refused };
+static const struct redis_listener_events events = { on_up,         on_down,    on_push,
+                                                     on_subscribed, on_refused, NULL };
 
 static void on_link_up(void *context)
 {
@@ -156,7 +157,9 @@ static void subscribe(struct owner *o, const char *name)
 {
     int before = o->subscribeds;
 
-    assert_int_equal(redis_listener_subscribe(o->listener, str_of(name), strchr(name, '*') != NULL),
+    assert_int_equal(redis_listener_subscribe(o->listener, str_of(name),
+                                              strchr(name, '*') != NULL ? REDIS_PATTERN
+                                                                        : REDIS_CHANNEL),
                      OK);
     assert_int_equal(o->subscribeds, before);
     WAIT_FOR(&o->loop, o->subscribeds > before);
@@ -233,10 +236,12 @@ static void what_is_unsubscribed_is_heard_no_more(void **state)
     open_up(o, NULL);
     subscribe(o, "a");
     subscribe(o, "b");
-    assert_int_equal(redis_listener_subscribe(o->listener, STR("a"), false), FAIL_EXISTS);
-    assert_int_equal(redis_listener_unsubscribe(o->listener, STR("a"), true), FAIL_MISSING);
-    assert_int_equal(redis_listener_unsubscribe(o->listener, STR("a"), false), OK);
-    assert_int_equal(redis_listener_unsubscribe(o->listener, STR("a"), false), FAIL_MISSING);
+    assert_int_equal(redis_listener_subscribe(o->listener, STR("a"), REDIS_CHANNEL), FAIL_EXISTS);
+    assert_int_equal(redis_listener_unsubscribe(o->listener, STR("a"), REDIS_PATTERN),
+                     FAIL_MISSING);
+    assert_int_equal(redis_listener_unsubscribe(o->listener, STR("a"), REDIS_CHANNEL), OK);
+    assert_int_equal(redis_listener_unsubscribe(o->listener, STR("a"), REDIS_CHANNEL),
+                     FAIL_MISSING);
     publish(o, "a", STR("x"));
     expect_heard(o, "b", "y", "b||y");
     assert_int_equal(o->pushes, 1);
@@ -253,11 +258,11 @@ static void changing_ones_mind_ends_with_what_was_wanted_last(void **state)
     open_up(o, NULL);
     l = o->listener;
     for (int i = 0; i < 5; i++) {
-        assert_int_equal(redis_listener_subscribe(l, STR("a"), false), OK);
-        assert_int_equal(redis_listener_unsubscribe(l, STR("a"), false), OK);
-        assert_int_equal(redis_listener_unsubscribe(l, STR("b"), false),
+        assert_int_equal(redis_listener_subscribe(l, STR("a"), REDIS_CHANNEL), OK);
+        assert_int_equal(redis_listener_unsubscribe(l, STR("a"), REDIS_CHANNEL), OK);
+        assert_int_equal(redis_listener_unsubscribe(l, STR("b"), REDIS_CHANNEL),
                          i == 0 ? FAIL_MISSING : OK);
-        assert_int_equal(redis_listener_subscribe(l, STR("b"), false), OK);
+        assert_int_equal(redis_listener_subscribe(l, STR("b"), REDIS_CHANNEL), OK);
     }
     WAIT_FOR(&o->loop, o->subscribeds == 1);
     assert_string_equal(o->confirmed, "b");
@@ -275,12 +280,12 @@ static void subscriptions_are_back_before_it_is_up_again(void **state)
     open_up(o, NULL);
     subscribe(o, "a");
     subscribe(o, "p*");
-    assert_int_equal(redis_listener_subscribe(o->listener, STR("gone"), false), OK);
+    assert_int_equal(redis_listener_subscribe(o->listener, STR("gone"), REDIS_CHANNEL), OK);
     server_kill(&o->server);
     WAIT_FOR(&o->loop, o->was_ups > 0 && !redis_is_up(o->link));
     assert_false(redis_listener_is_up(o->listener));
-    assert_int_equal(redis_listener_unsubscribe(o->listener, STR("gone"), false), OK);
-    assert_int_equal(redis_listener_subscribe(o->listener, STR("new"), false), OK);
+    assert_int_equal(redis_listener_unsubscribe(o->listener, STR("gone"), REDIS_CHANNEL), OK);
+    assert_int_equal(redis_listener_subscribe(o->listener, STR("new"), REDIS_CHANNEL), OK);
     o->subscribeds = 0;
     server_start_again(&o->server);
     WAIT_FOR(&o->loop, o->ups == 2);
@@ -303,8 +308,8 @@ static void it_may_be_subscribed_before_it_was_ever_up(void **state)
     struct owner *o = *state;
 
     open_with(o, o->server.url, NULL);
-    assert_int_equal(redis_listener_subscribe(o->listener, STR("a"), false), OK);
-    assert_int_equal(redis_listener_subscribe(o->listener, STR("b"), false), OK);
+    assert_int_equal(redis_listener_subscribe(o->listener, STR("a"), REDIS_CHANNEL), OK);
+    assert_int_equal(redis_listener_subscribe(o->listener, STR("b"), REDIS_CHANNEL), OK);
     WAIT_FOR(&o->loop, o->ups == 1 && redis_is_up(o->link));
     publish(o, "a", STR("x"));
     assert_int_equal(o->receivers, 1);
@@ -319,13 +324,13 @@ static void giving_up_while_it_is_restored_holds_up_nobody(void **state)
     open_with(o, o->server.url, NULL);
     for (int i = 0; i < 20000; i++) { /* more than one backlog's worth */
         snprintf(name, sizeof(name), "job_progress:%d", i);
-        assert_int_equal(redis_listener_subscribe(o->listener, str_of(name), false), OK);
+        assert_int_equal(redis_listener_subscribe(o->listener, str_of(name), REDIS_CHANNEL), OK);
     }
     WAIT_FOR(&o->loop, redis_is_up(o->link));
     WAIT_FOR(&o->loop, (publish(o, "job_progress:0", STR("")), o->receivers == 1));
     for (int i = 0; i < 20000; i++) {
         snprintf(name, sizeof(name), "job_progress:%d", i);
-        assert_int_equal(redis_listener_unsubscribe(o->listener, str_of(name), false), OK);
+        assert_int_equal(redis_listener_unsubscribe(o->listener, str_of(name), REDIS_CHANNEL), OK);
     }
     WAIT_FOR(&o->loop, o->ups == 1);
     WAIT_FOR(&o->loop, (publish(o, "job_progress:0", STR("")), o->receivers == 0));
@@ -344,7 +349,7 @@ static void many_subscriptions_are_restored_within_the_backlog(void **state)
     open_with(o, o->server.url, &s);
     for (int i = 0; i < 20000; i++) {
         snprintf(name, sizeof(name), "job_progress:%d", i);
-        assert_int_equal(redis_listener_subscribe(o->listener, str_of(name), false), OK);
+        assert_int_equal(redis_listener_subscribe(o->listener, str_of(name), REDIS_CHANNEL), OK);
     }
     WAIT_FOR(&o->loop, o->ups == 1 && redis_is_up(o->link));
     for (int i = 0; i < 20000; i += 1999) {
@@ -461,16 +466,16 @@ static void topics_have_a_limit(void **state)
     s.topics_max = 2;
     open_up(o, &s);
     memset(name, 'n', sizeof(name));
-    assert_int_equal(redis_listener_subscribe(o->listener, STR(""), false), FAIL_LIMIT);
+    assert_int_equal(redis_listener_subscribe(o->listener, STR(""), REDIS_CHANNEL), FAIL_LIMIT);
     assert_int_equal(redis_listener_subscribe(o->listener, (struct str){ name, sizeof(name) },
                                               true),
                      FAIL_LIMIT);
     assert_int_equal(redis_listener_subscribe(o->listener, (struct str){ name, REDIS_TOPIC_MAX },
-                                              false),
+                                              REDIS_CHANNEL),
                      OK);
     WAIT_FOR(&o->loop, o->subscribeds == 1);
     subscribe(o, "b");
-    assert_int_equal(redis_listener_subscribe(o->listener, STR("c"), false), FAIL_LIMIT);
+    assert_int_equal(redis_listener_subscribe(o->listener, STR("c"), REDIS_CHANNEL), FAIL_LIMIT);
 }
 
 static const char *const with_users[] = { "--user", "bob",     "on", ">pw", "resetchannels",
@@ -488,13 +493,13 @@ static void a_channel_that_is_not_allowed_is_refused_and_the_rest_goes_on(void *
 
     snprintf(url, sizeof(url), "redis://bob:pw@127.0.0.1:%u", o->server.port);
     open_with(o, url, NULL);
-    assert_int_equal(redis_listener_subscribe(o->listener, STR("secret:1"), false), OK);
-    assert_int_equal(redis_listener_subscribe(o->listener, STR("open:1"), false), OK);
+    assert_int_equal(redis_listener_subscribe(o->listener, STR("secret:1"), REDIS_CHANNEL), OK);
+    assert_int_equal(redis_listener_subscribe(o->listener, STR("open:1"), REDIS_CHANNEL), OK);
     WAIT_FOR(&o->loop, o->ups > 0 && redis_is_up(o->link));
     assert_int_equal(o->refusals, 1);
     assert_memory_equal(o->refused, "secret:1: NOPERM", 16);
     o->asks_again = true;
-    assert_int_equal(redis_listener_subscribe(o->listener, STR("sec*"), true), OK);
+    assert_int_equal(redis_listener_subscribe(o->listener, STR("sec*"), REDIS_PATTERN), OK);
     WAIT_FOR(&o->loop, o->refusals == 3); /* asked for once more within the first */
     assert_memory_equal(o->refused, "p:sec*: NOPERM", 14);
     expect_heard(o, "open:1", "x", "open:1||x");
@@ -512,12 +517,12 @@ static void it_may_be_closed_within_every_event(void **state)
     o->closes_on_subscribed = true;
     open_with(o, o->server.url, NULL);
     WAIT_FOR(&o->loop, o->ups == 2);
-    assert_int_equal(redis_listener_subscribe(o->listener, STR("a"), false), OK);
+    assert_int_equal(redis_listener_subscribe(o->listener, STR("a"), REDIS_CHANNEL), OK);
     WAIT_FOR(&o->loop, o->subscribeds == 2);
     o->closes_on_subscribed = false;
     o->closes_on_up = true;
     open_with(o, o->server.url, NULL);
-    assert_int_equal(redis_listener_subscribe(o->listener, STR("a"), false), OK);
+    assert_int_equal(redis_listener_subscribe(o->listener, STR("a"), REDIS_CHANNEL), OK);
     WAIT_FOR(&o->loop, o->ups == 3);
     o->listener = NULL;
     assert_int_equal(o->downs, 0);

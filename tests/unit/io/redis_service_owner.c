@@ -139,7 +139,11 @@ void owner_on_answer(void *context, int err, const struct redis_reply *reply)
     if (reply != NULL) {
         a->type = reply->type;
         a->integer = reply->integer;
-        snprintf(a->text, sizeof(a->text), "%.*s", STR_ARG(reply->text));
+        a->len = reply->text.len;
+        size_t len = reply->text.len < sizeof(a->text) ? reply->text.len : sizeof(a->text) - 1;
+        if (len > 0)
+            memcpy(a->text, reply->text.at, len);
+        a->text[len] = '\0';
     }
     if (a->closes != NULL)
         redis_service_close(a->closes->service);

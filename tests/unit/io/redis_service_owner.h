@@ -24,6 +24,7 @@ struct service_answer {
     int count, err;
     enum redis_type type;
     int64_t integer;
+    size_t len; /* of all its text */
     char text[OWNER_TEXT_MAX];
     struct service_owner *closes; /* within it */
 };

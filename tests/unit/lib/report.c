@@ -10,6 +10,7 @@
 #include <locale.h>
 #include <math.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,15 @@ static struct reelay *opened(int timeout_ms)
 
     assert_non_null(r);
     return r;
+}
+
+static void set_config(const char *name, const char *value)
+{
+    char command[64];
+
+    snprintf(command, sizeof(command), "redis-cli -p %d CONFIG SET %s %s >/dev/null", server.port,
+             name, value);
+    assert_int_equal(system(command), 0);
 }
 
 static int set_up(void **state)
@@ -292,6 +302,66 @@ static void jobs_are_bounded_and_idle_ones_make_room(void **state)
     assert_int_equal(reelay_close(r), REELAY_OK);
 }
 
+enum { RIVALS = 6, RIVAL_REPORTS = 40 };
+
+static void *reports_on_its_own(void *number)
+{
+    struct reelay *r = opened(20000);
+    char stage[32];
+
+    /* Each stage is new and so goes out at once. */
+    for (int i = 0; i < RIVAL_REPORTS; i++) {
+        snprintf(stage, sizeof(stage), "stage-%d-%d", *(int *)number, i);
+        reelay_report(r, "a", stage, 0.5, "", NULL);
+        if (i % 8 == 0)
+            reelay_flush(r);
+    }
+    return (void *)(intptr_t)reelay_close(r);
+}
+
+static void of_many_reporters_the_same_is_last_in_channel_and_key(void **state)
+{
+    pthread_t threads[RIVALS];
+    int numbers[RIVALS];
+    void *result;
+
+    (void)state;
+    for (int i = 0; i < RIVALS; i++) {
+        numbers[i] = i;
+        assert_int_equal(pthread_create(&threads[i], NULL, reports_on_its_own, &numbers[i]), 0);
+    }
+    for (int i = 0; i < RIVALS; i++) {
+        pthread_join(threads[i], &result);
+        assert_int_equal((intptr_t)result, REELAY_OK);
+    }
+    char *status = redis_ask(&server, "GET", "job_status:a", NULL);
+    free(redis_ask(&server, "PUBLISH", "job_progress:a", "the end"));
+    assert_true(listener_wait(&listener, "the end"));
+    assert_string_equal(listener.heard[listener.count - 2], status);
+    free(status);
+}
+
+static void what_cannot_be_kept_is_not_published(void **state)
+{
+    char error[256];
+
+    (void)state;
+    set_config("maxmemory", "1");
+    struct reelay *r = opened(300);
+    assert_int_equal(reelay_report_complete(r, "a", NULL, "kept"), REELAY_REFUSED);
+    reelay_last_error(r, error, sizeof(error));
+    has(error, "Redis: OOM");
+    free(redis_ask(&server, "PUBLISH", "job_progress:a", "nothing came before"));
+    assert_true(listener_wait(&listener, "nothing came before"));
+    assert_int_equal(listener.count, 1);
+
+    set_config("maxmemory", "0");
+    while (reelay_flush(r) != REELAY_OK)
+        continue;
+    assert_true(listener_wait(&listener, "kept"));
+    assert_int_equal(reelay_close(r), REELAY_OK);
+}
+
 static void options_are_checked(void **state)
 {
     static const struct reelay_options wrong[] = {
@@ -362,6 +432,8 @@ int main(void)
         TEST(the_longest_of_everything_arrives),
         TEST(a_status_is_what_was_said_last_by_anybody),
         TEST(jobs_are_bounded_and_idle_ones_make_room),
+        TEST(of_many_reporters_the_same_is_last_in_channel_and_key),
+        TEST(what_cannot_be_kept_is_not_published),
         TEST(options_are_checked),
         TEST(the_url_may_come_from_the_environment),
         TEST(it_logs_in_and_chooses_its_database),
