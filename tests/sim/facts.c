@@ -11,6 +11,9 @@
 
 enum { FLIGHTS_MAX = 400, KEYS_MAX = 600 };
 
+/* A record has nine digits of a fraction; who wrote it knows them all. */
+static const double ROUNDED = 1e-9;
+
 struct facts *facts_new(void)
 {
     return mem_new(struct facts);
@@ -93,11 +96,14 @@ static const char *wrong_order(const struct fact *j, const struct update *a, con
     /* What was said is gone, and so is what could have been held against it. */
     if (j->lost_us > a->seq && j->lost_us <= b->seq)
         return NULL;
+    /* Somebody who did not know it had made it anew; who knows it puts that right. */
+    if (j->was_lost && b->created_ms < a->created_ms)
+        return NULL;
     if (job_is_final(a->state) && !is_anew)
         return "something follows its end";
     if (is_anew || !is_same_stage(a, b))
         return NULL;
-    if (b->fraction < a->fraction || b->stage_fraction < a->stage_fraction)
+    if (b->fraction < a->fraction - ROUNDED || b->stage_fraction < a->stage_fraction - ROUNDED)
         return "progress runs backwards";
     return a->state == JOB_PROCESSING && b->state == JOB_QUEUED ? "it is queued again" : NULL;
 }
@@ -174,6 +180,8 @@ static void compare_memory(struct world *w, struct fact *j, struct model *last)
             world_trace(w, "redis: lost %s", j->id);
             j->lost_us = (uint64_t)redis_now_us(w);
             j->token = is_there ? now.token : 0;
+            update_unref(&j->last);
+            j->last = is_there ? update_ref(now.update) : NULL;
             w->facts->losses++;
         }
         fleet_record_deinit(&before);
@@ -307,16 +315,46 @@ void facts_ended(struct world *w, const char *id, uint64_t token, enum work_end 
 
     world_trace(w, "%s ends (%d) by token %" PRIu64, id, end, token);
     w->facts->finishes++;
-    if (end == WORK_FINISHED && j->end == WORK_FINISHED && j->end_token != token && !j->was_lost)
-        world_fail(w, "%s was finished by token %" PRIu64 " and by %" PRIu64, id, j->end_token,
-                   token);
-    if (token != 0 && end == WORK_FINISHED && j->top_token > token && !j->was_lost)
-        world_fail(w, "%s was finished by token %" PRIu64 " though %" PRIu64 " has it", id, token,
-                   j->top_token);
-    j->end = end;
-    j->end_token = token;
+    if (j->end != WORK_FINISHED || token > j->end_token) {
+        j->end = end;
+        j->end_token = token;
+    }
     if (j->top_token == token)
         j->holder = -1;
+}
+
+/* A holder's last word (work_give.lua): id, token and "finish" are its ARGV 2 to 4. Whoever
+ * does not hold it may be told that all is well, once it is gone; but it is not his to end. */
+enum { FIRST_KEY = 3, GIVE_KEYS = 8, GIVE_TOKEN = FIRST_KEY + GIVE_KEYS + 2 };
+
+static struct redis_reply *work_token(struct world *w, struct str key)
+{
+    struct str args[] = { STR("HGET"), key, STR("token") };
+
+    return redis_execute(w, args, 3);
+}
+
+struct redis_reply *facts_executing(struct world *w, const struct str *args, size_t count)
+{
+    bool is_finish = count > GIVE_TOKEN + 1 && str_starts(args[0], STR("EVAL")) &&
+                     str_equal(args[GIVE_TOKEN + 1], STR("finish"));
+
+    return is_finish ? work_token(w, args[FIRST_KEY]) : NULL;
+}
+
+void facts_executed(struct world *w, const struct str *args, struct redis_reply *before)
+{
+    if (before == NULL)
+        return;
+    struct redis_reply *after = work_token(w, args[FIRST_KEY]);
+    uint64_t was = 0, mine = 0;
+    if (before->type == REDIS_TEXT && after->type == REDIS_NIL &&
+        str_parse_u64(before->text, UINT64_MAX, &was) == OK &&
+        str_parse_u64(args[GIVE_TOKEN], UINT64_MAX, &mine) == OK && was > mine)
+        world_fail(w, "%.*s, held by token %" PRIu64 ", was finished by %" PRIu64,
+                   STR_ARG(args[FIRST_KEY]), was, mine);
+    redis_reply_free(before);
+    redis_reply_free(after);
 }
 
 /* Who held a work that Redis had lost, and was to put it back, is gone. */
@@ -331,6 +369,12 @@ void facts_crashed(struct world *w, struct node *n)
 }
 
 /* At the end */
+
+/* An end that was put back is the same end: nobody is told again. */
+static bool is_present(const struct update *seen, const struct update *there)
+{
+    return seen->seq == there->seq || (job_is_final(seen->state) && seen->state == there->state);
+}
 
 static void judge_job(struct world *w, struct fact *j)
 {
@@ -351,7 +395,7 @@ static void judge_job(struct world *w, struct fact *j)
         HASH_FIND_STR(w->facts->views[i], j->id, v);
         if (v == NULL || v->is_left)
             continue;
-        if (v->last == NULL || v->last->seq != r.update->seq)
+        if (v->last == NULL || !is_present(v->last, r.update))
             world_fail(w, "v%d last saw %s of %s, Redis has number %" PRIu64, i,
                        v->last ? describe(text, v->last) : "nothing", j->id, r.update->seq);
     }

@@ -52,6 +52,9 @@ struct fact *facts_job(struct world *w, const char *id); /* found or made */
 
 void facts_step(struct world *w);
 void facts_published(struct world *w, struct str channel, struct str message);
+/* Around a command; what the first gives, the second takes. */
+struct redis_reply *facts_executing(struct world *w, const struct str *args, size_t count);
+void facts_executed(struct world *w, const struct str *args, struct redis_reply *before);
 /* It was down and is there again; `last` is what it had. */
 void facts_redis_started(struct world *w, struct model *last);
 

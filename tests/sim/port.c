@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "facts.h"
 #include "model_internal.h"
 #include "node.h"
 
@@ -163,7 +164,9 @@ static struct redis_reply *execute(struct flight *f)
     }
     for (size_t i = 0; i < f->count; i++)
         args[count++] = bytes_str(&f->args[i]);
+    struct redis_reply *before = facts_executing(f->world, args, count);
     struct redis_reply *reply = redis_execute(f->world, args, count);
+    facts_executed(f->world, args, before);
     mem_free(args);
     return reply;
 }

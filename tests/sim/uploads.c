@@ -126,7 +126,7 @@ static void failed(void *context, int err, struct update *u)
 
     (void)u;
     actor_told(a, err, "fail");
-    if (err == OK || err == FAIL_STATE)
+    if (err == OK || err == FAIL_STATE || err == FAIL_MISSING)
         over(a);
     else
         next(a, FAIL);
@@ -179,7 +179,7 @@ static void act(struct actor *a)
     case WAIT_WORK: fleet_work_find(work, a->id, found, a); return;
     case CANCEL: fleet_work_cancel(work, a->id, cancelled, a); return;
     case AGAIN: say(a, JOB_QUEUED, FLEET_IF_THERE, begun_again); return;
-    case FAIL: say(a, JOB_CANCELLED, FLEET_ALWAYS, failed); return;
+    case FAIL: say(a, JOB_CANCELLED, FLEET_IF_THERE, failed); return;
     case TOUCH: return;
     }
 }

@@ -179,7 +179,7 @@ void redis_crash(struct world *w)
 void redis_start(struct world *w, enum memory memory)
 {
     static const char *const names[] = { "all", "some", "nothing" };
-    struct redis_host *r = &w->redis;
+    struct sim_redis *r = &w->redis;
     struct model *last = r->last;
 
     world_trace(w, "redis starts with %s of its memory", names[memory]);

@@ -31,7 +31,7 @@ struct event {
     void *context;
 };
 
-struct redis_host {
+struct sim_redis {
     struct model *model; /* NULL: it is down */
     struct model *saved; /* what it may come back with: older */
     struct model *last;  /* while it is down: what was in it */
@@ -46,7 +46,7 @@ struct world {
     struct event *heap;
     size_t count, room;
     uint64_t order, steps;
-    struct redis_host redis;
+    struct sim_redis redis;
     struct node *nodes[NODES];
     struct script *script;
     struct facts *facts;
