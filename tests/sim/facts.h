@@ -43,6 +43,7 @@ struct facts {
     struct fact *jobs;
     struct view *views[SEATS]; /* of each viewer */
     uint64_t posts, records, claims, finishes, losses, steps_back;
+    uint64_t orphans; /* jobs whose work went with Redis' memory: nobody ends them */
 };
 
 struct facts *facts_new(void);

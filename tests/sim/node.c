@@ -181,6 +181,7 @@ void node_down(struct node *n)
 
 void node_heard(struct node *n, struct str name, enum redis_topic kind)
 {
+    world_trace(n->world, "n%d heard %.*s", n->index, STR_ARG(name));
     fleet_jobs_heard(n->jobs, name, kind);
 }
 

@@ -28,6 +28,7 @@ struct flight {
     struct port *port; /* NULL: the node has it no more */
     struct world *world;
     uint32_t number;
+    int node;
     unsigned refs; /* the port's list, an event */
     struct bytes *args;
     size_t count;
@@ -153,6 +154,18 @@ static void answer(void *context)
     flight_unref(f);
 }
 
+static void trace_flight(const struct flight *f)
+{
+    struct str first = bytes_str(&f->args[0]), second = { 0 };
+
+    if (f->count > 1)
+        second = bytes_str(&f->args[1]);
+    if (f->script.source != NULL)
+        first = (struct str){ f->script.digest, 6 };
+    world_trace(f->world, "n%d > %.*s %.*s%s", f->node, STR_ARG(first), STR_ARG(second),
+                f->is_whole ? " (whole)" : "");
+}
+
 static struct redis_reply *execute(struct flight *f)
 {
     struct str *args = mem_zalloc((f->count + 3) * sizeof(*args));
@@ -164,6 +177,7 @@ static struct redis_reply *execute(struct flight *f)
     }
     for (size_t i = 0; i < f->count; i++)
         args[count++] = bytes_str(&f->args[i]);
+    trace_flight(f);
     struct redis_reply *before = facts_executing(f->world, args, count);
     struct redis_reply *reply = redis_execute(f->world, args, count);
     facts_executed(f->world, args, before);
@@ -204,6 +218,7 @@ static struct flight *flight_new(struct port *p, size_t count, redis_done *done,
 
     f->port = p;
     f->world = p->world;
+    f->node = p->node->index;
     f->refs = 1;
     f->args = mem_zalloc((count + 1) * sizeof(*f->args));
     f->done = done;
