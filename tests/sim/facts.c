@@ -406,6 +406,25 @@ static void judge_job(struct world *w, struct fact *j)
     fleet_record_deinit(&r);
 }
 
+/* The list of those in progress is written behind the records. */
+static void judge_live(struct world *w, struct str key)
+{
+    struct str args[] = { STR("ZRANGE"), key, STR("0"), STR("-1") };
+    struct redis_reply *reply = model_run(w->redis.model, args, 4);
+    struct fleet_record r;
+
+    for (size_t i = 0; reply->type == REDIS_ARRAY && i < reply->count; i++) {
+        const char *id = reply->items[i].text.at;
+        bool is_there = read_record(w->redis.model, id, &r);
+        bool is_over = is_there && job_is_final(r.update->state);
+        if (is_there)
+            fleet_record_deinit(&r);
+        if (is_over || (!is_there && !facts_job(w, id)->was_lost))
+            world_fail(w, "%s has ended and is still listed as in progress", id);
+    }
+    redis_reply_free(reply);
+}
+
 static void judge_key(void *context, struct str key, bool has_ttl)
 {
     static const char *const lasting[] = { "{reelay}:queue:", "{reelay}:over", "{reelay}:workers",
@@ -414,8 +433,10 @@ static void judge_key(void *context, struct str key, bool has_ttl)
 
     if (has_ttl)
         return;
-    if (w->facts->orphans > 0 && str_equal(key, STR("{reelay:jobs}:live")))
+    if (str_equal(key, STR("{reelay:jobs}:live"))) {
+        judge_live(w, key);
         return;
+    }
     for (size_t i = 0; i < sizeof(lasting) / sizeof(*lasting); i++)
         if (str_starts(key, str_of(lasting[i])))
             return;
