@@ -30,6 +30,7 @@ struct actor *actor_new(struct world *w, const char *kind, void (*act)(struct ac
     a->next = w->script->actors;
     w->script->actors = a;
     snprintf(a->id, sizeof(a->id), "%s%u", kind, w->script->made++);
+    facts_job(w, a->id);
     return a;
 }
 

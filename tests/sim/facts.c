@@ -103,7 +103,7 @@ static const char *wrong_order(const struct fact *j, const struct update *a, con
         return NULL; /* the same end, put back by a node that did not know of it */
     if (job_is_final(a->state) && !is_anew)
         return "something follows its end";
-    if (is_anew || !is_same_stage(a, b))
+    if (is_anew || !is_same_stage(a, b) || j->stage > a->seq)
         return NULL;
     if (b->fraction < a->fraction - ROUNDED || b->stage_fraction < a->stage_fraction - ROUNDED)
         return "progress runs backwards";
@@ -119,6 +119,8 @@ static void judge_record(struct world *w, struct fact *j, const struct fleet_rec
         return; /* put back, while others put it back too */
     if (u->state == JOB_QUEUED && j->last != NULL && j->last->state == JOB_FAILED)
         j->retry = u->seq;
+    if (j->last == NULL || !is_same_stage(j->last, u))
+        j->stage = u->seq;
     const char *wrong = j->last != NULL ? wrong_order(j, j->last, u) : NULL;
     if (wrong != NULL)
         world_fail(w, "record of %s: %s: %s, then %s", j->id, wrong, describe(before, j->last),

@@ -18,6 +18,7 @@ struct fact {
     struct update *last; /* one reference, or NULL */
     uint64_t token;      /* of the last */
     uint64_t retry;      /* number of the last that began anew */
+    uint64_t stage;      /* number of the first of its stage, this time */
     uint64_t lost_us;    /* Redis' clock when it came back without the last; 0: never */
     /* Work */
     bool is_expected;     /* somebody promised that it ends */
