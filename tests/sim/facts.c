@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "fleet/keys.h"
 #include "fleet/record.h"
+#include "model_internal.h"
 
 enum { FLIGHTS_MAX = 400, KEYS_MAX = 600 };
 
@@ -39,6 +40,7 @@ void facts_free(struct facts *f)
     {
         HASH_DEL(f->jobs, j);
         update_unref(&j->last);
+        mem_free(j->losses);
         mem_free(j);
     }
     for (int i = 0; i < SEATS; i++)
@@ -86,6 +88,14 @@ static bool is_same_stage(const struct update *a, const struct update *b)
     return strcmp(update_text(a, TEXT_STAGE), update_text(b, TEXT_STAGE)) == 0;
 }
 
+static bool is_loss_between(const struct fact *j, uint64_t a, uint64_t b)
+{
+    for (size_t i = 0; i < j->loss_count; i++)
+        if (j->losses[i] > a && j->losses[i] <= b)
+            return true;
+    return false;
+}
+
 /* NULL: `b` may follow `a`, perhaps with others between. */
 static const char *wrong_order(const struct fact *j, const struct update *a, const struct update *b)
 {
@@ -94,7 +104,7 @@ static const char *wrong_order(const struct fact *j, const struct update *a, con
     if (b->seq <= a->seq)
         return "the number does not grow";
     /* What was said is gone, and so is what could have been held against it. */
-    if (j->lost_us > a->seq && j->lost_us <= b->seq)
+    if (is_loss_between(j, a->seq, b->seq))
         return NULL;
     /* Somebody who did not know it had made it anew; who knows it puts that right. */
     if (j->was_lost && b->created_ms < a->created_ms)
@@ -115,7 +125,7 @@ static void judge_record(struct world *w, struct fact *j, const struct fleet_rec
     char before[256], after[256];
     const struct update *u = r->update;
 
-    if (j->last != NULL && u->seq == j->last->seq && j->lost_us != 0)
+    if (j->last != NULL && u->seq == j->last->seq && j->loss_count > 0)
         return; /* put back, while others put it back too */
     if (u->state == JOB_QUEUED && j->last != NULL && j->last->state == JOB_FAILED)
         j->retry = u->seq;
@@ -125,7 +135,7 @@ static void judge_record(struct world *w, struct fact *j, const struct fleet_rec
     if (wrong != NULL)
         world_fail(w, "record of %s: %s: %s, then %s", j->id, wrong, describe(before, j->last),
                    describe(after, u));
-    if (r->token < j->token && !(j->lost_us > j->last->seq && j->lost_us <= u->seq))
+    if (r->token < j->token)
         world_fail(w, "record of %s: token %" PRIu64 " wrote after %" PRIu64, j->id, r->token,
                    j->token);
 }
@@ -182,7 +192,7 @@ static void compare_memory(struct world *w, struct fact *j, struct model *last)
     if (read_record(last, j->id, &before)) {
         if (before.update->seq > number) {
             world_trace(w, "redis: lost %s", j->id);
-            j->lost_us = (uint64_t)redis_now_us(w);
+            *ARRAY_GROW(j->losses, j->loss_count) = (uint64_t)redis_now_us(w);
             j->token = is_there ? now.token : 0;
             update_unref(&j->last);
             j->last = is_there ? update_ref(now.update) : NULL;

@@ -19,7 +19,8 @@ struct fact {
     uint64_t token;      /* of the last */
     uint64_t retry;      /* number of the last that began anew */
     uint64_t stage;      /* number of the first of its stage, this time */
-    uint64_t lost_us;    /* Redis' clock when it came back without the last; 0: never */
+    uint64_t *losses;    /* Redis' clock whenever it came back without the last */
+    size_t loss_count;
     /* Work */
     bool is_expected;     /* somebody promised that it ends */
     bool was_lost;        /* Redis has come back without all of its memory */
