@@ -14,10 +14,13 @@ struct command {
 static int options_markdown(int argc, char **argv)
 {
     struct buf text;
-    bool is_run = argc > 1 && strcmp(argv[1], "run") == 0;
+    const char *command = argc > 1 ? argv[1] : "";
 
     buf_init(&text, 64 * 1024);
-    config_markdown(is_run ? run_option_table : serve_option_table, &text);
+    config_markdown(strcmp(command, "run") == 0      ? run_option_table
+                    : strcmp(command, "worker") == 0 ? worker_option_table()
+                                                     : serve_option_table,
+                    &text);
     fputs(buf_text(&text), stdout);
     buf_deinit(&text);
     return 0;
@@ -25,6 +28,7 @@ static int options_markdown(int argc, char **argv)
 
 static const struct command commands[] = {
     { "serve", cmd_serve, "run the server" },
+    { "worker", cmd_worker, "process what servers that share a Redis have taken in" },
     { "upload", cmd_upload, "upload a video and watch it become HLS" },
     { "watch", cmd_watch, "follow a job" },
     { "report", cmd_report, "tell the server how far a job is" },

@@ -7,6 +7,7 @@
 #include "base/config.h"
 
 int cmd_serve(int argc, char **argv);
+int cmd_worker(int argc, char **argv);
 int cmd_token(int argc, char **argv);
 int cmd_upload(int argc, char **argv);
 int cmd_watch(int argc, char **argv);
@@ -14,6 +15,7 @@ int cmd_report(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 
 extern const struct option run_option_table[];
+const struct option *worker_option_table(void);
 
 struct command_help {
     const char *usage; /* "reelay token [--admin]" */

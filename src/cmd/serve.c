@@ -1,7 +1,7 @@
 /* `reelay serve`: puts the house together, floor by floor, and takes it down in
  * the opposite order.
  *
- *   disk -> store -> ledger -> desk (loop, mailbox) -> pipelines -> I/O threads
+ *   disk -> desk (loop, mailbox) -> keeping (ledger, book) -> pipelines -> I/O threads
  */
 #include <errno.h>
 #include <signal.h>
@@ -19,12 +19,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
+#include "cmd/keeping.h"
+#include "cmd/programs.h"
 #include "cmd/serve_settings.h"
 #include "io/child.h"
 #include "io/thread.h"
-#include "media/book_local.h"
 
-enum { SWEEP_MS = 60 * 1000, SWEEP_JOBS = 1000, WHY_MAX = 1024 };
+enum { SWEEP_MS = 60 * 1000, WHY_MAX = 1024 };
 
 struct server {
     struct serve_options options;
@@ -34,10 +35,7 @@ struct server {
     uv_timer_t sweep;
     struct mailbox *mailbox;
     struct disk *disk;
-    struct store *store;
-    struct ledger *ledger;
-    struct uploads *uploads;
-    struct pipeline_book *book;
+    struct keeping *keeping;
     struct pipelines *pipelines;
     struct io_pool *pool;
     struct engine *engine;
@@ -46,77 +44,25 @@ struct server {
     struct presign_key presign;
     struct serve_settings settings;
     struct api api;
-    bool is_loop_open, is_draining, is_stopping, is_sweeping;
+    bool is_loop_open, is_draining, is_stopping;
 };
 
 /* Floor by floor */
 
-static bool restore_job(void *context, struct update *u)
-{
-    ledger_restore(context, u);
-    return true;
-}
-
-static int open_records(struct server *s)
+static int open_folder(struct server *s)
 {
     const char *dir = s->options.data_dir;
-    struct buf path;
-    uint64_t start = 0;
 
     if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
         buf_printf(&s->why, "%s: %s", dir, strerror(errno));
         return fail_from_errno(errno);
     }
-    int err = disk_open(dir, s->options.min_free, &s->disk, &s->why);
+    int err =
+        disk_open(dir, s->options.min_free, keeping_is_shared(&s->options), &s->disk, &s->why);
     if (err)
         return err;
     disk_clean(s->disk);
-    err = keys_load(&s->options.keys, dir, true, &s->keys, &s->presign, &s->why);
-    if (err)
-        return err;
-    buf_init(&path, 4096);
-    buf_printf(&path, "%s/reelay.db", dir);
-    err = store_open(buf_text(&path), &s->store, &s->why);
-    buf_deinit(&path);
-    if (err == OK)
-        err = store_count_start(s->store, &start);
-    if (err)
-        return err;
-    s->ledger = ledger_new(store_journal(s->store), start << STORE_SEQ_BITS);
-    err = store_each_unfinished(s->store, restore_job, s->ledger);
-    if (err == OK)
-        err = store_start(s->store, s->ledger);
-    return err;
-}
-
-static void sweep_reports(struct server *s, int64_t now_ms)
-{
-    char *silent[SWEEP_JOBS];
-    size_t count =
-        ledger_silent(s->ledger, now_ms - (int64_t)s->options.report_ttl_ms, SWEEP_JOBS, silent);
-    struct change c;
-
-    change_init(&c);
-    c.state = JOB_FAILED;
-    c.text[TEXT_ERROR] = "Nothing was reported for too long";
-    for (size_t i = 0; i < count; i++) {
-        ledger_apply(s->ledger, silent[i], &c, false, NULL);
-        mem_free(silent[i]);
-    }
-}
-
-static void sweep_records(void *context)
-{
-    struct server *s = context;
-    size_t count;
-
-    /* What cannot be removed now is tried again at the next sweep. */
-    store_sweep(s->store, clock_wall_ms() - (int64_t)s->options.job_ttl_ms, SWEEP_JOBS, &count);
-}
-
-static void sweep_ended(void *context)
-{
-    ((struct server *)context)->is_sweeping = false;
+    return keys_load(&s->options.keys, dir, true, &s->keys, &s->presign, &s->why);
 }
 
 static void sweep(uv_timer_t *timer)
@@ -125,16 +71,12 @@ static void sweep(uv_timer_t *timer)
     int64_t now_ms = clock_wall_ms();
 
     pipelines_sweep(s->pipelines, now_ms - (int64_t)s->options.upload_ttl_ms);
-    sweep_reports(s, now_ms);
+    keeping_sweep(s->keeping, now_ms);
     if (s->recovery != NULL)
         recovery_sweep(s->recovery, clock_mono_ms());
-    if (s->is_sweeping)
-        return;
-    s->is_sweeping = true;
-    io_offload(&s->loop, sweep_records, sweep_ended, s);
 }
 
-static int open_desk(struct server *s)
+static int open_loop(struct server *s)
 {
     if (uv_loop_init(&s->loop) != 0 || mailbox_open(&s->loop, &s->mailbox) != OK)
         return FAIL_IO;
@@ -148,22 +90,26 @@ static int open_desk(struct server *s)
                             : s->options.report_ttl_ms;
     uint64_t every = shortest < SWEEP_MS ? 1000 : SWEEP_MS;
     uv_timer_start(&s->sweep, sweep, every, every);
+    return OK;
+}
 
-    s->uploads = uploads_new(s->store, s->disk);
-    s->book = book_local_new(&(struct book_local_parts){
-        .mailbox = s->mailbox,
-        .ledger = s->ledger,
-        .store = s->store,
-        .disk = s->disk,
-        .uploads = s->uploads,
-    });
+static int open_desk(struct server *s)
+{
+    int err = keeping_open(&(struct keeping_parts){ .options = &s->options,
+                                                    .loop = &s->loop,
+                                                    .mailbox = s->mailbox,
+                                                    .disk = s->disk },
+                           &s->keeping, &s->why);
+
+    if (err)
+        return err;
     s->pipelines = pipelines_new(&(struct pipeline_parts){
         .loop = &s->loop,
-        .book = s->book,
+        .book = keeping_book(s->keeping),
         .disk = s->disk,
         .settings = &s->settings.pipeline,
     });
-    book_local_resume(s->book, s->pipelines);
+    keeping_resume(s->keeping, s->pipelines);
     return OK;
 }
 
@@ -176,7 +122,7 @@ static void open_engine(struct server *s, const struct io_settings *io)
         .sockets_max = io->connections_max,
         .allows_eio3 = true,
     });
-    s->recovery = recovery_new(s->store,
+    s->recovery = recovery_new(keeping_store(s->keeping),
                                &(struct recovery_settings){
                                    .lifetime_ms = RECOVERY_LIFETIME_MS,
                                    .rooms_max = RECOVERY_ROOMS_MAX,
@@ -199,11 +145,11 @@ static int open_doors(struct server *s)
     open_engine(s, &io);
     s->api = (struct api){
         .settings = &s->settings.api,
-        .records = &records_local,
-        .ledger = s->ledger,
-        .store = s->store,
+        .records = keeping_records(s->keeping),
+        .ledger = keeping_ledger(s->keeping),
+        .store = keeping_store(s->keeping),
         .disk = s->disk,
-        .uploads = s->uploads,
+        .uploads = keeping_uploads(s->keeping),
         .pipelines = s->pipelines,
         .desk = s->mailbox,
         .engine = s->engine,
@@ -213,7 +159,8 @@ static int open_doors(struct server *s)
         .started_ms = clock_mono_ms(),
         .started_wall_ms = clock_wall_ms(),
     };
-    int err = io_pool_start(&io, s->ledger, api_handle, &s->api, &s->pool, &s->why);
+    int err =
+        io_pool_start(&io, keeping_ledger(s->keeping), api_handle, &s->api, &s->pool, &s->why);
     if (err)
         return err;
     for (size_t i = 0; i < io.address_count; i++)
@@ -287,8 +234,7 @@ static void close_all(struct server *s)
     if (s->engine != NULL)
         engine_free(s->engine);
     recovery_free(s->recovery);
-    if (s->store != NULL)
-        store_close(s->store);
+    keeping_close(s->keeping);
     if (s->is_loop_open) {
         mailbox_close(s->mailbox);
         uv_walk(&s->loop, close_handle, NULL);
@@ -297,9 +243,7 @@ static void close_all(struct server *s)
     }
     if (s->pipelines != NULL)
         pipelines_free(s->pipelines);
-    book_local_free(s->book);
-    uploads_free(s->uploads);
-    ledger_free(s->ledger);
+    keeping_free(s->keeping);
     jwt_keys_free(s->keys);
     if (s->disk != NULL)
         disk_close(s->disk);
@@ -310,42 +254,14 @@ static int start(struct server *s)
     int err = serve_settings_read(&s->options, &s->settings, &s->why);
 
     if (err == OK)
-        err = open_records(s);
+        err = open_folder(s);
+    if (err == OK)
+        err = open_loop(s);
     if (err == OK)
         err = open_desk(s);
     if (err == OK)
         err = open_doors(s);
     return err;
-}
-
-static bool is_program(const char *name)
-{
-    struct str folders = str_of(strchr(name, '/') ? "" : getenv("PATH"));
-    struct buf path;
-
-    if (folders.len == 0)
-        return access(name, X_OK) == 0;
-    buf_init(&path, 4096);
-    bool found = false;
-    while (folders.at != NULL && !found) {
-        struct str folder = str_cut(&folders, ':');
-        buf_reset(&path);
-        buf_printf(&path, "%.*s/%s", STR_ARG(folder), name);
-        found = !path.failed && access(buf_text(&path), X_OK) == 0;
-    }
-    buf_deinit(&path);
-    return found;
-}
-
-/* Progress is relayed without them too, so it is no reason not to start. */
-static void warn_of_missing_programs(const struct serve_options *o)
-{
-    const char *const programs[] = { o->ffmpeg, o->ffprobe };
-
-    for (size_t i = 0; i < sizeof(programs) / sizeof(*programs); i++)
-        if (!is_program(programs[i]))
-            log_warn("program_missing", LOG_S("program", programs[i]),
-                     LOG_S("means", "uploads cannot be converted"));
 }
 
 static void raise_descriptors(void)
@@ -370,7 +286,7 @@ static int serve(struct server *s)
     } else {
         uv_signal_start(&s->sigterm, on_signal, SIGTERM);
         uv_signal_start(&s->sigint, on_signal, SIGINT);
-        warn_of_missing_programs(&s->options);
+        programs_warn(s->options.ffmpeg, s->options.ffprobe);
         log_info("sandbox", LOG_S("walls", child_sandbox_describe()));
         uv_run(&s->loop, UV_RUN_DEFAULT);
         log_info("stopped");

@@ -14,6 +14,8 @@ enum token_expiry { TOKEN_EXPIRY_KEEP, TOKEN_EXPIRY_CLOSE };
 struct serve_options {
     struct option_list listen;
     const char *data_dir;
+    const char *engine; /* "local", or where Redis is */
+    uint64_t status_ttl_ms;
     uint64_t threads;
     uint64_t connections_max, connections_per_address;
     struct option_list trusted_proxies;

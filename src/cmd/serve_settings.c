@@ -120,11 +120,9 @@ static int check_security(struct serve_settings *s, struct buf *why)
     return OK;
 }
 
-static void copy_rest(struct serve_settings *s)
+void serve_settings_pipeline(const struct serve_options *o, struct pipeline_settings *out)
 {
-    const struct serve_options *o = s->options;
-
-    s->pipeline = (struct pipeline_settings){
+    *out = (struct pipeline_settings){
         .media = {
             .ffmpeg = o->ffmpeg,
             .ffprobe = o->ffprobe,
@@ -138,6 +136,13 @@ static void copy_rest(struct serve_settings *s)
         .conversions_max = (unsigned)o->conversions,
         .public_url = o->public_url,
     };
+}
+
+static void copy_rest(struct serve_settings *s)
+{
+    const struct serve_options *o = s->options;
+
+    serve_settings_pipeline(o, &s->pipeline);
     s->api.chunk_max = o->chunk_max;
     s->api.upload_max = o->upload_max;
     s->api.url_lifetime_ms = o->url_ttl_ms;

@@ -375,6 +375,19 @@ size_t ledger_silent(struct ledger *l, int64_t before_ms, size_t max, char **out
     return count;
 }
 
+size_t ledger_unfinished(struct ledger *l, size_t max, char **out)
+{
+    struct entry *e, *next;
+    size_t count = 0;
+
+    pthread_mutex_lock(&l->lock);
+    HASH_ITER(hh, l->entries, e, next)
+    if (count < max && e->heard != NULL && !job_is_final(e->heard->state))
+        out[count++] = mem_strdup(e->id);
+    pthread_mutex_unlock(&l->lock);
+    return count;
+}
+
 void ledger_count(struct ledger *l, struct ledger_count *out)
 {
     struct entry *e, *next;

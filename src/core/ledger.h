@@ -102,6 +102,9 @@ void ledger_unwatch_all(struct ledger *l, unsigned index);
  * been heard since `before_ms`. */
 size_t ledger_silent(struct ledger *l, int64_t before_ms, size_t max, char **out);
 
+/* Ids (mem_free) of at most `max` jobs that were heard of and have not ended. */
+size_t ledger_unfinished(struct ledger *l, size_t max, char **out);
+
 struct ledger_count {
     size_t jobs, unfinished, watched;
 };

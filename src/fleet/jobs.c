@@ -47,7 +47,7 @@ void fleet_jobs_free(struct fleet_jobs *j)
     mem_free(j);
 }
 
-struct job *jobs_lookup(struct fleet_jobs *j, const char *id)
+struct job *shared_lookup(struct fleet_jobs *j, const char *id)
 {
     struct job *job;
 
@@ -55,9 +55,9 @@ struct job *jobs_lookup(struct fleet_jobs *j, const char *id)
     return job;
 }
 
-struct job *jobs_get(struct fleet_jobs *j, const char *id)
+struct job *shared_get(struct fleet_jobs *j, const char *id)
 {
-    struct job *job = jobs_lookup(j, id);
+    struct job *job = shared_lookup(j, id);
     size_t len = strlen(id);
 
     if (job == NULL) {
@@ -70,7 +70,7 @@ struct job *jobs_get(struct fleet_jobs *j, const char *id)
     return job;
 }
 
-void jobs_settle(struct job *job, uint64_t now_ms)
+void shared_settle(struct job *job, uint64_t now_ms)
 {
     bool is_idle = job->writes == NULL && job->finders == NULL && !job->is_running &&
                    !job->is_watched && !job->needs_look;
@@ -88,7 +88,7 @@ void fleet_jobs_apply(struct fleet_jobs *j, const struct fleet_apply *a, fleet_j
             done(context, j->is_over ? FAIL_CANCELLED : FAIL_LIMIT, NULL);
         return;
     }
-    struct job *job = jobs_get(j, a->id);
+    struct job *job = shared_get(j, a->id);
     struct write *w = write_new(a, done, context);
     if (a->patience_ms > 0)
         w->deadline_ms = job->used_ms + a->patience_ms;
@@ -102,7 +102,7 @@ void fleet_jobs_find(struct fleet_jobs *j, const char *id, fleet_job_done *done,
         done(context, j->is_over ? FAIL_CANCELLED : FAIL_LIMIT, NULL);
         return;
     }
-    struct job *job = jobs_get(j, id);
+    struct job *job = shared_get(j, id);
     struct finder *f = mem_new(struct finder);
     f->done = done;
     f->context = context;
@@ -115,6 +115,7 @@ void fleet_jobs_up(struct fleet_jobs *j)
 {
     struct job *job, *next;
 
+    bridge_up(j);
     HASH_ITER(hh, j->jobs, job, next)
     {
         job->retry_ms = 0;
@@ -136,7 +137,7 @@ void fleet_jobs_tick(struct fleet_jobs *j)
     {
         order_tick(job, now_ms);
         if (must_settle)
-            jobs_settle(job, now_ms);
+            shared_settle(job, now_ms);
     }
 }
 

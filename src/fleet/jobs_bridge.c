@@ -40,9 +40,18 @@ void bridge_mark_read(struct job *job)
     job->owner->unread--;
 }
 
+/* What is known may be old: it is shown only while nothing newer can be had. */
+static void show_unread(struct job *job)
+{
+    struct fleet_jobs *j = job->owner;
+
+    if (job->known.update != NULL && !j->port->ops->is_up(j->port))
+        ledger_hear(j->ledger, job->known.update);
+}
+
 void fleet_jobs_watch(struct fleet_jobs *j, const char *id)
 {
-    struct job *job = jobs_get(j, id);
+    struct job *job = shared_get(j, id);
 
     if (job->is_watched)
         return;
@@ -50,14 +59,12 @@ void fleet_jobs_watch(struct fleet_jobs *j, const char *id)
     job->heard = 0;
     mark_unread(job);
     each_channel(job, j->port->ops->subscribe);
-    /* The ledger begins anew with what is known already. */
-    if (job->known.update != NULL)
-        ledger_hear(j->ledger, job->known.update);
+    show_unread(job);
 }
 
 void fleet_jobs_unwatch(struct fleet_jobs *j, const char *id)
 {
-    struct job *job = jobs_lookup(j, id);
+    struct job *job = shared_lookup(j, id);
 
     if (job == NULL || !job->is_watched)
         return;
@@ -94,18 +101,31 @@ void fleet_jobs_unwatch_all(struct fleet_jobs *j)
         j->port->ops->unsubscribe(j->port, str_of(patterns[i]), REDIS_PATTERN);
 }
 
+/* The connection that is listened on may live on: only `heard` says that it is a new
+ * one, and `up` that all is read anew. */
 void fleet_jobs_down(struct fleet_jobs *j)
 {
     struct job *job, *next;
 
     HASH_ITER(hh, j->jobs, job, next)
     {
-        job->heard = 0;
-        if (job->is_watched)
-            mark_unread(job);
+        if (!job->is_watched)
+            continue;
+        mark_unread(job);
+        show_unread(job);
     }
-    j->all_heard = 0;
     j->needs_index = j->is_all_watched;
+}
+
+void bridge_up(struct fleet_jobs *j)
+{
+    struct job *job, *next;
+
+    HASH_ITER(hh, j->jobs, job, next)
+    if (job->is_watched && job->heard == HEARD_ALL) {
+        mark_unread(job);
+        job->needs_look = true;
+    }
 }
 
 static void heard_pattern(struct fleet_jobs *j, struct str name)
@@ -128,7 +148,7 @@ void fleet_jobs_heard(struct fleet_jobs *j, struct str name, enum redis_topic ki
         heard_pattern(j, name);
         return;
     }
-    struct job *job = fleet_channel_read(name, &channel, id) ? jobs_lookup(j, id) : NULL;
+    struct job *job = fleet_channel_read(name, &channel, id) ? shared_lookup(j, id) : NULL;
     if (job == NULL || !job->is_watched)
         return;
     job->heard |= 1U << channel;
@@ -209,7 +229,7 @@ bool bridge_take_status(struct job *job, struct str status, fleet_job_done *done
 
 static void push_record(struct fleet_jobs *j, const char *id, struct str text)
 {
-    struct job *job = jobs_lookup(j, id);
+    struct job *job = shared_lookup(j, id);
     struct fleet_record r;
 
     if (fleet_record_read(text, &r) != OK || strcmp(r.update->text[TEXT_ID], id) != 0) {
@@ -231,18 +251,18 @@ void fleet_jobs_push(struct fleet_jobs *j, const struct redis_push *push)
 
     if (j->ledger == NULL || !fleet_channel_read(push->channel, &kind, id))
         return;
-    struct job *job = jobs_lookup(j, id);
+    struct job *job = shared_lookup(j, id);
     /* By its channel it has come, or will come, as well. */
     if (push->pattern.at != NULL && job != NULL && job->is_watched)
         return;
     if (kind == FLEET_CHANNEL_RECORDS) {
         push_record(j, id, push->message);
     } else if (!foreign_is_own(push->message)) {
-        job = jobs_get(j, id);
+        job = shared_get(j, id);
         if (bring_in(job, kind, push->message, push->channel, NULL, NULL))
             order_run(job);
     } else if (push->pattern.at != NULL && j->port->ops->is_cluster(j->port)) {
         /* The channel of records is sharded there, and has no patterns. */
-        order_look(jobs_get(j, id));
+        order_look(shared_get(j, id));
     }
 }

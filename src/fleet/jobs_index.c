@@ -67,27 +67,55 @@ static void glanced(void *context, int err, struct update *u)
     mem_free(g);
 }
 
+static void glance_at(struct fleet_jobs *j, struct str id,
+                      void (*seen)(struct fleet_jobs *j, struct update *u))
+{
+    if (!job_id_is_valid(id))
+        return;
+    struct glance *g = mem_new(struct glance);
+    g->owner = j;
+    g->seen = seen;
+    snprintf(g->id, sizeof(g->id), "%.*s", STR_ARG(id));
+    fleet_jobs_find(j, g->id, glanced, g);
+}
+
 static void glance(struct fleet_jobs *j, const struct redis_reply *ids,
                    void (*seen)(struct fleet_jobs *j, struct update *u))
 {
-    for (size_t i = 0; i < ids->count; i++) {
-        struct str id = ids->items[i].text;
-        if (!job_id_is_valid(id))
-            continue;
-        struct glance *g = mem_new(struct glance);
-        g->owner = j;
-        g->seen = seen;
-        snprintf(g->id, sizeof(g->id), "%.*s", STR_ARG(id));
-        fleet_jobs_find(j, g->id, glanced, g);
-    }
+    for (size_t i = 0; i < ids->count; i++)
+        glance_at(j, ids->items[i].text, seen);
 }
 
 /* Who watches all begins with those that are in progress. */
 
+bool index_is_shown(struct fleet_jobs *j, const struct update *u)
+{
+    if (!job_is_final(u->state))
+        return true;
+    struct update *shown = ledger_snapshot(j->ledger, u->text[TEXT_ID]);
+    bool is_shown = shown != NULL;
+    update_unref(&shown);
+    return is_shown;
+}
+
 static void show(struct fleet_jobs *j, struct update *u)
 {
-    if (j->is_all_watched)
+    if (j->is_all_watched && index_is_shown(j, u))
         ledger_hear(j->ledger, u);
+}
+
+/* What was shown as in progress may have ended while nothing was heard: then it is in
+ * no list any more. */
+static void glance_at_shown(struct fleet_jobs *j)
+{
+    char **ids = mem_alloc(LIVE_MAX * sizeof(*ids));
+    size_t count = ledger_unfinished(j->ledger, LIVE_MAX, ids);
+
+    for (size_t i = 0; i < count; i++) {
+        glance_at(j, str_of(ids[i]), show);
+        mem_free(ids[i]);
+    }
+    mem_free(ids);
 }
 
 static void live_read(void *context, int err, const struct redis_reply *reply)
@@ -100,6 +128,7 @@ static void live_read(void *context, int err, const struct redis_reply *reply)
         return;
     }
     glance(j, reply, show);
+    glance_at_shown(j);
 }
 
 void index_read_live(struct fleet_jobs *j)

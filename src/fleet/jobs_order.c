@@ -111,9 +111,13 @@ static void answer_finders(struct job *job, int err)
 
 /* What Redis says */
 
-static void tell(struct job *job)
+/* What was only looked at, and has ended, is no news to those who watch all, unless they were
+ * shown it before. */
+static void tell(struct job *job, bool is_news)
 {
-    if (job->owner->ledger != NULL && job->known.update != NULL)
+    if (job->owner->ledger == NULL || job->known.update == NULL)
+        return;
+    if (is_news || job->is_watched || index_is_shown(job->owner, job->known.update))
         ledger_hear(job->owner->ledger, job->known.update);
 }
 
@@ -180,7 +184,7 @@ static void contest(struct job *job, struct fleet_record *r)
 }
 
 /* An older one is passed over: what Redis has lost is not unlearnt. */
-static void learn(struct job *job, struct fleet_record *r)
+static void learn(struct job *job, struct fleet_record *r, bool is_news)
 {
     const struct update *known = job->known.update;
 
@@ -193,11 +197,12 @@ static void learn(struct job *job, struct fleet_record *r)
         return;
     }
     /* An end that was put back is the same end. */
-    bool is_news = known == NULL || !job_is_final(known->state) || known->state != r->update->state;
+    bool is_same_end =
+        known != NULL && job_is_final(known->state) && known->state == r->update->state;
     fleet_record_deinit(&job->known);
     job->known = *r;
-    if (is_news)
-        tell(job);
+    if (!is_same_end)
+        tell(job, is_news);
 }
 
 static bool is_own_doing(const struct job *job, const struct fleet_record *r)
@@ -210,7 +215,7 @@ void order_take(struct job *job, struct fleet_record *r)
     if (r->update->seq > job->number_there)
         job->number_there = r->update->seq;
     bool is_done = is_own_doing(job, r) && !job->is_running;
-    learn(job, r);
+    learn(job, r, true);
     if (is_done)
         end_sent(job, OK);
 }
@@ -230,12 +235,10 @@ static void take_text(struct job *job, struct str text)
         log_error("record_unreadable", LOG_S("job", job->id));
         return;
     }
-    if (is_own_doing(job, &r)) {
-        learn(job, &r);
+    bool is_done = is_own_doing(job, &r);
+    learn(job, &r, is_done);
+    if (is_done)
         end_sent(job, OK);
-    } else {
-        learn(job, &r);
-    }
 }
 
 /* A script whose answer did not come, or was that it cannot be done now. */
@@ -271,6 +274,7 @@ static void looked(void *context, int err, const struct redis_reply *reply)
     }
     take_text(job, reply->items[0].text);
     bridge_mark_read(job);
+    tell(job, false); /* also what was known before it was watched */
     if (!bridge_take_status(job, reply->items[1].text, status_taken, job) && !job->needs_look)
         answer_finders(job, OK);
     order_run(job);
@@ -405,7 +409,7 @@ static void end_done(struct job *job, struct str number)
     job->number_there = r.update->seq;
     job->is_fresh = false;
     job->contested = 0;
-    learn(job, &r);
+    learn(job, &r, true);
     end_sent(job, OK);
 }
 

@@ -84,9 +84,9 @@ struct fleet_jobs {
 };
 
 /* jobs.c: the table */
-struct job *jobs_get(struct fleet_jobs *j, const char *id); /* found or made */
-struct job *jobs_lookup(struct fleet_jobs *j, const char *id);
-void jobs_settle(struct job *job, uint64_t now_ms); /* gone if nobody needs it any more */
+struct job *shared_get(struct fleet_jobs *j, const char *id); /* found or made */
+struct job *shared_lookup(struct fleet_jobs *j, const char *id);
+void shared_settle(struct job *job, uint64_t now_ms); /* gone if nobody needs it any more */
 
 /* jobs_order.c: what Redis says of a job, and what is to be changed */
 void order_append(struct job *job, struct write *w);
@@ -104,9 +104,11 @@ struct write *write_new(const struct fleet_apply *a, fleet_job_done *done, void 
  * its way, and `done` will come. */
 bool bridge_take_status(struct job *job, struct str status, fleet_job_done *done, void *context);
 void bridge_mark_read(struct job *job);
+void bridge_up(struct fleet_jobs *j); /* all that is watched is to be read */
 
 /* jobs_index.c: the lists of jobs */
 void index_note(struct fleet_jobs *j, const struct update *u); /* it has come to another state */
+bool index_is_shown(struct fleet_jobs *j, const struct update *u); /* to whoever watches all */
 void index_read_live(struct fleet_jobs *j);
 void index_tick(struct fleet_jobs *j, uint64_t now_ms);
 

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,6 +38,15 @@ static void emit_hash(struct buf *out, const char *key, uint64_t hash)
     emit_field_string(out, key, text);
 }
 
+/* Exactly: two nodes must not differ in the last digit. */
+static void emit_exact(struct buf *out, const char *key, double value)
+{
+    char text[32];
+
+    snprintf(text, sizeof(text), "%.17g", isfinite(value) ? value : -1);
+    emit_field_raw(out, key, text);
+}
+
 void fleet_record_write(const struct update *u, uint64_t write, uint64_t from, struct buf *out)
 {
     emit_open(out, '{');
@@ -49,9 +59,9 @@ void fleet_record_write(const struct update *u, uint64_t write, uint64_t from, s
         emit_field_bool(out, "is_start", true);
     emit_field_int(out, "created_ms", u->created_ms);
     emit_field_int(out, "time_ms", u->time_ms);
-    emit_field_real(out, "fraction", u->fraction, 9);
-    emit_field_real(out, "stage_fraction", u->stage_fraction, 9);
-    emit_field_real(out, "speed", u->speed, 6);
+    emit_exact(out, "fraction", u->fraction);
+    emit_exact(out, "stage_fraction", u->stage_fraction);
+    emit_exact(out, "speed", u->speed);
     emit_field_int(out, "eta_ms", u->eta_ms);
     emit_field_int(out, "bytes_done", u->bytes_done);
     emit_field_int(out, "bytes_total", u->bytes_total);

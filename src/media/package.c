@@ -49,13 +49,16 @@ static int write_fd(int fd, const struct buf *b)
     return OK;
 }
 
-/* Under another name first: whoever sees the name sees all of it. */
+/* Under another name first: whoever sees the name sees all of it. And a new file:
+ * what is there may be of a process that has it open still. */
 static int write_file(int dir, const char *name, const struct buf *b)
 {
     char tmp[32];
 
     snprintf(tmp, sizeof(tmp), "%s.tmp", name);
-    int fd = openat(dir, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (unlinkat(dir, tmp, 0) != 0 && errno != ENOENT)
+        return fail_from_errno(errno);
+    int fd = openat(dir, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0)
         return fail_from_errno(errno);
     int err = b->failed ? FAIL_LIMIT : write_fd(fd, b);

@@ -105,6 +105,36 @@ void pipeline_free(struct pipeline *p)
     pipelines_drained(ps);
 }
 
+static void left(void *context, int err)
+{
+    struct pipelines *ps = context;
+
+    (void)err; /* another has it by now: that is as well */
+    ps->clearing--;
+    pipelines_drained(ps);
+}
+
+void pipeline_leave(struct pipeline *p, enum book_leaving how)
+{
+    struct pipelines *ps = p->owner;
+    struct book_leave leave = { .video = p->video, .token = p->token, .how = how };
+
+    leave.why = buf_text(&p->why);
+    ps->clearing++;
+    ps->book->ops->leave(ps->book, &leave, left, ps);
+    pipeline_free(p);
+}
+
+/* FAIL_CANCELLED: the book is being closed. Whoever takes it up finds all there is. */
+bool pipeline_forget(struct pipeline *p, int err)
+{
+    bool is_gone = p->is_lost || (p->token > 0 && (err == FAIL_STALE || err == FAIL_CANCELLED));
+
+    if (is_gone)
+        pipeline_free(p);
+    return is_gone;
+}
+
 static double of_job(const char *stage, double fraction)
 {
     /* The contract: assembling is 0-20 % of the whole, converting 20-100 %. */
@@ -148,7 +178,7 @@ void pipeline_say(struct pipeline *p, const char *stage, double fraction, const 
     }
     c.speed = more ? more->speed : -1;
     c.eta_ms = more ? more->eta_ms : -1;
-    p->owner->book->ops->say(p->owner->book, p->video, 0, &c);
+    p->owner->book->ops->say(p->owner->book, p->video, p->token, &c);
     buf_deinit(&info);
 }
 
@@ -167,6 +197,8 @@ static void recorded(void *context, int err)
 {
     struct pipeline *p = context;
 
+    if (pipeline_forget(p, err))
+        return;
     if (err) {
         answer(p, err, "the work could not be put on record");
         pipeline_end_failed(p, err, "the work could not be put on record");
@@ -176,7 +208,7 @@ static void recorded(void *context, int err)
     if (p->is_cancelled)
         pipeline_end_cancelled(p);
     else if (p->owner->is_draining)
-        pipeline_free(p);
+        pipeline_leave(p, BOOK_RELEASE);
     else
         p->step->run(p);
 }
@@ -189,8 +221,10 @@ static void checkpoint(struct pipeline *p, const char *step, book_done *done)
     buf_init(&spec, PIPELINE_SPEC_MAX);
     spec_write(&p->spec, &spec);
     book->ops->checkpoint(book,
-                          &(struct book_checkpoint){
-                              .video = p->video, .step = step, .spec = buf_text(&spec) },
+                          &(struct book_checkpoint){ .video = p->video,
+                                                     .token = p->token,
+                                                     .step = step,
+                                                     .spec = buf_text(&spec) },
                           done, p);
     buf_deinit(&spec);
 }
@@ -201,7 +235,7 @@ static void prepare_work(void *context)
     struct buf path;
 
     buf_init(&path, 4096);
-    p->err = disk_scratch(p->owner->parts.disk, p->video, &path);
+    p->err = disk_scratch(p->owner->parts.disk, p->video, p->token, &path);
     if (p->err == OK) {
         p->scratch = mem_strdup(buf_text(&path));
         buf_puts(&path, "/source");
@@ -214,6 +248,8 @@ static void prepared(void *context)
 {
     struct pipeline *p = context;
 
+    if (pipeline_forget(p, p->err))
+        return;
     if (p->is_cancelled) {
         answer(p, OK, NULL);
         pipeline_end_cancelled(p);
@@ -235,10 +271,12 @@ void pipeline_begin(struct pipeline *p)
 void pipeline_step_done(struct pipeline *p, int err, const char *why)
 {
     assert(p->task == NULL);
-    if (p->is_cancelled) {
+    if (p->is_lost || err == FAIL_STALE) {
+        pipeline_free(p);
+    } else if (p->is_cancelled) {
         pipeline_end_cancelled(p);
     } else if (err && p->owner->is_draining) {
-        pipeline_free(p);
+        pipeline_leave(p, BOOK_RELEASE);
     } else if (err) {
         pipeline_end_failed(p, err, why);
     } else {
@@ -263,52 +301,20 @@ static struct pipeline *find(struct pipelines *ps, const char *video)
     return NULL;
 }
 
-/* An upload that ends without ever being processed. */
-struct ending {
-    struct pipelines *owner;
-    char video[JOB_ID_MAX + 1];
-};
-
-static void stop(struct pipeline *p)
+void pipeline_stop(struct pipeline *p)
 {
     atomic_store(&p->is_stopped, true);
     if (p->task != NULL)
         media_task_cancel(p->task);
 }
 
-static void upload_ended(void *context, int err)
-{
-    struct ending *e = context;
-
-    (void)err; /* a failed job stays failed: only its remains are cleared away */
-    pipelines_clear(e->owner, e->video, "", false);
-    mem_free(e);
-}
-
-/* One that is not being processed. */
-static void end_upload(struct pipelines *ps, const char *video, enum job_state state,
-                       const char *error)
-{
-    struct ending *e = mem_new(struct ending);
-    struct change c;
-
-    change_init(&c);
-    c.state = (int)state;
-    c.text[TEXT_MESSAGE] = error;
-    c.text[TEXT_ERROR] = error;
-    e->owner = ps;
-    snprintf(e->video, sizeof(e->video), "%s", video);
-    ps->book->ops->end(ps->book, &(struct book_end){ .video = e->video, .change = &c },
-                       upload_ended, e);
-}
-
 /* Until what runs has stopped: a crash meanwhile must not finish the job. No
  * checkpoint comes behind this one. */
-static void cancel_here(struct pipeline *p)
+void pipeline_cancel(struct pipeline *p)
 {
     p->is_cancelled = true;
     checkpoint(p, cancel_step, NULL);
-    stop(p);
+    pipeline_stop(p);
     if (p->is_waiting) {
         p->is_waiting = false;
         pipeline_end_cancelled(p);
@@ -327,11 +333,21 @@ static void cancelled(void *context, int err)
     struct cancellation *c = context;
 
     if (err == FAIL_STATE) {
-        end_upload(c->owner, c->video, JOB_CANCELLED, "Cancelled");
+        pipelines_end_upload(c->owner, c->video, 0, JOB_CANCELLED, "Cancelled");
         err = OK;
     }
     c->done(c->context, err);
     mem_free(c);
+}
+
+bool pipeline_is_step(const char *name)
+{
+    return step_named(name) != NULL;
+}
+
+bool pipeline_is_cancellation(const char *name)
+{
+    return strcmp(name, cancel_step) == 0;
 }
 
 void pipelines_cancel(struct pipelines *ps, const char *video, book_done *done, void *context)
@@ -339,7 +355,7 @@ void pipelines_cancel(struct pipelines *ps, const char *video, book_done *done, 
     struct pipeline *p = find(ps, video);
 
     if (p != NULL) {
-        cancel_here(p);
+        pipeline_cancel(p);
         done(context, OK);
         return;
     }
@@ -355,49 +371,13 @@ static void expire(void *context, const char *const *videos, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         log_info("upload_expired", LOG_S("job", videos[i]));
-        end_upload(context, videos[i], JOB_FAILED, "The upload was never finished");
+        pipelines_end_upload(context, videos[i], 0, JOB_FAILED, "The upload was never finished");
     }
 }
 
 void pipelines_sweep(struct pipelines *ps, int64_t before_ms)
 {
     ps->book->ops->stale(ps->book, before_ms, expire, ps);
-}
-
-/* Work that was begun before */
-
-bool pipeline_is_over(const struct update *job)
-{
-    return job == NULL || job->state == JOB_COMPLETED || job->state == JOB_CANCELLED;
-}
-
-bool pipeline_is_step(const char *name)
-{
-    return step_named(name) != NULL;
-}
-
-bool pipeline_is_cancellation(const char *name)
-{
-    return strcmp(name, cancel_step) == 0;
-}
-
-/* What the checkpoint says and what the job says can differ by one write. */
-void pipelines_take(struct pipelines *ps, const struct taken *t)
-{
-    if (pipeline_is_over(t->job)) {
-        pipelines_clear(ps, t->video, t->spec->key, t->job && t->job->state == JOB_COMPLETED);
-        return;
-    }
-    bool is_cancelled = pipeline_is_cancellation(t->step);
-    const struct step *step = is_cancelled ? pipeline_steps : step_named(t->step);
-    struct pipeline *p = pipeline_new(ps, t->video, t->spec, step);
-
-    if (p->spec.title[0] == '\0') /* an older one's checkpoint has none */
-        snprintf(p->spec.title, sizeof(p->spec.title), "%s", update_text(t->job, TEXT_TITLE));
-    if (is_cancelled)
-        pipeline_end_cancelled(p);
-    else
-        pipeline_begin(p);
 }
 
 /* The end */
@@ -407,7 +387,7 @@ static void stop_all(struct pipelines *ps)
     struct pipeline *p;
 
     DL_FOREACH(ps->running, p)
-    stop(p);
+    pipeline_stop(p);
 }
 
 static void grace_is_over(uv_timer_t *timer)
@@ -425,7 +405,7 @@ void pipelines_drain(struct pipelines *ps, uint32_t grace_ms, void (*done)(void 
     ps->drained_context = context;
     DL_FOREACH_SAFE(ps->running, p, next)
     if (p->is_waiting)
-        pipeline_free(p);
+        pipeline_leave(p, BOOK_RELEASE);
     if (ps->running == NULL) {
         pipelines_drained(ps);
         return;

@@ -15,6 +15,7 @@
  * start. */
 struct remains {
     struct pipelines *owner;
+    uint64_t token;
     bool is_published; /* the tree under `key` stays */
     int err;
     char video[JOB_ID_MAX + 1];
@@ -49,20 +50,23 @@ static void removed(void *context)
     struct remains *r = context;
     struct pipelines *ps = r->owner;
 
-    if (r->err == OK) {
-        ps->book->ops->leave(ps->book, &(struct book_leave){ .video = r->video, .how = BOOK_DROP },
-                             dropped, r);
-        return;
-    }
-    log_warn("remains_kept", LOG_S("job", r->video), LOG_S("reason", fail_name(r->err)));
-    dropped(r, r->err);
+    if (r->err)
+        log_warn("remains_kept", LOG_S("job", r->video), LOG_S("reason", fail_name(r->err)));
+    ps->book->ops->leave(ps->book,
+                         &(struct book_leave){ .video = r->video,
+                                               .token = r->token,
+                                               .how = r->err ? BOOK_RETRY : BOOK_DROP,
+                                               .why = "its remains could not be removed" },
+                         dropped, r);
 }
 
-void pipelines_clear(struct pipelines *ps, const char *video, const char *key, bool is_published)
+void pipelines_clear(struct pipelines *ps, const char *video, uint64_t token, const char *key,
+                     bool is_published)
 {
     struct remains *r = mem_new(struct remains);
 
     r->owner = ps;
+    r->token = token;
     r->is_published = is_published;
     snprintf(r->video, sizeof(r->video), "%s", video);
     snprintf(r->key, sizeof(r->key), "%s", key);
@@ -75,17 +79,35 @@ static void told(void *context, int err)
 {
     struct pipeline *p = context;
 
-    (void)err;
-    pipelines_clear(p->owner, p->video, p->spec.key, p->is_published);
+    if (pipeline_forget(p, err))
+        return;
+    if (err && err != FAIL_STATE && p->token > 0) {
+        pipeline_end_failed(p, FAIL_IO, "its end could not be put on record");
+        return;
+    }
+    /* It ended otherwise before: nobody will ever hear of the tree. */
+    if (err == FAIL_STATE)
+        p->is_published = false;
+    pipelines_clear(p->owner, p->video, p->token, p->spec.key, p->is_published);
     pipeline_free(p);
+}
+
+static void tell_end(struct pipeline *p, const struct change *c, const struct upload *reopen,
+                     book_done *done)
+{
+    struct pipeline_book *book = p->owner->book;
+
+    p->is_ending = true;
+    book->ops->end(book,
+                   &(struct book_end){
+                       .video = p->video, .token = p->token, .change = c, .reopen = reopen },
+                   done, p);
 }
 
 static void end(struct pipeline *p, const struct change *c)
 {
-    struct pipeline_book *book = p->owner->book;
-
     p->is_published = c->state == JOB_COMPLETED;
-    book->ops->end(book, &(struct book_end){ .video = p->video, .change = c }, told, p);
+    tell_end(p, c, NULL, told);
 }
 
 static void result(struct pipeline *p, const char *url, struct buf *out)
@@ -143,13 +165,16 @@ void pipeline_end_cancelled(struct pipeline *p)
 
 static void failure_told(void *context, int err)
 {
-    (void)err;
-    pipeline_free(context);
+    struct pipeline *p = context;
+
+    if (err)
+        told(p, err);
+    else if (!pipeline_forget(p, err))
+        pipeline_free(p);
 }
 
 static void tell_failure(struct pipeline *p)
 {
-    struct pipeline_book *book = p->owner->book;
     struct change c;
 
     change_init(&c);
@@ -158,36 +183,54 @@ static void tell_failure(struct pipeline *p)
     c.text[TEXT_ERROR] = buf_text(&p->why);
     log_warn("job_failed", LOG_S("job", p->video), LOG_S("step", p->step->name),
              LOG_S("reason", fail_name(p->err)), LOG_S("why", c.text[TEXT_ERROR]));
-    book->ops->end(book,
-                   &(struct book_end){ .video = p->video, .change = &c, .reopen = &p->spec.upload },
-                   failure_told, p);
+    tell_end(p, &c, &p->spec.upload, failure_told);
 }
 
 /* Of a failed attempt only what the next one starts from stays: the chunks, or
- * the source once they are gone. It will publish under another key. */
+ * the source once they are gone. */
+static int clear_attempt(struct pipeline *p)
+{
+    struct disk *disk = p->owner->parts.disk;
+    bool has_source = p->spec.upload.has_source;
+    struct buf path;
+
+    if (p->token == 0)
+        return has_source ? disk_scratch_clear(disk, p->video, 0, "source")
+                          : disk_scratch_remove(disk, p->video);
+    /* The source may be in an older lease's yet. */
+    buf_init(&path, 4096);
+    int err = disk_scratch(disk, p->video, p->token, &path);
+    if (err == OK)
+        err = disk_scratch_clear(disk, p->video, p->token, has_source ? "source" : "");
+    buf_deinit(&path);
+    return err;
+}
+
+/* The next attempt will publish under another key. What fails by its input's fault
+ * was never published; to remove what is under the key then could hit what a newer
+ * lease has published. */
 static void clear_work(void *context)
 {
     struct pipeline *p = context;
-    struct disk *disk = p->owner->parts.disk;
 
-    if (p->spec.upload.has_source)
-        disk_scratch_clear(disk, p->video, "source");
-    else
-        disk_scratch_remove(disk, p->video);
-    disk_unpublish(disk, p->spec.key);
+    p->is_stale = clear_attempt(p) == FAIL_STALE;
+    if (p->token == 0 || (p->is_given_up && !p->is_stale))
+        disk_unpublish(p->owner->parts.disk, p->spec.key);
 }
 
 static void cleared(void *context)
 {
     struct pipeline *p = context;
 
+    if (pipeline_forget(p, p->is_stale ? FAIL_STALE : OK))
+        return;
     if (p->is_cancelled)
         pipeline_end_cancelled(p);
     else
         tell_failure(p);
 }
 
-void pipeline_end_failed(struct pipeline *p, int err, const char *why)
+static void note_failure(struct pipeline *p, int err, const char *why)
 {
     pipeline_stop_converting(p);
     p->err = err;
@@ -197,5 +240,68 @@ void pipeline_end_failed(struct pipeline *p, int err, const char *why)
         buf_reset(&p->why);
         buf_puts(&p->why, why);
     }
+}
+
+void pipeline_end_for_good(struct pipeline *p, int err, const char *why)
+{
+    note_failure(p, err, why);
     io_offload(p->owner->parts.loop, clear_work, cleared, p);
+}
+
+/* What another attempt would end with too. */
+static bool is_inputs_fault(int err)
+{
+    return err == FAIL_SYNTAX || err == FAIL_UNSUPPORTED || err == FAIL_LIMIT;
+}
+
+/* Of several nodes another may do better, or this one later. */
+void pipeline_end_failed(struct pipeline *p, int err, const char *why)
+{
+    if (p->token == 0 || is_inputs_fault(err)) {
+        pipeline_end_for_good(p, err, why);
+        return;
+    }
+    note_failure(p, err, why);
+    log_warn("job_retried", LOG_S("job", p->video), LOG_S("step", p->step->name),
+             LOG_S("reason", fail_name(err)), LOG_S("why", buf_text(&p->why)));
+    pipeline_leave(p, BOOK_RETRY);
+}
+
+/* One that is not being processed here */
+
+struct ending {
+    struct pipelines *owner;
+    uint64_t token;
+    char video[JOB_ID_MAX + 1];
+};
+
+static void upload_ended(void *context, int err)
+{
+    struct ending *e = context;
+
+    /* A failed job stays failed: only its remains are cleared away. */
+    if (err != FAIL_STALE && err != FAIL_CANCELLED)
+        pipelines_clear(e->owner, e->video, e->token, "", false);
+    e->owner->clearing--;
+    pipelines_drained(e->owner);
+    mem_free(e);
+}
+
+void pipelines_end_upload(struct pipelines *ps, const char *video, uint64_t token,
+                          enum job_state state, const char *error)
+{
+    struct ending *e = mem_new(struct ending);
+    struct change c;
+
+    change_init(&c);
+    c.state = (int)state;
+    c.text[TEXT_MESSAGE] = error;
+    c.text[TEXT_ERROR] = error;
+    e->owner = ps;
+    e->token = token;
+    snprintf(e->video, sizeof(e->video), "%s", video);
+    ps->clearing++;
+    ps->book->ops->end(ps->book,
+                       &(struct book_end){ .video = e->video, .token = token, .change = &c },
+                       upload_ended, e);
 }

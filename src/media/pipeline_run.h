@@ -41,11 +41,16 @@ struct pipeline {
     struct pipeline *prev, *next;
     const struct step *step;
     struct spec spec;
+    uint64_t token;          /* of the lease, or 0 */
     struct media_task *task; /* running ffmpeg or ffprobe, or NULL */
     atomic_bool is_stopped;  /* read by worker threads */
     bool is_cancelled;
+    bool is_lost;       /* another node has taken over: to be forgotten */
+    bool is_ending;     /* the job's end is being told */
+    bool is_given_up;   /* it failed too often */
     bool is_waiting;    /* for a conversion to end */
     bool is_converting; /* holds one of conversions_max */
+    bool is_stale;      /* a newer lease's scratch is there */
     bool is_published;  /* ended well: the tree under the key stays */
     uint64_t reserved;  /* bytes promised by the disk */
     uint64_t published; /* bytes of the finished tree */
@@ -65,7 +70,7 @@ struct pipelines {
     size_t count;
     unsigned converting;
     bool is_draining;
-    size_t clearing; /* ended uploads whose remains are being removed */
+    size_t clearing; /* ended uploads whose remains are being removed, and works given back */
     uv_timer_t *drain_timer;
     void (*drained)(void *context);
     void *drained_context;
@@ -79,16 +84,27 @@ struct convert_progress;
 void pipeline_say(struct pipeline *p, const char *stage, double fraction, const char *message,
                   const struct convert_progress *more);
 
-/* Work that was begun before. */
+/* Work that was begun before: by a process that is gone, or by another node. */
 struct taken {
     const char *video;
+    uint64_t token;
     const char *step; /* of its last checkpoint */
     const struct spec *spec;
     const struct update *job; /* as it is now, or NULL: forgotten */
+    bool is_cancelled;
+    unsigned failures; /* not 0: it went wrong that often, and is to be given up */
+    const char *why;   /* of the last failure, or "" */
 };
 
 /* Goes on with it, or ends what is left of it to do. */
 void pipelines_take(struct pipelines *ps, const struct taken *t);
+/* What a lease's holder is told. */
+void pipelines_lose(struct pipelines *ps, const char *video, uint64_t token);
+void pipelines_end_lease(struct pipelines *ps, const char *video, uint64_t token);
+
+/* An upload that is not being processed here: ends it, and clears away what it leaves. */
+void pipelines_end_upload(struct pipelines *ps, const char *video, uint64_t token,
+                          enum job_state state, const char *error);
 
 /* Nothing more will be told of such a job. NULL: it was forgotten. */
 bool pipeline_is_over(const struct update *job);
@@ -107,14 +123,28 @@ void pipeline_stop_converting(struct pipeline *p);
 /* Out of the list; nothing refers to it any more. */
 void pipeline_free(struct pipeline *p);
 
+/* Freed, to be gone on with later; BOOK_RETRY: because it failed, for p->why. */
+void pipeline_leave(struct pipeline *p, enum book_leaving how);
+
+/* Whether another has taken over, or nobody may be told any more: then it was freed. */
+bool pipeline_forget(struct pipeline *p, int err);
+
+/* Ends what runs; the pipeline goes on in its callbacks. */
+void pipeline_stop(struct pipeline *p);
+/* The same, for its job is cancelled. */
+void pipeline_cancel(struct pipeline *p);
+
 /* The job has ended; each frees the pipeline. What runs must have stopped. */
 void pipeline_end_completed(struct pipeline *p);
 void pipeline_end_cancelled(struct pipeline *p);
 void pipeline_end_failed(struct pipeline *p, int err, const char *why);
+/* However often it could be tried again. */
+void pipeline_end_for_good(struct pipeline *p, int err, const char *why);
 
 /* Removes what an ended upload leaves on the disk, the tree under `key` too
  * unless it was published, and then its work record. */
-void pipelines_clear(struct pipelines *ps, const char *video, const char *key, bool is_published);
+void pipelines_clear(struct pipelines *ps, const char *video, uint64_t token, const char *key,
+                     bool is_published);
 
 /* Tells whoever waits for the drain, when nothing is left to wait for. */
 void pipelines_drained(struct pipelines *ps);

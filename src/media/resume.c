@@ -21,17 +21,26 @@ static const char recipe_file[] = "recipe", sound_file[] = "sound", tree_folder[
 
 /* Which recipe it is */
 
-static void write_stamp(const char *what, const char *path, struct buf *out)
+static struct stat write_stamp(const char *what, const char *path, struct buf *out)
 {
     struct stat st = { 0 };
 
     if (stat(path, &st) != 0)
         st = (struct stat){ 0 };
-    buf_printf(out, "%s %s: %jd bytes of %jd.%09ld, inode %ju\n", what, path, (intmax_t)st.st_size,
-               (intmax_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec, (uintmax_t)st.st_ino);
+    buf_printf(out, "%s: %jd bytes of %jd.%09ld\n", what, (intmax_t)st.st_size,
+               (intmax_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+    return st;
 }
 
-/* Another build of ffmpeg is another file. */
+/* The folder may have moved since: another node has taken over. */
+static void write_source(const char *path, struct buf *out)
+{
+    struct stat st = write_stamp("of", path, out);
+
+    buf_printf(out, "inode %ju\n", (uintmax_t)st.st_ino);
+}
+
+/* Another build of ffmpeg is another file; on another node the same one is too. */
 static void write_program(const char *name, struct buf *out)
 {
     const char *folders = getenv("PATH");
@@ -46,6 +55,7 @@ static void write_program(const char *name, struct buf *out)
         if (access(buf_text(&path), X_OK) == 0)
             break;
     }
+    buf_printf(out, "%s\n", path.len ? buf_text(&path) : name);
     write_stamp("by", path.len ? buf_text(&path) : name, out);
     buf_deinit(&path);
 }
@@ -64,8 +74,10 @@ static void describe(const struct recipe *recipe, struct buf *out)
     struct recipe whole = *recipe;
 
     whole.start = (struct recipe_start){ 0 };
+    whole.path = "source";
+    whole.out_dir = tree_folder;
     buf_init(out, RECIPE_TEXT_MAX);
-    write_stamp("of", recipe->path, out);
+    write_source(recipe->path, out);
     write_program(recipe->settings->ffmpeg, out);
     if (recipe->rung_count > 0)
         write_arguments(recipe_picture(&whole), out);
@@ -84,10 +96,11 @@ static bool is_same_recipe(int folder, const struct buf *text)
     return is_same;
 }
 
+/* What was there is removed, for a process that has it open. */
 static int write_recipe(int folder, const struct buf *text)
 {
     int fd =
-        openat(folder, recipe_file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+        openat(folder, recipe_file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
     if (fd < 0)
         return fail_from_errno(errno);

@@ -11,13 +11,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "core/job.h"
 #include "storage/disk_dir.h"
 #include "storage/disk_room.h"
 
-enum { LOCK_PATIENCE_MS = 1000, LOCK_RETRY_MS = 10 };
+enum { LOCK_PATIENCE_MS = 1000, LOCK_RETRY_MS = 10, SHARED_AGE_S = 24 * 3600 };
 
 /* Like mkdir -p, for a path that the operator wrote: links are fine here. */
 static int make_root(const char *root)
@@ -38,24 +38,32 @@ static int make_root(const char *root)
     return err;
 }
 
-static void tell_holder(int fd, const char *root, struct buf *why)
-{
-    char pid[32];
-    ssize_t len = pread(fd, pid, sizeof pid - 1, 0);
+/* Written into the lock's file by those who share it. */
+static const char shared_word[] = "shared";
 
-    pid[len > 0 ? len : 0] = '\0';
-    pid[strspn(pid, "0123456789")] = '\0';
-    buf_printf(why, "%s: in use by another server (process %s)", root, *pid ? pid : "unknown");
+static void tell_holder(const struct disk *d, struct buf *why)
+{
+    char holder[32];
+    ssize_t len = pread(d->lock_fd, holder, sizeof holder - 1, 0);
+
+    holder[len > 0 ? len : 0] = '\0';
+    if (!d->is_shared && str_starts(str_of(holder), str_of(shared_word))) {
+        buf_printf(why, "%s: in use by nodes that share it (--engine)", d->root);
+        return;
+    }
+    holder[strspn(holder, "0123456789")] = '\0';
+    buf_printf(why, "%s: in use by another server%s (process %s)", d->root,
+               d->is_shared ? ", which does not share it" : "", *holder ? holder : "unknown");
 }
 
 /* A server that was killed while it started a child: between fork and exec that
  * child has the lock too, a moment longer than its parent. */
-static int lock_patiently(int fd)
+static int lock_patiently(int fd, int how)
 {
     const struct timespec moment = { .tv_nsec = LOCK_RETRY_MS * 1000000 };
     int tries = LOCK_PATIENCE_MS / LOCK_RETRY_MS;
 
-    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    while (flock(fd, how | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK && errno != EINTR)
             return FAIL_IO;
         if (tries-- <= 0)
@@ -73,15 +81,17 @@ static int take_lock(struct disk *d, struct buf *why)
         buf_printf(why, "%s/lock: %s", d->root, fail_text(err));
         return err;
     }
-    int err = lock_patiently(d->lock_fd);
+    int err = lock_patiently(d->lock_fd, d->is_shared ? LOCK_SH : LOCK_EX);
     if (err == FAIL_EXISTS)
-        tell_holder(d->lock_fd, d->root, why);
+        tell_holder(d, why);
     else if (err)
         buf_printf(why, "%s/lock: cannot be locked", d->root);
     if (err)
         return err;
     /* For people only, so it may fail: on a full disk the server still starts. */
-    if (ftruncate(d->lock_fd, 0) == 0)
+    if (d->is_shared)
+        dprintf(d->lock_fd, "%s\n", shared_word);
+    else if (ftruncate(d->lock_fd, 0) == 0)
         dprintf(d->lock_fd, "%ld\n", (long)getpid());
     return OK;
 }
@@ -127,12 +137,14 @@ static int open_root(struct disk *d, const char *root, struct buf *why)
     return err;
 }
 
-int disk_open(const char *root, uint64_t min_free, struct disk **out, struct buf *why)
+int disk_open(const char *root, uint64_t min_free, bool is_shared, struct disk **out,
+              struct buf *why)
 {
     struct disk *d = mem_new(struct disk);
 
     d->root_fd = d->lock_fd = d->uploads_fd = d->work_fd = d->media_fd = -1;
     d->min_free = min_free;
+    d->is_shared = is_shared;
     pthread_mutex_init(&d->lock, NULL);
     int err = open_root(d, root, why);
     if (err == OK)
@@ -207,52 +219,17 @@ uint64_t disk_available(struct disk *d)
     return available;
 }
 
-int disk_scratch(struct disk *d, const char *job, struct buf *out)
+/* What other nodes are using right now is younger. */
+static bool is_leftover(const struct disk *d, const struct stat *st)
 {
-    int fd;
-
-    if (!job_id_is_valid(str_of(job)))
-        return FAIL_SYNTAX;
-    int err = dir_make(d->work_fd, job, &fd);
-    if (err != OK)
-        return err;
-    close(fd);
-    return buf_printf(out, "%s/work/%s", d->root, job) ? OK : FAIL_LIMIT;
-}
-
-int disk_scratch_remove(struct disk *d, const char *job)
-{
-    if (!job_id_is_valid(str_of(job)))
-        return FAIL_SYNTAX;
-    return dir_remove(d->work_fd, job);
-}
-
-static int remove_but(void *context, int fd, const char *name, const struct stat *st)
-{
-    (void)st;
-    return strcmp(name, context) == 0 ? OK : dir_remove(fd, name);
-}
-
-int disk_scratch_clear(struct disk *d, const char *job, const char *keep)
-{
-    int fd;
-
-    if (!job_id_is_valid(str_of(job)))
-        return FAIL_SYNTAX;
-    int err = dir_open(d->work_fd, job, &fd);
-    if (err)
-        return err;
-    err = dir_each(fd, remove_but, (void *)(uintptr_t)keep);
-    close(fd);
-    return err;
+    return !d->is_shared || st->st_mtim.tv_sec < clock_wall_ms() / 1000 - SHARED_AGE_S;
 }
 
 static int clean_upload(void *context, int fd, const char *name, const struct stat *st)
 {
-    (void)context;
-    if (!S_ISREG(st->st_mode) || !str_ends(str_of(name), STR(".tmp")))
+    if (!S_ISREG(st->st_mode) || !str_ends(str_of(name), STR(".tmp")) || !is_leftover(context, st))
         return OK;
-    return unlinkat(fd, name, 0) == 0 ? OK : fail_from_errno(errno);
+    return unlinkat(fd, name, 0) == 0 || errno == ENOENT ? OK : fail_from_errno(errno);
 }
 
 static int clean_uploads(void *context, int fd, const char *name, const struct stat *st)
@@ -264,20 +241,21 @@ static int clean_uploads(void *context, int fd, const char *name, const struct s
     int err = dir_each(below, clean_upload, context);
     close(below);
     /* Succeeds only for a folder without chunks. */
-    unlinkat(fd, name, AT_REMOVEDIR);
+    if (is_leftover(context, st))
+        unlinkat(fd, name, AT_REMOVEDIR);
     return err;
 }
 
 static int clean_gone(void *context, int fd, const char *name, const struct stat *st)
 {
-    (void)context;
-    (void)st;
-    return str_starts(str_of(name), STR(GONE_PREFIX)) ? dir_remove(fd, name) : OK;
+    if (!str_starts(str_of(name), STR(GONE_PREFIX)) || !is_leftover(context, st))
+        return OK;
+    return dir_remove(fd, name);
 }
 
 int disk_clean(struct disk *d)
 {
-    int err = dir_each(d->uploads_fd, clean_uploads, NULL);
+    int err = dir_each(d->uploads_fd, clean_uploads, d);
 
-    return err == OK ? dir_each(d->work_fd, clean_gone, NULL) : err;
+    return err == OK ? dir_each(d->work_fd, clean_gone, d) : err;
 }

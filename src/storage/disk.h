@@ -6,8 +6,15 @@
  *   DATA/uploads/VIDEO/000005            a chunk, whole
  *   DATA/uploads/VIDEO/000005.RANDOM.tmp one being received
  *   DATA/work/VIDEO/...                  scratch of the pipeline
+ *   DATA/work/VIDEO/TOKEN/...            the same where several nodes share DATA
  *   DATA/media/videos/hls/...            published; the key is the path below media/
- */
+ *
+ * Where several nodes share it, each claim of a work has a token, larger than every
+ * one before, and a scratch of its own. Who held an older one and does not know yet
+ * that it was taken over (it was stopped, or cut off) may still have an ffmpeg that
+ * writes, or threads that were in the middle of something. It can neither change nor
+ * publish what the newer one has: its paths are gone, and so are the folders that it
+ * had open. */
 #ifndef STORAGE_DISK_H
 #define STORAGE_DISK_H
 
@@ -20,9 +27,11 @@
 
 struct disk;
 
-/* Makes the folders and takes an exclusive lock on the directory, so that two
- * servers never share one (FAIL_EXISTS). `min_free` bytes stay unpromised. */
-int disk_open(const char *root, uint64_t min_free, struct disk **out, struct buf *why);
+/* Makes the folders and takes a lock on the directory, exclusive unless `is_shared`:
+ * two servers that know nothing of each other never use one (FAIL_EXISTS), nor one
+ * of them and nodes that share it. `min_free` bytes stay unpromised. */
+int disk_open(const char *root, uint64_t min_free, bool is_shared, struct disk **out,
+              struct buf *why);
 void disk_close(struct disk *d);
 
 const char *disk_root(const struct disk *d);
@@ -61,21 +70,30 @@ int disk_chunks_remove(struct disk *d, const char *video);
 /* Newest activity (a chunk arrived, or more of one) in wall ms, or FAIL_MISSING. */
 int disk_chunks_touched(struct disk *d, const char *video, int64_t *when_ms);
 /* Removes what a crash left: .tmp files in uploads, half removed trees. At the
- * start, before anything is being received. */
+ * start, before anything is being received; in a shared one what is older than a
+ * day, for others are receiving. */
 int disk_clean(struct disk *d);
 
-/* The pipeline's scratch folder of a job, made if need be; its path onto `out`. */
-int disk_scratch(struct disk *d, const char *job, struct buf *out);
+/* The pipeline's scratch folder of a job, made if need be; its path onto `out`. With
+ * a token (not 0) it is that one's own: what those with older tokens have made moves
+ * there, file by file into folders that nobody has open, and theirs are removed.
+ * FAIL_STALE: there is a newer one. Can be repeated. */
+int disk_scratch(struct disk *d, const char *job, uint64_t token, struct buf *out);
+/* Removes all scratch that the job ever had. */
 int disk_scratch_remove(struct disk *d, const char *job);
 /* Removes everything in it but the entry `keep`. */
-int disk_scratch_clear(struct disk *d, const char *job, const char *keep);
+int disk_scratch_clear(struct disk *d, const char *job, uint64_t token, const char *keep);
 
 /* Moves a finished tree to `key` ("videos/hls/..."): everything synced, then
  * every file renamed, and `last` (a name directly in the tree) as the very last
  * one. Files that a broken off earlier call moved already are fine: the call
  * can be repeated until it succeeds. A whole tree replaces what was published
  * under the key before. Links and other odd files in it: FAIL_UNSUPPORTED, and
- * nothing has moved. `bytes` (may be NULL) gets the size of what is published. */
+ * nothing has moved. `bytes` (may be NULL) gets the size of what is published.
+ *
+ * In a shared one the tree is renamed as a whole, in one step: whoever does not have
+ * it any more cannot touch what another has published. FAIL_EXISTS: something else
+ * is under the key. */
 int disk_publish(struct disk *d, const char *tree, const char *key, const char *last,
                  uint64_t *bytes);
 /* Gone in one step; fine when there is nothing. */

@@ -5,11 +5,15 @@
  *
  * Whoever finds `last` finds everything. After a crash between any two steps
  * the same call goes on where it broke off: what is still in the tree is moved,
- * what is not was moved before. */
+ * what is not was moved before.
+ *
+ * Where several nodes share the folder: sync the files -> rename the tree. Of two
+ * that do this only one has the tree (disk_scratch). */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -189,6 +193,62 @@ static int publish_from(struct disk *d, int from, const char *key, const char *l
     return err;
 }
 
+static int rename_tree(struct disk *d, const char *tree, const char *key)
+{
+    char above[PATH_KEY_MAX + 1];
+    const char *slash = strrchr(key, '/');
+    int to;
+
+    if (slash == NULL)
+        return FAIL_SYNTAX;
+    snprintf(above, sizeof above, "%.*s", (int)(slash - key), key);
+    int err = dir_make_path(d->media_fd, above, &to);
+    if (err != OK)
+        return err;
+    if (renameat(AT_FDCWD, tree, to, slash + 1) != 0)
+        err = errno == ENOTEMPTY ? FAIL_EXISTS : fail_from_errno(errno);
+    if (err == OK)
+        err = dir_sync(to);
+    close(to);
+    return err;
+}
+
+static int sum_published(struct disk *d, const char *key, uint64_t *bytes)
+{
+    uint64_t sum = 0;
+    const char *name;
+    int above, at;
+    int err = dir_open_parent(d->media_fd, key, &above, &name);
+
+    if (err != OK)
+        return err;
+    err = dir_open(above, name, &at);
+    close(above);
+    if (err != OK)
+        return err;
+    err = dir_each(at, add_size, &sum);
+    close(at);
+    if (err == OK && bytes != NULL)
+        *bytes = sum;
+    return err;
+}
+
+static int publish_whole(struct disk *d, const char *tree, const char *key, const char *last,
+                         uint64_t *bytes)
+{
+    int from, err = dir_open(AT_FDCWD, tree, &from);
+
+    if (err == OK) {
+        err = is_there(from, last) ? sync_tree(from, 0) : FAIL_MISSING;
+        close(from);
+        if (err == OK)
+            err = rename_tree(d, tree, key);
+    } else if (err == FAIL_MISSING) {
+        err = is_published(d, key, last) ? OK : FAIL_MISSING;
+    }
+    return err == OK ? sum_published(d, key, bytes) : err;
+}
+
 int disk_publish(struct disk *d, const char *tree, const char *key, const char *last,
                  uint64_t *bytes)
 {
@@ -196,6 +256,8 @@ int disk_publish(struct disk *d, const char *tree, const char *key, const char *
 
     if (!path_is_normal(key) || !name_is_normal(str_of(last)))
         return FAIL_SYNTAX;
+    if (d->is_shared)
+        return publish_whole(d, tree, key, last, bytes);
     int err = dir_open(AT_FDCWD, tree, &from);
     if (err != OK && err != FAIL_MISSING)
         return err;

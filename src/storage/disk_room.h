@@ -13,6 +13,7 @@ struct disk {
     int lock_fd; /* holds the flock as long as it is open */
     int uploads_fd, work_fd, media_fd;
     uint64_t min_free;
+    bool is_shared;
     pthread_mutex_t lock; /* guards promised */
     uint64_t promised;
 };

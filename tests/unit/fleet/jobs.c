@@ -515,7 +515,7 @@ static void jobs_are_listed_newest_first(void **state)
     (void)state;
     assert_int_equal(say(&a, "l1", FLEET_ALWAYS, JOB_QUEUED, -1, NULL), OK);
     assert_int_equal(say(&b, "l2", FLEET_ALWAYS, JOB_PROCESSING, -1, NULL), OK);
-    fleet_jobs_list(a.jobs, NULL, JOB_PROCESSING, 0, 10, note_list, &l);
+    fleet_jobs_list(b.jobs, NULL, JOB_PROCESSING, 0, 10, note_list, &l);
     WAIT_FOR(&loop, l.is_there);
     assert_string_equal(l.ids, "l2 ");
 }

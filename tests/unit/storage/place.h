@@ -42,7 +42,7 @@ static inline struct disk *place_open_disk(const char *root)
     struct buf why;
 
     buf_init(&why, 1024);
-    assert_int_equal(disk_open(root, 0, &d, &why), OK);
+    assert_int_equal(disk_open(root, 0, false, &d, &why), OK);
     buf_deinit(&why);
     return d;
 }

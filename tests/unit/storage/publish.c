@@ -232,11 +232,61 @@ static void killed_at_any_moment_it_is_whole_or_can_go_on(void **state)
     printf("killed before the last file %u times, after it %u times\n", before, after);
 }
 
+/* Of nodes that share the folder. */
+
+static void share(struct place *p)
+{
+    struct buf why;
+
+    disk_close(p->disk);
+    buf_init(&why, 1024);
+    assert_int_equal(disk_open(p->root, 0, true, &p->disk, &why), OK);
+    buf_deinit(&why);
+}
+
+static void a_shared_tree_is_published_as_a_whole_and_only_once(void **state)
+{
+    struct place *p = *state;
+    char tree[128];
+    uint64_t bytes = 0;
+
+    share(p);
+    make_tree(p, "a ");
+    snprintf(tree, sizeof tree, "%s/work/7/hls", p->root);
+    assert_int_equal(disk_publish(p->disk, tree, KEY, "master.m3u8", &bytes), OK);
+    assert_int_equal(bytes, tree_size("a "));
+    assert_string_equal(place_read(p, master), "a master.m3u8");
+    assert_false(place_has(p, "work/7/hls"));
+    /* After a crash before anybody was told. */
+    bytes = 0;
+    assert_int_equal(disk_publish(p->disk, tree, KEY, "master.m3u8", &bytes), OK);
+    assert_int_equal(bytes, tree_size("a "));
+    make_tree(p, "b ");
+    assert_int_equal(disk_publish(p->disk, tree, KEY, "master.m3u8", NULL), FAIL_EXISTS);
+    assert_string_equal(place_read(p, master), "a master.m3u8");
+}
+
+static void a_shared_tree_that_is_not_whole_is_not_published(void **state)
+{
+    struct place *p = *state;
+    char tree[128];
+
+    share(p);
+    make_tree(p, "a ");
+    snprintf(tree, sizeof tree, "%s/work/7/hls", p->root);
+    assert_int_equal(unlink(place_path(p, "work/7/hls/master.m3u8")), 0);
+    assert_int_equal(disk_publish(p->disk, tree, KEY, "master.m3u8", NULL), FAIL_MISSING);
+    assert_false(place_has(p, "media/" KEY));
+    assert_int_equal(disk_publish(p->disk, "/nowhere", KEY, "master.m3u8", NULL), FAIL_MISSING);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, place_setup, place_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        CASE(a_shared_tree_is_published_as_a_whole_and_only_once),
+        CASE(a_shared_tree_that_is_not_whole_is_not_published),
         CASE(a_tree_with_folders_arrives_whole),
         CASE(publishing_again_after_the_end_is_fine),
         CASE(a_move_broken_off_at_any_file_goes_on),
