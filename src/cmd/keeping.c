@@ -17,6 +17,7 @@ struct keeping {
     struct store *store;
     struct uploads *uploads;
     struct node *node;
+    struct fleet_parts fleet;
     bool is_sweeping;
 };
 
@@ -112,6 +113,8 @@ static int open_node(struct keeping *k, struct buf *why)
                             .status_ttl_ms = o->status_ttl_ms,
                             .job_ttl_ms = o->job_ttl_ms,
                             .report_ttl_ms = o->report_ttl_ms,
+                            .lease_ms = NODE_LEASE_MS,
+                            .attempts_max = NODE_ATTEMPTS_MAX,
                             .has_viewers = true,
                         },
                         &k->node, why);
@@ -119,6 +122,12 @@ static int open_node(struct keeping *k, struct buf *why)
     if (err)
         return err;
     k->ledger = node_ledger(k->node);
+    k->fleet = (struct fleet_parts){
+        .jobs = node_jobs(k->node),
+        .work = node_work(k->node),
+        .look = node_look,
+        .context = k->node,
+    };
     k->book = book_fleet_new(&(struct book_fleet_parts){
         .mailbox = k->parts.mailbox,
         .jobs = node_jobs(k->node),
@@ -206,7 +215,7 @@ struct uploads *keeping_uploads(struct keeping *k)
     return k->uploads;
 }
 
-struct node *keeping_node(struct keeping *k)
+const struct fleet_parts *keeping_fleet(struct keeping *k)
 {
-    return k->node;
+    return k->node != NULL ? &k->fleet : NULL;
 }

@@ -44,6 +44,6 @@ const struct records_ops *keeping_records(const struct keeping *k);
 /* NULL where there is none: of one's own, of a shared Redis. */
 struct store *keeping_store(struct keeping *k);
 struct uploads *keeping_uploads(struct keeping *k);
-struct node *keeping_node(struct keeping *k);
+const struct fleet_parts *keeping_fleet(struct keeping *k);
 
 #endif

@@ -23,7 +23,7 @@ struct node {
     struct mailbox *mailbox;
     bool is_closed;
     pthread_mutex_t lock; /* of `state` */
-    struct node_state state;
+    struct fleet_state state;
     char name[FLEET_NODE_MAX];
 };
 
@@ -102,8 +102,10 @@ static const struct fleet_link_events of_link = {
     .up = on_up, .down = on_down, .heard = on_heard, .push = on_push, .tick = on_tick
 };
 
-void node_look(struct node *n, struct node_state *out)
+void node_look(void *context, struct fleet_state *out)
 {
+    struct node *n = context;
+
     pthread_mutex_lock(&n->lock);
     *out = n->state;
     pthread_mutex_unlock(&n->lock);

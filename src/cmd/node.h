@@ -5,11 +5,15 @@
 
 #include <stdatomic.h>
 
+#include "api/records.h"
 #include "core/ledger.h"
 #include "fleet/jobs.h"
 #include "fleet/port_redis.h"
 #include "fleet/work.h"
 #include "io/mailbox.h"
+
+/* Who claims no work may have any. */
+enum { NODE_LEASE_MS = 10 * 1000, NODE_ATTEMPTS_MAX = 5 };
 
 struct node_settings {
     const char *engine;      /* redis://... */
@@ -36,13 +40,8 @@ struct fleet_jobs *node_jobs(struct node *n);
 struct fleet_work *node_work(struct node *n);
 const char *node_name(const struct node *n);
 
-/* Any thread: whether Redis is heard and all that is watched was read, and since when
- * (wall clock) it is so, or is not. `why` is a clause, "" when it is ready. */
-struct node_state {
-    bool is_up, is_ready;
-    int64_t since_ms;
-    char why[256];
-};
-void node_look(struct node *n, struct node_state *out);
+/* Any thread: whether Redis is heard, and all that is watched was read. */
+/* A fleet_parts.look: the context is the node. */
+void node_look(void *context, struct fleet_state *out);
 
 #endif

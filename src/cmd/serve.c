@@ -146,6 +146,7 @@ static int open_doors(struct server *s)
     s->api = (struct api){
         .settings = &s->settings.api,
         .records = keeping_records(s->keeping),
+        .fleet = keeping_fleet(s->keeping),
         .ledger = keeping_ledger(s->keeping),
         .store = keeping_store(s->keeping),
         .disk = s->disk,

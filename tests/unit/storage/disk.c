@@ -335,7 +335,7 @@ static void a_taking_over_that_was_broken_off_is_gone_on_with(void **state)
     char old[4096];
 
     make_tree(p, 5);
-    snprintf(old, sizeof old, "%s.old", scratch_of(p, 5, ""));
+    assert_true(snprintf(old, sizeof old, "%s.old", scratch_of(p, 5, "")) < (int)sizeof old);
     assert_int_equal(rename(scratch_of(p, 5, ""), old), 0);
     /* 7 had taken the source only, and made one file; 6 never had anything. */
     assert_int_equal(mkdir(scratch_of(p, 7, ""), 0700), 0);
