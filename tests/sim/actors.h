@@ -58,6 +58,7 @@ void trouble_begin(struct world *w);
 
 /* workers.c */
 void worker_start(struct node *n);
+void worker_drain(struct node *n); /* claims nothing more */
 void worker_crashed(struct node *n);
 
 void actors_node_started(struct node *n);

@@ -2,15 +2,17 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "actors.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "fleet/keys.h"
 #include "fleet/record.h"
 #include "model_internal.h"
 
-enum { FLIGHTS_MAX = 400, KEYS_MAX = 600 };
+enum { FLIGHTS_MAX = 400, QUIET_FLIGHTS_MAX = 8, KEYS_MAX = 600 };
 
 /* A record has nine digits of a fraction; who wrote it knows them all. */
 static const double ROUNDED = 1e-9;
@@ -292,6 +294,47 @@ void facts_enqueued(struct world *w, const char *id)
     j->is_work_excused = false;
 }
 
+void facts_enqueuing(struct world *w, const char *id)
+{
+    struct fact *j = facts_job(w, id);
+
+    j->old_token = j->top_token;
+    j->cancel_us = 0;
+}
+
+void facts_cancelled(struct world *w, const char *id)
+{
+    facts_job(w, id)->cancel_us = (uint64_t)redis_now_us(w);
+}
+
+void facts_checkpointed(struct world *w, const char *id, uint64_t token, int step)
+{
+    struct fact *j = facts_job(w, id);
+
+    if (token <= j->old_token || token < j->step_token)
+        return;
+    j->step_token = token;
+    j->step = step;
+}
+
+static void judge_lease(struct world *w, const struct fact *j, const struct fleet_lease *lease)
+{
+    int64_t step = strtol(lease->step, NULL, 10);
+
+    if (lease->is_exhausted != (lease->attempt > ATTEMPTS_MAX))
+        world_fail(w, "attempt %u of %s is %sexhausted", lease->attempt, j->id,
+                   lease->is_exhausted ? "" : "not ");
+    if (lease->is_takeover && w->script->trouble == TROUBLE_NONE)
+        world_fail(w, "%s is taken over though nothing broke", j->id);
+    if (j->was_lost)
+        return;
+    if (lease->token > j->step_token && j->step_token > j->old_token && step < j->step)
+        world_fail(w, "%s begins at step %d, the last checkpoint was %d", j->id, (int)step,
+                   (int)j->step);
+    if (j->cancel_us != 0 && lease->token > j->cancel_us && !lease->is_cancelled)
+        world_fail(w, "%s was cancelled, and its holder is not told", j->id);
+}
+
 /* A work that has ended is not handed out again, unless somebody enqueued it. */
 void facts_claimed(struct world *w, struct node *n, const struct fleet_lease *lease)
 {
@@ -302,6 +345,7 @@ void facts_claimed(struct world *w, struct node *n, const struct fleet_lease *le
                 lease->is_takeover ? " takeover" : "", lease->is_cancelled ? " cancelled" : "",
                 lease->is_exhausted ? " exhausted" : "");
     w->facts->claims++;
+    judge_lease(w, j, lease);
     if (j->end == WORK_FINISHED && lease->token > j->end_token && !j->was_lost)
         world_fail(w, "%s was finished by token %" PRIu64 " and is handed out to %" PRIu64,
                    lease->job, j->end_token, lease->token);
@@ -465,6 +509,22 @@ static void judge_queue(struct world *w, const char *name)
     redis_reply_free(reply);
 }
 
+static void judge_node(struct world *w, const struct node *n)
+{
+    struct fleet_work_count c;
+
+    if (port_flights(n->port) > QUIET_FLIGHTS_MAX)
+        world_fail(w, "n%d still has %zu commands under way", n->index, port_flights(n->port));
+    if (!fleet_jobs_is_ready(n->jobs))
+        world_fail(w, "n%d is not ready", n->index);
+    fleet_work_count(n->work, &c);
+    if (c.queued != 0 || c.leased != 0 || c.delayed != 0 || c.open != 0)
+        world_fail(w, "n%d counts %d queued, %d leased, %d delayed, %d open", n->index,
+                   (int)c.queued, (int)c.leased, (int)c.delayed, (int)c.open);
+    if (c.workers != NODES)
+        world_fail(w, "n%d counts %d workers", n->index, (int)c.workers);
+}
+
 void facts_settled(struct world *w)
 {
     for (struct fact *j = w->facts->jobs; j != NULL && !w->is_failed; j = j->hh.next)
@@ -474,7 +534,5 @@ void facts_settled(struct world *w)
     judge_queue(w, "{reelay}:queue:normal");
     judge_queue(w, "{reelay}:queue:low");
     for (int i = 0; i < NODES; i++)
-        if (port_flights(w->nodes[i]->port) > 8)
-            world_fail(w, "n%d still has %zu commands under way", i,
-                       port_flights(w->nodes[i]->port));
+        judge_node(w, w->nodes[i]);
 }

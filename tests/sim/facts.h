@@ -28,6 +28,10 @@ struct fact {
     enum work_end end;    /* the last */
     uint64_t end_token;   /* who said so */
     uint64_t top_token;   /* largest that was handed out */
+    int64_t step;         /* of the last checkpoint that was acknowledged */
+    uint64_t step_token;  /* whose */
+    uint64_t old_token;   /* tokens up to this are of an earlier enqueueing */
+    uint64_t cancel_us;   /* Redis' clock when a cancel was acknowledged; 0: none */
     int holder;           /* node that was given the last, or -1 */
     uint32_t holder_life;
     char id[];
@@ -67,7 +71,10 @@ void facts_watched(struct world *w, struct seat *s, const char *id, struct updat
 
 void facts_left(struct world *w, int viewer, const char *id); /* NULL: all */
 
-void facts_enqueued(struct world *w, const char *id);
+void facts_enqueuing(struct world *w, const char *id); /* it is asked for */
+void facts_enqueued(struct world *w, const char *id);  /* and acknowledged */
+void facts_cancelled(struct world *w, const char *id);
+void facts_checkpointed(struct world *w, const char *id, uint64_t token, int step);
 void facts_claimed(struct world *w, struct node *n, const struct fleet_lease *lease);
 void facts_let_go(struct world *w, struct node *n, const char *id, uint64_t token);
 void facts_ended(struct world *w, const char *id, uint64_t token, enum work_end end);

@@ -53,12 +53,12 @@ static void run(struct world *w)
         facts_settled(w);
 }
 
-static bool run_seed(uint64_t seed, bool is_traced, struct tally *t)
+static bool run_seed(uint64_t seed, FILE *trace, struct tally *t)
 {
     struct world w;
 
     current = seed;
-    world_init(&w, seed, is_traced);
+    world_init(&w, seed, trace);
     w.facts = facts_new();
     w.redis.offset_us = INT64_C(1700000000) * SECOND;
     redis_start(&w, MEMORY_NONE);
@@ -76,8 +76,9 @@ static bool run_seed(uint64_t seed, bool is_traced, struct tally *t)
     t->losses += w.facts->losses;
     t->steps_back += w.facts->steps_back;
     bool is_well = !w.is_failed;
-    if (!is_well)
+    if (!is_well && trace == NULL)
         printf("SIM_SEED=%" PRIu64 ": %s\n", seed, w.failure);
+    w.trace = NULL;
     w.is_failed = true; /* what comes now is no fact */
     for (int i = 0; i < NODES; i++)
         node_crash(w.nodes[i]);
@@ -87,6 +88,26 @@ static bool run_seed(uint64_t seed, bool is_traced, struct tally *t)
     script_free(w.script);
     facts_free(w.facts);
     return is_well;
+}
+
+/* The same world again: the last of what happened there. */
+static void tell_end(uint64_t seed)
+{
+    enum { LINES = 60, LINE_MAX_LEN = 240 };
+    static char lines[LINES][LINE_MAX_LEN];
+    struct tally t = { 0 };
+    uint64_t count = 0;
+    FILE *trace = tmpfile();
+
+    if (trace == NULL)
+        return;
+    run_seed(seed, trace, &t);
+    rewind(trace);
+    while (fgets(lines[count % LINES], LINE_MAX_LEN, trace) != NULL)
+        count++;
+    fclose(trace);
+    for (uint64_t i = count > LINES ? count - LINES : 0; i < count; i++)
+        fputs(lines[i % LINES], stdout);
 }
 
 static uint64_t number_of(const char *name, uint64_t otherwise)
@@ -107,13 +128,18 @@ int main(void)
     signal(SIGSEGV, died);
     log_setup(seed != 0 ? LOG_INFO : LOG_ERROR, LOG_LOGFMT);
     if (seed != 0)
-        return run_seed(seed, true, &t) ? 0 : 1;
-    for (seed = first; clock_mono_ms() - begin < seconds * 1000 && failures < failures_max; seed++)
-        failures += !run_seed(seed, false, &t);
+        return run_seed(seed, stdout, &t) ? 0 : 1;
+    for (seed = first; clock_mono_ms() - begin < seconds * 1000 && failures < failures_max;
+         seed++) {
+        bool is_well = run_seed(seed, NULL, &t);
+        failures += !is_well;
+        if (!is_well && failures_max == 1)
+            tell_end(seed);
+    }
     printf("%" PRIu64 " worlds, %" PRIu64 " steps, %" PRIu64 " records, %" PRIu64 " seen, %" PRIu64
            " claims, %" PRIu64 " records lost, %" PRIu64 " steps back at another node\n",
            t.worlds, t.steps, t.records, t.posts, t.claims, t.losses, t.steps_back);
     if (failures > 0)
-        printf("to see it happen: SIM_SEED=N %s\n", "tests/sim/sim-nodes");
+        puts("all of it: SIM_SEED=N BUILD/tests/sim/sim-nodes");
     return failures > 0;
 }

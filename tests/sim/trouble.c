@@ -23,6 +23,11 @@ static void crash(struct node *n)
     world_after(n->world, between(n->world, 100 * MS, 8 * SECOND), start_again, NULL, n);
 }
 
+static void claim_again(void *context)
+{
+    worker_start(context);
+}
+
 static void redis_comes_back(void *context)
 {
     struct world *w = context;
@@ -47,7 +52,11 @@ static void trouble_node(struct world *w, struct node *n)
 
     if (!n->is_up)
         return;
-    if (dice < 40) {
+    if (dice < 5) {
+        world_trace(w, "n%d drains", n->index);
+        worker_drain(n);
+        node_after(n, between(w, 0, 4 * SECOND), claim_again, NULL, n);
+    } else if (dice < 40) {
         port_cut(n->port, (enum way)random_between(&w->random, 1, 3),
                  dice < 20 ? 0 : between(w, 0, 3 * SECOND));
     } else if (dice < 60) {

@@ -70,6 +70,8 @@ static void cancelled(void *context, int err)
     struct actor *a = context;
 
     actor_told(a, err, "cancel");
+    if (err == OK)
+        facts_cancelled(a->world, a->id);
     next(a, err == FAIL_STATE ? FAIL : WAIT_JOB);
 }
 
@@ -171,6 +173,7 @@ static void act(struct actor *a)
     case ANNOUNCE: say(a, JOB_QUEUED, FLEET_IF_NEW, announced); return;
     case PLAN: fleet_work_plan(work, a->id, CHUNKS, planned, a); return;
     case ENQUEUE:
+        facts_enqueuing(a->world, a->id);
         fleet_work_enqueue(work, a->id, "0", "{}",
                            (enum fleet_priority)random_below(&a->world->random, FLEET_PRIORITIES),
                            enqueued, a);

@@ -172,6 +172,7 @@ static void checkpointed(void *context, int err)
     if (err == OK) {
         h->step++;
         h->part = 0;
+        facts_checkpointed(h->node->world, h->job, h->token, h->step);
     }
     go_on(h);
 }
@@ -287,6 +288,11 @@ static const struct fleet_worker_events events = { claimed, lost, cancel };
 void worker_start(struct node *n)
 {
     fleet_work_serve(n->work, SLOTS, &events, n);
+}
+
+void worker_drain(struct node *n)
+{
+    fleet_work_serve(n->work, 0, &events, n);
 }
 
 void worker_crashed(struct node *n)

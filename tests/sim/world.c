@@ -12,13 +12,13 @@ void world_trace(struct world *w, const char *format, ...)
 {
     va_list args;
 
-    if (!w->is_traced)
+    if (w->trace == NULL)
         return;
-    printf("%10.6f ", (double)w->now_us / SECOND);
+    fprintf(w->trace, "%10.6f ", (double)w->now_us / SECOND);
     va_start(args, format);
-    vprintf(format, args);
+    vfprintf(w->trace, format, args);
     va_end(args);
-    putchar('\n');
+    putc('\n', w->trace);
 }
 
 void world_fail(struct world *w, const char *format, ...)
@@ -199,9 +199,9 @@ void redis_start(struct world *w, enum memory memory)
     redis_save(w);
 }
 
-void world_init(struct world *w, uint64_t seed, bool is_traced)
+void world_init(struct world *w, uint64_t seed, FILE *trace)
 {
-    *w = (struct world){ .seed = seed, .random.state = seed, .is_traced = is_traced };
+    *w = (struct world){ .seed = seed, .random.state = seed, .trace = trace };
 }
 
 void world_deinit(struct world *w)

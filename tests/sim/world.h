@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "model.h"
 #include "random.h"
@@ -50,13 +51,13 @@ struct world {
     struct node *nodes[NODES];
     struct script *script;
     struct facts *facts;
-    bool is_traced;
+    FILE *trace;  /* NULL: it is not told */
     bool is_calm; /* nothing breaks any more */
     bool is_failed;
     char failure[512];
 };
 
-void world_init(struct world *w, uint64_t seed, bool is_traced);
+void world_init(struct world *w, uint64_t seed, FILE *trace);
 void world_deinit(struct world *w);
 
 /* `drop` (may be NULL) runs instead if it never comes to it. */
