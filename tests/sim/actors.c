@@ -100,6 +100,7 @@ struct script *script_new(struct world *w)
     for (int k = 0; k < 3; k++)
         for (int i = 0; i < counts[k]; i++)
             kinds[k](w);
+    lister_begin(w);
     viewers_begin(w);
     trouble_begin(w);
     return s;

@@ -53,6 +53,7 @@ struct node *some_node(struct world *w); /* that runs, or NULL */
 void upload_begin(struct world *w);
 void reporter_begin(struct world *w);
 void foreign_begin(struct world *w);
+void lister_begin(struct world *w);
 void viewers_begin(struct world *w);
 void trouble_begin(struct world *w);
 

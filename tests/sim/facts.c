@@ -426,6 +426,24 @@ void facts_crashed(struct world *w, struct node *n)
         }
 }
 
+static bool is_listed(const char *id, struct update *const *updates, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(updates[i]->text[TEXT_ID], id) == 0)
+            return true;
+    return false;
+}
+
+void facts_listed(struct world *w, struct update *const *updates, size_t count)
+{
+    for (size_t i = 1; i < count; i++)
+        if (is_listed(updates[i]->text[TEXT_ID], updates, i))
+            world_fail(w, "%s is listed twice", updates[i]->text[TEXT_ID]);
+    for (const struct fact *j = w->facts->jobs; j != NULL; j = j->hh.next)
+        if (j->last != NULL && !j->was_lost && !is_listed(j->id, updates, count))
+            world_fail(w, "%s is not listed", j->id);
+}
+
 /* At the end */
 
 /* An end that was put back is the same end: nobody is told again. */

@@ -80,6 +80,8 @@ void facts_let_go(struct world *w, struct node *n, const char *id, uint64_t toke
 void facts_ended(struct world *w, const char *id, uint64_t token, enum work_end end);
 void facts_crashed(struct world *w, struct node *n);
 
+void facts_listed(struct world *w, struct update *const *updates, size_t count);
+
 /* Nothing has broken for long: what must hold now. */
 void facts_settled(struct world *w);
 

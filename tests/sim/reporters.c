@@ -63,6 +63,40 @@ void reporter_begin(struct world *w)
     actor_go(actor_new(w, "http", report), 0, 20 * SECOND);
 }
 
+/* Whoever asks which jobs there are: the list is written behind the records, and what it
+ * misses while things break is made good. */
+
+enum { LISTED_MAX = 200 };
+
+static void listed(void *context, int err, struct update *const *updates, size_t count)
+{
+    struct actor *a = context;
+
+    actor_told(a, err, "list");
+    if (count > LISTED_MAX || (err != OK && count > 0))
+        world_fail(a->world, "a list of %zu", count);
+    if (a->world->is_calm && err == OK && --a->left == 0) {
+        facts_listed(a->world, updates, count);
+        over(a);
+        return;
+    }
+    actor_go(a, 100 * MS, 5 * SECOND);
+}
+
+static void list(struct actor *a)
+{
+    actor_asks(a);
+    fleet_jobs_list(a->node->jobs, NULL, -1, 0, LISTED_MAX, listed, a);
+}
+
+void lister_begin(struct world *w)
+{
+    struct actor *a = actor_new(w, "list", list);
+
+    a->left = 3;
+    actor_go(a, 0, 20 * SECOND);
+}
+
 /* Foreign ones */
 
 enum { FOREIGN_LOOKS = REPORTS + 1 };
