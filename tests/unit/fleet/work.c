@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -735,12 +736,15 @@ static void a_claim_whose_answer_is_lost_is_taken_over(void **state)
     struct fleet *f = *state;
 
     node_serve(&f->a, 1);
-    WAIT_FOR(&f->loop, node_redis(&f->b, "ZCARD " FLEET_WORK "workers") == 1);
-    f->a.loses = 1;
+    f->a.loses = 1000;
     assert_int_equal(node_put(&f->b, "j", FLEET_NORMAL), OK);
+    WAIT_FOR(&f->loop, node_find(&f->b, "j").is_leased);
+    node_redis(&f->a, "PING"); /* whose answer comes behind that of the claim */
+    f->a.loses = 0;
+    assert_int_equal(f->a.claimed, 0);
     WAIT_FOR(&f->loop, f->a.claimed == 1);
     assert_true(last(&f->a)->is_takeover);
-    assert_int_equal(last(&f->a)->attempt, 2);
+    assert_true(last(&f->a)->attempt >= 2);
     assert_int_equal(node_finish(&f->a, last(&f->a)), OK);
 }
 
@@ -885,6 +889,21 @@ static void on_dropped(void *context, int err, const char *const *jobs, size_t c
     node_on_done(context, err == OK ? (int)count : err);
 }
 
+/* A cluster's node listens also 10000 ports above its own. */
+static void cluster_start(struct server *s, const char *const *options)
+{
+    unsigned above = free_port();
+
+    assert_true(above > 20000);
+    memset(s, 0, sizeof(*s));
+    snprintf(s->folder, sizeof(s->folder), "/tmp/reelay-redis-XXXXXX");
+    assert_non_null(mkdtemp(s->folder));
+    s->options = options;
+    s->port = above - 10000;
+    snprintf(s->url, sizeof(s->url), "redis://127.0.0.1:%u", s->port);
+    server_start_again(s);
+}
+
 static void every_script_keeps_to_one_slot_of_a_cluster(void **state)
 {
     static const char *const options[] = { "--cluster-enabled", "yes",
@@ -894,7 +913,7 @@ static void every_script_keeps_to_one_slot_of_a_cluster(void **state)
     struct node n;
     char words[64], path[96];
 
-    server_start(&server, options);
+    cluster_start(&server, options);
     node_open(&n, &f->loop, &server, "n", 3);
     snprintf(words, sizeof(words), "CLUSTER ADDSLOTS %d",
              (int)node_redis(&n, "CLUSTER KEYSLOT " FLEET_WORK));
