@@ -193,8 +193,10 @@ static void end_told(struct asking *a, bool is_told)
 {
     if (!is_told || a->spec == NULL || a->token == 0)
         answer(a, is_told ? OK : FAIL_STATE);
-    else
+    else {
+        fleet_jobs_unwatch(a->book->parts.jobs, a->video);
         fleet_work_reopen(a->book->parts.work, a->video, a->token, a->spec, reopened, a);
+    }
 }
 
 /* It may be ourselves who have ended it, and never had the answer. */
@@ -257,9 +259,12 @@ static void leave(struct pipeline_book *b, const struct book_leave *l, book_done
 {
     struct fleet_work *work = ((struct book_fleet *)b)->parts.work;
 
-    if (l->token == 0 || is_closed(b))
+    if (l->token == 0 || is_closed(b)) {
         done(context, OK);
-    else if (l->how == BOOK_DROP)
+        return;
+    }
+    fleet_jobs_unwatch(((struct book_fleet *)b)->parts.jobs, l->video);
+    if (l->how == BOOK_DROP)
         fleet_work_finish(work, l->video, l->token, done, context);
     else if (l->how == BOOK_RELEASE)
         fleet_work_release(work, l->video, l->token, done, context);
