@@ -193,10 +193,8 @@ static void end_told(struct asking *a, bool is_told)
 {
     if (!is_told || a->spec == NULL || a->token == 0)
         answer(a, is_told ? OK : FAIL_STATE);
-    else {
-        fleet_jobs_unwatch(a->book->parts.jobs, a->video);
+    else
         fleet_work_reopen(a->book->parts.work, a->video, a->token, a->spec, reopened, a);
-    }
 }
 
 /* It may be ourselves who have ended it, and never had the answer. */
@@ -263,7 +261,6 @@ static void leave(struct pipeline_book *b, const struct book_leave *l, book_done
         done(context, OK);
         return;
     }
-    fleet_jobs_unwatch(((struct book_fleet *)b)->parts.jobs, l->video);
     if (l->how == BOOK_DROP)
         fleet_work_finish(work, l->video, l->token, done, context);
     else if (l->how == BOOK_RELEASE)

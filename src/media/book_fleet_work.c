@@ -110,7 +110,6 @@ static void take(struct claim *c, const struct update *u)
 
 static void give_back(struct claim *c)
 {
-    fleet_jobs_unwatch(c->book->parts.jobs, c->video);
     fleet_work_release(c->book->parts.work, c->video, c->token, NULL, NULL);
 }
 
@@ -154,8 +153,6 @@ static void claimed(void *context, const struct fleet_lease *lease)
     c->why = mem_strdup(lease->why);
     snprintf(c->video, sizeof(c->video), "%s", lease->job);
     DL_APPEND(f->claims, c);
-    /* So that its state is remembered here as long as it is ours, should Redis lose it. */
-    fleet_jobs_watch(f->parts.jobs, c->video);
     log_info("job_claimed", LOG_S("job", c->video), LOG_S("step", c->step),
              LOG_I("attempt", lease->attempt), LOG_I("takeover", lease->is_takeover));
     change_init(&nothing);
@@ -179,7 +176,6 @@ static void lost(void *context, const char *job, uint64_t token)
     struct book_fleet *f = context;
     struct claim *c = find_claim(f, job, token);
 
-    fleet_jobs_unwatch(f->parts.jobs, job);
     if (c != NULL)
         c->is_lost = true;
     else
