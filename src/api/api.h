@@ -161,6 +161,11 @@ void job_find_in_path(struct call *c, record_done *found);
  * cannot be looked for. */
 bool job_is_known(struct call *c, int err, const char *field, const char *what, const char *id);
 
+/* As hub_subscribe_after, of a job in the state `known`, which was just found; NULL:
+ * there was none. */
+int job_watch(const struct api *api, struct hub *hub, struct session *s, const char *id,
+              uint64_t after, struct update *known);
+
 /* Answers what may happen to any change: it does not last (`u`), there are too many
  * of them, whoever keeps them is away. */
 void job_refuse(struct call *c, int err, const struct update *u);
@@ -186,7 +191,7 @@ void chunks_put(struct call *c);
 void orpc_call(struct call *c);
 void jobs_create(struct call *c);
 void jobs_list(struct call *c);
-void jobs_get(struct call *c);
+void jobs_show(struct call *c);
 void jobs_cancel(struct call *c);
 void jobs_report(struct call *c);
 void jobs_status(struct call *c);

@@ -17,16 +17,16 @@ struct door {
     bool is_refused; /* closed with 4001 as soon as it was open: no session */
 };
 
-static void subscribe(struct door *d, const char *job)
+static void subscribe(struct door *d, const char *job, struct update *known)
 {
-    if (hub_subscribe(d->session.hub, &d->session, job) != OK)
+    if (job_watch(d->api, d->session.hub, &d->session, job, 0, known) != OK)
         ws_link_close(d->link, WS_CLOSE_POLICY, "too many subscriptions");
 }
 
 static void carry_out(struct door *d, const struct request *request)
 {
     if (request->kind == REQUEST_SUBSCRIBE) {
-        subscribe(d, request->job);
+        subscribe(d, request->job, NULL);
         d->api->records->recall(d->api, ws_link_thread(d->link), request->job);
     } else if (request->kind == REQUEST_UNSUBSCRIBE) {
         hub_unsubscribe(d->session.hub, &d->session, request->job);
@@ -108,7 +108,7 @@ static void refuse(struct call *c, const struct entrance *e)
     ws_link_close(d->link, WS_CLOSE_UNAUTHORIZED, why);
 }
 
-static void enter(struct call *c, const struct entrance *e)
+static void enter(struct call *c, const struct entrance *e, struct update *known)
 {
     struct hub *hub = io_thread_hub(exchange_thread(c->x));
     struct viewer *viewer = viewer_ref(c->viewer);
@@ -125,14 +125,13 @@ static void enter(struct call *c, const struct entrance *e)
     if (dialect->hears_all)
         hub_subscribe_all(hub, &d->session);
     else if (*job)
-        subscribe(d, job);
+        subscribe(d, job, known);
 }
 
 static void found(struct call *c, int err, struct update *u)
 {
     struct entrance *e = c->state;
 
-    (void)u;
     /* `stream` tells a stranger's video apart from an unknown one (settled point
      * 6); everywhere else it behaves like one that does not exist. */
     if (err == FAIL_DENIED && e->policy == POLICY_TOKEN)
@@ -140,7 +139,7 @@ static void found(struct call *c, int err, struct update *u)
     if (e->refusal != NULL)
         refuse(c, e);
     else
-        enter(c, e);
+        enter(c, e, u);
 }
 
 static void door_open(struct call *c, const struct dialect *dialect, enum policy policy)
@@ -173,7 +172,7 @@ static void door_open(struct call *c, const struct dialect *dialect, enum policy
     else if (*job)
         c->api->records->find(c, job, found);
     else
-        enter(c, e);
+        enter(c, e, NULL);
 }
 
 void door_stream(struct call *c)

@@ -13,7 +13,7 @@ struct errand {
     struct mail mail;
     struct api *api;
     struct mailbox *home; /* of the call's I/O thread */
-    struct call *call;    /* touched only at home */
+    struct call *call;    /* touched only at home, but for its viewer, who never changes */
     void (*run)(struct errand *e);
     void (*back)(struct errand *e);
 };

@@ -34,13 +34,13 @@ static void on_gone(void *context)
 static const struct feed_events feed_events = { .drain = on_drain, .gone = on_gone };
 
 static void listen_in(struct listening *l, struct call *c, struct io_thread *thread,
-                      struct viewer *viewer, uint64_t after)
+                      struct viewer *viewer, uint64_t after, struct update *known)
 {
     struct hub *hub = io_thread_hub(thread);
 
     session_open(&l->session, hub, &dialect_events, feed_sink(l->feed), FRAMING_LINES, viewer);
     session_greet(&l->session, c->segments[0]);
-    hub_subscribe_after(hub, &l->session, c->segments[0], after);
+    job_watch(c->api, hub, &l->session, c->segments[0], after, known);
 }
 
 /* What the client was sent last, by its own account. */
@@ -66,7 +66,7 @@ static void found(struct call *c, int err, struct update *u)
     if (l->is_head)
         feed_end(l->feed);
     else
-        listen_in(l, c, exchange_thread(c->x), c->viewer, place->seq);
+        listen_in(l, c, exchange_thread(c->x), c->viewer, place->seq, u);
 }
 
 /* The header is what a client that comes back knows by itself, and so newer than

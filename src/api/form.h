@@ -12,9 +12,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "input/fields.h"
 #include "base/buf.h"
 #include "core/limits.h"
+#include "input/fields.h"
 #include "proto/multipart.h"
 
 enum form_part { FORM_OTHER, FORM_FILE, FORM_DATA, FORM_TITLE };

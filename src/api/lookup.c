@@ -1,5 +1,19 @@
 #include "api/api.h"
 #include "base/err.h"
+#include "core/hub.h"
+
+int job_watch(const struct api *api, struct hub *hub, struct session *s, const char *id,
+              uint64_t after, struct update *known)
+{
+    int err = hub_subscribe_after(hub, s, id, after);
+
+    if (err || known == NULL || api->fleet == NULL)
+        return err;
+    /* The ledger mirrors what is watched, and only since now: it is told what was
+     * found, and the session begins there instead of at nothing. */
+    ledger_hear(api->ledger, known);
+    return hub_subscribe_after(hub, s, id, after);
+}
 
 bool job_refuse_away(struct call *c, int err)
 {

@@ -41,7 +41,7 @@ static const struct route routes[] = {
     { HTTP_POST, "/jobs/create", POLICY_DOOR, jobs_create },
 
     { HTTP_GET, "/api/jobs", POLICY_DOOR, jobs_list },
-    { HTTP_GET, "/api/jobs/{}", POLICY_DOOR, jobs_get },
+    { HTTP_GET, "/api/jobs/{}", POLICY_DOOR, jobs_show },
     { HTTP_GET, "/api/jobs/{}/events", POLICY_DOOR, door_events },
     { HTTP_DELETE, "/api/jobs/{}", POLICY_DOOR, jobs_cancel },
     { HTTP_POST, "/api/jobs/{}/progress", POLICY_DOOR, jobs_report },

@@ -104,7 +104,7 @@ static void over(struct exchange *x)
         c->api->records->find(c, c->segments[0], answer);
 }
 
-static void wait_for_news(struct call *c, const struct update *u)
+static void wait_for_news(struct call *c, struct update *u)
 {
     struct poll *p = c->state;
     struct hub *hub = io_thread_hub(exchange_thread(c->x));
@@ -112,7 +112,8 @@ static void wait_for_news(struct call *c, const struct update *u)
 
     p->sink.ops = &sink_ops;
     session_open(&p->session, hub, &dialect_poll, &p->sink, FRAMING_LINES, c->viewer);
-    hub_subscribe_after(hub, &p->session, c->segments[0], p->after != NOT_GIVEN ? p->after : known);
+    job_watch(c->api, hub, &p->session, c->segments[0], p->after != NOT_GIVEN ? p->after : known,
+              u);
     exchange_park(c->x, (uint32_t)p->wait_s * 1000, over);
 }
 
@@ -158,7 +159,7 @@ static struct msg *show_job(struct update *u)
     return m;
 }
 
-void jobs_get(struct call *c)
+void jobs_show(struct call *c)
 {
     poll_begin(c, show_job);
 }

@@ -336,9 +336,12 @@ static int derive(const struct job *job, struct write *w, const struct update *a
     return update_derive(at, &w->change, at ? at->seq + 1 : 1, port->ops->wall_ms(port), out);
 }
 
-/* Whether it goes into the same record as `first`, which nobody hears by itself then. */
+/* Whether it goes into the same record as `first`, which nobody hears by itself then.
+ * An end does not: how far it had come is heard before. */
 static bool may_join(const struct job *job, const struct write *first, const struct write *w)
 {
+    if (w->change.state >= 0 && job_is_final((enum job_state)w->change.state))
+        return false;
     return w->token == first->token && ((w->is_latest_only && first->is_latest_only) ||
                                         (job->write_count > CROWDED && w->hash && first->hash));
 }
@@ -366,7 +369,6 @@ static bool derive_batch(struct job *job, size_t *count)
         update_unref(&at);
         at = following;
         is_changed = true;
-        /* Its end is heard by itself. */
         if (job_is_final(at->state))
             break;
     }

@@ -9,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "input/fields.h"
-#include "input/report.h"
 #include "base/emit.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "dialect/dialects.h"
+#include "input/fields.h"
+#include "input/report.h"
 #include "media/pipeline_run.h"
 #include "media/probe_read.h"
 

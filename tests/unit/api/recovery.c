@@ -199,15 +199,36 @@ static void the_longest_lost_make_room(void **state)
     kept(1, 3);
 }
 
+static void without_a_store_rooms_last_as_long_as_the_process(void **state)
+{
+    (void)state;
+    recovery_free(recovery);
+    recovery = recovery_new(NULL, &(struct recovery_settings){ LIFETIME_MS, ROOMS_MAX }, 0);
+    claims(&ann, NULL, "ann", 0, NULL);
+    recovery_join(recovery, &ann, "ann", "a");
+    recovery_join(recovery, &ann, "ann", "b");
+    recovery_part(recovery, &ann, "a");
+    recovery_lose(recovery, &ann, 10);
+    claims(&ann, ann.pid, "ann", 20, "b ");
+    recovery_lose(recovery, &ann, 30);
+    recovery_sweep(recovery, 30 + LIFETIME_MS);
+    claims(&bob, ann.pid, "ann", 30 + LIFETIME_MS, NULL);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(who_is_in_no_room_leaves_no_trace),    CASE(who_was_lost_comes_back_to_its_rooms),
-        CASE(who_stays_away_too_long_is_forgotten), CASE(who_left_is_forgotten),
-        CASE(nobody_comes_back_as_somebody_else),   CASE(the_latest_connection_counts),
-        CASE(all_of_it_outlives_a_restart),         CASE(the_longest_lost_make_room),
+        CASE(who_is_in_no_room_leaves_no_trace),
+        CASE(who_was_lost_comes_back_to_its_rooms),
+        CASE(who_stays_away_too_long_is_forgotten),
+        CASE(who_left_is_forgotten),
+        CASE(nobody_comes_back_as_somebody_else),
+        CASE(the_latest_connection_counts),
+        CASE(all_of_it_outlives_a_restart),
+        CASE(the_longest_lost_make_room),
+        CASE(without_a_store_rooms_last_as_long_as_the_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

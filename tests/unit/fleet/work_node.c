@@ -97,12 +97,12 @@ static bool port_is_cluster(const struct fleet_port *p)
 
 static uint64_t port_mono_ms(const struct fleet_port *p)
 {
-    return clock_mono_ms() + (uint64_t)of(p)->asleep_ms;
+    return clock_mono_ms() + of(p)->ahead_ms;
 }
 
 static int64_t port_wall_ms(const struct fleet_port *p)
 {
-    return clock_wall_ms() + of(p)->asleep_ms;
+    return clock_wall_ms() + of(p)->wall_ahead_ms;
 }
 
 static uint64_t port_random(struct fleet_port *p)

@@ -29,8 +29,9 @@ struct node {
     bool is_up, is_redis_up, is_listener_up;
     bool is_frozen;    /* no tick, no push: as a stopped process */
     bool is_deaf;      /* no push */
-    int64_t asleep_ms; /* that its clocks are ahead */
-    unsigned loses;    /* so many answers to come are lost on the way */
+    uint64_t ahead_ms; /* that its monotonic clock is ahead */
+    int64_t wall_ahead_ms;
+    unsigned loses; /* so many answers to come are lost on the way */
     struct told claims[TOLD_MAX], losses[TOLD_MAX], cancels[TOLD_MAX];
     unsigned claimed, lost, cancelled;
 };

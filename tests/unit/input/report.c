@@ -6,9 +6,9 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "input/report.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include "input/report.h"
 
 static void read_ok(const char *json, struct report *r)
 {

@@ -1,0 +1,284 @@
+/* Uploads that several nodes share: first the job, then its work; a job without it
+ * has failed. Chunks lie in a folder of all nodes; which of them are there, nobody
+ * but the folder says. */
+#include <stdio.h>
+
+#include "api/api.h"
+#include "api/errand.h"
+#include "api/records_room.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "fleet/jobs.h"
+#include "fleet/work.h"
+#include "io/thread.h"
+
+enum { SPEC_MAX = 16 * 1024 };
+
+struct opening {
+    struct errand errand;
+    upload_done *done;
+    bool has_job;
+    struct change job; /* its texts are owned */
+    struct buf spec;
+    int err;
+    char id[JOB_ID_MAX + 1];
+};
+
+static void open_end(struct opening *o, int err)
+{
+    o->err = remote_outcome(err);
+    errand_return(&o->errand);
+}
+
+/* Nobody knows its id, so nobody would ever send it anything. Whoever else may have
+ * the id is not the owner. */
+static void fail_job(struct opening *o, const struct viewer *viewer)
+{
+    struct change change;
+
+    change_init(&change);
+    change.state = JOB_FAILED;
+    change.text[TEXT_ERROR] = "the video could not be put on record";
+    fleet_jobs_apply(o->errand.api->fleet->jobs,
+                     &(struct fleet_apply){ .id = o->id, .change = &change, .viewer = viewer },
+                     NULL, NULL);
+}
+
+static void work_created(void *context, int err)
+{
+    struct opening *o = context;
+
+    if (err && o->has_job)
+        fail_job(o, o->errand.call->viewer);
+    open_end(o, err);
+}
+
+static void create_work(struct opening *o)
+{
+    fleet_work_create(o->errand.api->fleet->work, o->id, buf_text(&o->spec), work_created, o);
+}
+
+static void job_created(void *context, int err, struct update *u)
+{
+    struct opening *o = context;
+
+    (void)u;
+    if (err == OK) {
+        create_work(o);
+        return;
+    }
+    /* It may have been made all the same. */
+    if (remote_outcome(err) == FAIL_CLOSED)
+        fail_job(o, o->errand.call->viewer);
+    open_end(o, err);
+}
+
+static void open_run(struct errand *errand)
+{
+    struct opening *o = (struct opening *)errand;
+
+    if (!o->has_job) {
+        create_work(o);
+        return;
+    }
+    fleet_jobs_apply(errand->api->fleet->jobs,
+                     &(struct fleet_apply){ .id = o->id,
+                                            .change = &o->job,
+                                            .when = FLEET_IF_NEW,
+                                            .patience_ms = REMOTE_PATIENCE_MS },
+                     job_created, o);
+}
+
+static void open_back(struct errand *errand)
+{
+    struct opening *o = (struct opening *)errand;
+
+    o->done(errand->call, o->err);
+    change_deinit(&o->job);
+    buf_deinit(&o->spec);
+    mem_free(o);
+}
+
+/* Nothing is promised: other nodes fill the same disk. But what would not fit even
+ * now is refused. */
+static bool has_room(struct disk *disk, int64_t size)
+{
+    if (size <= 0)
+        return true;
+    if (disk_reserve(disk, (uint64_t)size) != OK)
+        return false;
+    disk_unreserve(disk, (uint64_t)size);
+    return true;
+}
+
+void remote_open(struct call *c, const char *id, const struct change *job, const struct upload *u,
+                 upload_done *done)
+{
+    if (!has_room(c->api->disk, u->size)) {
+        done(c, FAIL_FULL);
+        return;
+    }
+    struct opening *o = mem_new(struct opening);
+    o->done = done;
+    o->has_job = job != NULL;
+    change_init(&o->job);
+    if (job != NULL)
+        o->job = *job;
+    change_take(&o->job);
+    buf_init(&o->spec, SPEC_MAX);
+    upload_write(u, &o->spec);
+    snprintf(o->id, sizeof(o->id), "%s", id);
+    errand_go(&o->errand, c, open_run, open_back);
+}
+
+/* What an upload is now */
+
+struct glance {
+    struct errand errand;
+    upload_found *found; /* one of the three */
+    upload_planned *planned;
+    upload_done *taken;
+    struct chunk_write *file; /* of `taken` */
+    struct upload upload;
+    uint32_t chunks;
+    int err;
+    char id[JOB_ID_MAX + 1];
+};
+
+static struct glance *glance_new(const char *id)
+{
+    struct glance *g = mem_new(struct glance);
+
+    snprintf(g->id, sizeof(g->id), "%s", id);
+    return g;
+}
+
+static int read_state(const struct fleet_work_state *state, struct upload *out)
+{
+    int err = upload_read(state->spec, out);
+
+    if (err)
+        return err;
+    out->state = state->is_open ? UPLOAD_OPEN : UPLOAD_BUSY;
+    out->touched_ms = state->touched_ms;
+    if (state->chunks > 0)
+        out->total_chunks = state->chunks;
+    return OK;
+}
+
+static void looked(void *context, int err, const struct fleet_work_state *state)
+{
+    struct glance *g = context;
+
+    g->err = remote_outcome(err ? err : read_state(state, &g->upload));
+    errand_return(&g->errand);
+}
+
+static void look_run(struct errand *errand)
+{
+    struct glance *g = (struct glance *)errand;
+
+    fleet_work_find(errand->api->fleet->work, g->id, looked, g);
+}
+
+static void look_back(struct errand *errand)
+{
+    struct glance *g = (struct glance *)errand;
+
+    g->found(errand->call, g->err, g->err == OK ? &g->upload : NULL);
+    mem_free(g);
+}
+
+void remote_look(struct call *c, const char *id, upload_found *done)
+{
+    struct glance *g = glance_new(id);
+
+    g->found = done;
+    errand_go(&g->errand, c, look_run, look_back);
+}
+
+static void planned(void *context, int err, const struct fleet_work_state *state)
+{
+    struct glance *g = context;
+
+    g->err = remote_outcome(err);
+    if (err == FAIL_EXISTS && state != NULL)
+        g->chunks = state->chunks;
+    errand_return(&g->errand);
+}
+
+static void plan_run(struct errand *errand)
+{
+    struct glance *g = (struct glance *)errand;
+
+    fleet_work_plan(errand->api->fleet->work, g->id, g->chunks, planned, g);
+}
+
+static void plan_back(struct errand *errand)
+{
+    struct glance *g = (struct glance *)errand;
+
+    g->planned(errand->call, g->err, g->chunks);
+    mem_free(g);
+}
+
+void remote_plan(struct call *c, const char *id, uint32_t chunks, upload_planned *done)
+{
+    struct glance *g = glance_new(id);
+
+    g->planned = done;
+    g->chunks = chunks;
+    errand_go(&g->errand, c, plan_run, plan_back);
+}
+
+/* A chunk's name: asked whether the upload is open, then given off the loop. */
+
+static void touch_run(struct errand *errand)
+{
+    struct glance *g = (struct glance *)errand;
+
+    fleet_work_touch(errand->api->fleet->work, g->id);
+    mem_free(g);
+}
+
+static void name_work(void *context)
+{
+    struct glance *g = context;
+
+    if (g->err)
+        disk_chunk_abort(g->errand.api->disk, g->file);
+    else
+        g->err = disk_chunk_commit(g->errand.api->disk, g->file);
+}
+
+static void named(void *context)
+{
+    struct glance *g = context;
+    struct call *c = g->errand.call;
+    upload_done *done = g->taken;
+    int err = g->err;
+
+    if (err == OK)
+        errand_go(&g->errand, c, touch_run, NULL);
+    else
+        mem_free(g);
+    done(c, err);
+}
+
+static void take_looked(struct errand *errand)
+{
+    struct glance *g = (struct glance *)errand;
+
+    if (g->err == OK && g->upload.state != UPLOAD_OPEN)
+        g->err = FAIL_STATE;
+    io_offload(io_thread_loop(exchange_thread(errand->call->x)), name_work, named, g);
+}
+
+void remote_take_chunk(struct call *c, const char *id, struct chunk_write *file, upload_done *done)
+{
+    struct glance *g = glance_new(id);
+
+    g->taken = done;
+    g->file = file;
+    errand_go(&g->errand, c, look_run, take_looked);
+}
