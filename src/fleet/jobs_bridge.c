@@ -245,11 +245,27 @@ bool bridge_take_status(struct job *job, struct str status, fleet_job_done *done
     return bring_in(job, FLEET_CHANNEL_REPORTS, status, fleet_key_str(&key), done, context);
 }
 
+/* Viewers of all jobs were shown a newer state than this. */
+static bool is_overtaken(struct fleet_jobs *j, const char *id, struct str text)
+{
+    struct update *shown = ledger_snapshot(j->ledger, id);
+    struct str rest = text;
+    uint64_t number;
+    bool is_older = shown != NULL &&
+                    str_parse_u64(str_cut(&rest, ' '), UINT64_MAX, &number) == OK &&
+                    number < shown->seq;
+
+    update_unref(&shown);
+    return is_older;
+}
+
 static void push_record(struct fleet_jobs *j, const char *id, struct str text)
 {
     struct job *job = shared_lookup(j, id);
     struct fleet_record r;
 
+    if (job == NULL && is_overtaken(j, id, text))
+        job = shared_get(j, id);
     if (job != NULL && !order_wants(job, text))
         return;
     if (fleet_record_read(text, &r) != OK || strcmp(r.update->text[TEXT_ID], id) != 0) {
