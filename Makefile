@@ -17,6 +17,10 @@ setup: ## install every package that building and testing need
 demo: ## show it: a clip, or VIDEO=path, goes in and a playing URL comes out
 	@scripts/demo.sh
 
+.PHONY: fleet
+fleet: ## show several nodes on one Redis: a worker is killed in the middle of a job
+	@scripts/fleet-demo.sh
+
 .PHONY: check
 check: ## every test there is; ends with "N passed, N failed"
 	@scripts/check.sh

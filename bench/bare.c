@@ -8,8 +8,8 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "proto/ws.h"
-#include "publisher.h"
 #include "support.h"
+#include "tally.h"
 
 enum { FRAME_MAX = 4096 };
 
@@ -26,7 +26,7 @@ static void make_frame(struct buf *out, uint64_t number, unsigned frame_size)
 {
     char text[FRAME_MAX], mark[MARK_MAX];
 
-    publication_mark(number, 0, mark);
+    mark_write(number, 0, mark);
     int len = snprintf(text, sizeof(text),
                        "{\"job_id\":\"bench\",\"status\":\"processing\",\"message\":\"%s\"}", mark);
     unsigned head = frame_size - 2 < 126 ? 2 : 4;

@@ -108,7 +108,7 @@ static void settle_frame_size(struct arena *a)
 
 static void arena_open(struct arena *a, const struct settings *settings, unsigned viewers)
 {
-    server_start(&a->server, settings->program, settings->threads);
+    server_start(&a->server, settings->program, settings->threads, NULL);
     bare_start(&a->bare, viewers);
     receivers_start(&a->watching, viewers, a->server.port, "/ws/jobs/bench", 2);
     receivers_start(&a->bared, viewers, a->bare.port, NULL, 3);
@@ -136,13 +136,13 @@ struct gauge {
 
 static struct gauge gauge_begin(struct receivers *r, pid_t pid)
 {
-    receivers_forget_latency(r);
+    tally_forget_latency(r->report);
     return (struct gauge){ r, pid, cpu_ns_of(pid), now_ns(), r->report->frames };
 }
 
 static void check_receivers(const struct receivers *r)
 {
-    const struct receivers_report *seen = r->report;
+    const struct tally *seen = r->report;
 
     errno = 0;
     if (seen->lost > 0)
@@ -162,8 +162,8 @@ static struct figures gauge_end(const struct gauge *g, uint64_t publications)
     return (struct figures){
         .cpu_us = (double)(cpu_ns_of(g->pid) - g->cpu_ns) / 1e3 / (double)frames,
         .per_second = (double)frames * 1e9 / (double)(now_ns() - g->began_ns),
-        .p50_ms = receivers_latency_ms(g->receivers, 0.5),
-        .p99_ms = receivers_latency_ms(g->receivers, 0.99),
+        .p50_ms = tally_latency_ms(g->receivers->report, 0.5),
+        .p99_ms = tally_latency_ms(g->receivers->report, 0.99),
         .missing = due - frames,
     };
 }
@@ -285,7 +285,7 @@ static void idle(const struct settings *settings)
     struct publisher p;
     struct server s;
 
-    server_start(&s, settings->program, settings->threads);
+    server_start(&s, settings->program, settings->threads, NULL);
     publisher_open(&p, s.port, 1);
     publish(&p, "bench");
     publisher_close(&p);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "support.h"
+#include "tally.h"
 
 enum { REQUEST_MAX = 4096, ANSWER_MAX = 4096 };
 
@@ -25,22 +26,11 @@ void publisher_close(struct publisher *p)
         close(p->fds[i]);
 }
 
-void publication_mark(uint64_t number, unsigned padding, char out[MARK_MAX])
-{
-    int len = snprintf(out, MARK_MAX, "%010llu %019llu", (unsigned long long)number,
-                       (unsigned long long)now_ns());
-
-    if ((size_t)len + padding >= MARK_MAX)
-        die("%u bytes of padding do not fit", padding);
-    memset(out + len, '.', padding);
-    out[(size_t)len + padding] = '\0';
-}
-
 static void ask(struct publisher *p, unsigned line, const char *job)
 {
     char body[MARK_MAX + 128], request[REQUEST_MAX], mark[MARK_MAX];
 
-    publication_mark(++p->number, p->padding, mark);
+    mark_write(++p->number, p->padding, mark);
     int len = snprintf(body, sizeof(body),
                        "{\"status\":\"processing\",\"stage\":\"rendering\",\"progress\":0.5,"
                        "\"message\":\"%s\"}",

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-enum { PUBLISHER_LINES_MAX = 64, MARK_MAX = 1024 };
+enum { PUBLISHER_LINES_MAX = 64 };
 
 struct publisher {
     uint16_t port;
@@ -17,9 +17,6 @@ struct publisher {
 
 void publisher_open(struct publisher *p, uint16_t port, unsigned lines);
 void publisher_close(struct publisher *p);
-
-/* "SSSSSSSSSS NNNNNNNNNNNNNNNNNNN" and padding: what receivers look for. */
-void publication_mark(uint64_t number, unsigned padding, char out[MARK_MAX]);
 
 /* One, on the first line; returns when it was accepted. */
 void publish(struct publisher *p, const char *job);

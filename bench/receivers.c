@@ -17,7 +17,6 @@ enum {
     EVENTS = 512,
     READ_SIZE = 256 * 1024,
     CARRY_MAX = 4096, /* a frame may arrive in pieces */
-    MARK_DIGITS = 10,
     WAIT_MAX_S = 60,
 };
 
@@ -28,55 +27,8 @@ struct receiver {
     char *carry;     /* the beginning of a frame, or NULL */
 };
 
-static struct receivers_report *report;
+static struct tally *report;
 static char input[CARRY_MAX + READ_SIZE];
-
-static uint64_t digits_at(const char *at, unsigned count)
-{
-    uint64_t value = 0;
-
-    while (count-- > 0)
-        value = value * 10 + (uint64_t)(*at++ - '0');
-    return value;
-}
-
-static void note_latency(uint64_t published_ns, uint64_t at_ns)
-{
-    uint64_t bucket = (at_ns - published_ns) / (LATENCY_BUCKET_US * 1000u);
-
-    if (bucket >= LATENCY_BUCKETS)
-        bucket = LATENCY_BUCKETS - 1;
-    atomic_fetch_add_explicit(&report->latency[bucket], 1, memory_order_relaxed);
-}
-
-/* One process writes: adding needs no locked instruction. */
-static void add(_Atomic uint64_t *counter, uint64_t value)
-{
-    uint64_t old = atomic_load_explicit(counter, memory_order_relaxed);
-
-    atomic_store_explicit(counter, old + value, memory_order_relaxed);
-}
-
-static void take_text(struct receiver *r, const char *text, size_t len, size_t frame, uint64_t now)
-{
-    static const char key[] = "\"message\":\"";
-    const char *mark = memmem(text, len, key, sizeof(key) - 1);
-
-    if (mark == NULL || mark[sizeof(key) - 1] < '0' || mark[sizeof(key) - 1] > '9') {
-        add(&report->others, 1);
-        return;
-    }
-    mark += sizeof(key) - 1;
-    uint64_t number = digits_at(mark, MARK_DIGITS);
-    if (number <= r->number && !report->is_unordered)
-        add(&report->disorders, 1);
-    r->number = number;
-    note_latency(digits_at(mark + MARK_DIGITS + 1, 19), now);
-    add(&report->frames, 1);
-    atomic_store_explicit(&report->frame_size, (unsigned)frame, memory_order_relaxed);
-    if (number == atomic_load_explicit(&report->last, memory_order_relaxed))
-        atomic_fetch_add(&report->reached, 1);
-}
 
 static void answer_ping(struct receiver *r)
 {
@@ -101,7 +53,7 @@ static size_t take_frame(struct receiver *r, const char *at, size_t len, uint64_
     if (len < size + body)
         return 0;
     if ((head[0] & 0x0f) == WS_TEXT)
-        take_text(r, at + size, body, size + body, now);
+        tally_message(report, &r->number, at + size, body, size + body, now);
     else if ((head[0] & 0x0f) == WS_PING)
         answer_ping(r);
     return size + body;
@@ -151,17 +103,27 @@ static void read_some(struct receiver *r)
         lose(r);
 }
 
-static void shake_hands(struct receiver *r, const char *path)
+/* Where viewers connect to, and what they watch. */
+struct target {
+    uint16_t port;
+    const char *path; /* NULL: bare sockets */
+    bool is_each;     /* the viewer's place goes behind the path */
+    unsigned source;
+};
+
+static void shake_hands(struct receiver *r, const struct target *to, unsigned place)
 {
-    char request[512];
+    char request[512], suffix[16] = "";
     size_t len = 0;
     const char *end = NULL;
 
+    if (to->is_each)
+        snprintf(suffix, sizeof(suffix), "%u", place);
     int size = snprintf(request, sizeof(request),
-                        "GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+                        "GET %s%s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
                         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-                        path);
+                        to->path, suffix);
     send_all(r->fd, request, (size_t)size);
     while (end == NULL) {
         ssize_t got = recv(r->fd, input + len, READ_SIZE - len, 0);
@@ -178,8 +140,7 @@ static void shake_hands(struct receiver *r, const char *path)
     take_input(r, len);
 }
 
-static void connect_all(struct receiver *all, unsigned count, uint16_t port, const char *path,
-                        unsigned source, int poll)
+static void connect_all(struct receiver *all, unsigned count, const struct target *to, int poll)
 {
     /* A reset at the end leaves no port behind in TIME_WAIT. */
     const struct linger abrupt = { .l_onoff = 1 };
@@ -187,24 +148,24 @@ static void connect_all(struct receiver *all, unsigned count, uint16_t port, con
     for (unsigned i = 0; i < count; i++) {
         struct receiver *r = &all[i];
         struct epoll_event event = { .events = EPOLLIN, .data.ptr = r };
-        r->fd = connect_to(1, port, source);
+        r->fd = connect_to(1, to->port, to->source);
         setsockopt(r->fd, SOL_SOCKET, SO_LINGER, &abrupt, sizeof(abrupt));
-        if (path != NULL)
-            shake_hands(r, path);
+        if (to->path != NULL)
+            shake_hands(r, to, i);
         if (epoll_ctl(poll, EPOLL_CTL_ADD, r->fd, &event) != 0)
             die("epoll_ctl");
         atomic_fetch_add(&report->connected, 1);
     }
 }
 
-static void receive(unsigned count, uint16_t port, const char *path, unsigned source)
+static void receive(unsigned count, const struct target *to)
 {
     struct receiver *all = mem_zalloc(count * sizeof(*all));
     struct epoll_event events[EVENTS];
     int poll = epoll_create1(EPOLL_CLOEXEC);
 
     stay_on(RECEIVERS_CORE);
-    connect_all(all, count, port, path, source, poll);
+    connect_all(all, count, to, poll);
     for (;;) {
         int ready = epoll_wait(poll, events, EVENTS, -1);
         for (int i = 0; i < ready; i++)
@@ -212,14 +173,26 @@ static void receive(unsigned count, uint16_t port, const char *path, unsigned so
     }
 }
 
-void receivers_start(struct receivers *r, unsigned count, uint16_t port, const char *path,
-                     unsigned source)
+static void start(struct receivers *r, unsigned count, const struct target *to)
 {
     r->count = count;
     r->report = report = share_memory(sizeof(*report));
     r->pid = fork_child();
     if (r->pid == 0)
-        receive(count, port, path, source);
+        receive(count, to);
+}
+
+void receivers_start(struct receivers *r, unsigned count, uint16_t port, const char *path,
+                     unsigned source)
+{
+    start(r, count, &(struct target){ .port = port, .path = path, .source = source });
+}
+
+void receivers_start_each(struct receivers *r, unsigned count, uint16_t port, const char *path,
+                          unsigned source)
+{
+    start(r, count,
+          &(struct target){ .port = port, .path = path, .is_each = true, .source = source });
 }
 
 static void wait_for(const struct receivers *r, const _Atomic unsigned *what, const char *words)
@@ -255,24 +228,4 @@ void receivers_expect(struct receivers *r, uint64_t number)
 void receivers_wait_reached(const struct receivers *r)
 {
     wait_for(r, &r->report->reached, "got the last update");
-}
-
-void receivers_forget_latency(struct receivers *r)
-{
-    for (int i = 0; i < LATENCY_BUCKETS; i++)
-        atomic_store_explicit(&r->report->latency[i], 0, memory_order_relaxed);
-}
-
-double receivers_latency_ms(const struct receivers *r, double quantile)
-{
-    uint64_t total = 0, seen = 0;
-
-    for (int i = 0; i < LATENCY_BUCKETS; i++)
-        total += r->report->latency[i];
-    for (int i = 0; i < LATENCY_BUCKETS; i++) {
-        seen += r->report->latency[i];
-        if ((double)seen >= (double)total * quantile)
-            return (i + 1) * (LATENCY_BUCKET_US / 1000.0);
-    }
-    return 0;
 }

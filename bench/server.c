@@ -8,7 +8,7 @@
 
 #include "support.h"
 
-static void run(const struct server *s, const char *program, unsigned threads)
+static void run(const struct server *s, const char *program, unsigned threads, const char *engine)
 {
     char address[32], count[16], data[96], log[96];
 
@@ -21,11 +21,11 @@ static void run(const struct server *s, const char *program, unsigned threads)
         die("%s", log);
     stay_on(SENDERS_CORE);
     execl(program, program, "serve", "--listen", address, "--data-dir", data, "--threads", count,
-          "--log-level", "warn", (char *)NULL);
+          "--log-level", "warn", engine != NULL ? "--engine" : (char *)NULL, engine, (char *)NULL);
     die("%s", program);
 }
 
-void server_start(struct server *s, const char *program, unsigned threads)
+void server_start(struct server *s, const char *program, unsigned threads, const char *engine)
 {
     *s = (struct server){ .folder = "/tmp/reelay-bench-XXXXXX" };
     if (mkdtemp(s->folder) == NULL)
@@ -33,7 +33,7 @@ void server_start(struct server *s, const char *program, unsigned threads)
     close(listen_on(1, &s->port)); /* to learn of a free port */
     s->pid = fork_child();
     if (s->pid == 0)
-        run(s, program, threads);
+        run(s, program, threads, engine);
     close(connect_to(1, s->port, 0));
 }
 

@@ -11,8 +11,8 @@ struct server {
     char folder[64];
 };
 
-/* Returns when it accepts connections. */
-void server_start(struct server *s, const char *program, unsigned threads);
+/* Returns when it accepts connections. `engine` is a URL, NULL: the local one. */
+void server_start(struct server *s, const char *program, unsigned threads, const char *engine);
 void server_end(struct server *s);
 
 #endif

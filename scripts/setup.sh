@@ -11,11 +11,11 @@ packages="
     clang clang-tidy clang-format libclang-rt-dev
     ffmpeg chromium nginx pv
     python3 python3-websockets python3-socketio python3-aiohttp python3-requests python3-websocket
-    redis-server python3-redis libhiredis-dev
+    redis-server python3-redis libhiredis-dev liblua5.1-0-dev
     celery python3-fastapi python3-uvicorn
     git ca-certificates curl procps util-linux"
 tools="cc pkg-config meson ninja ffmpeg ffprobe python3 git curl node npm"
-libraries="libuv openssl zlib jansson cjose sqlite3 libseccomp libcurl hiredis cmocka"
+libraries="libuv openssl zlib jansson cjose sqlite3 libseccomp libcurl hiredis lua5.1 cmocka"
 node_least=18
 
 say() {

@@ -14,7 +14,8 @@
  *            sent when Redis is back. What was sent while a connection broke may
  *            be published twice.
  * Strings    UTF-8, ended by '\0', copied before a call returns. Bytes that are
- *            not UTF-8 become U+FFFD in texts and are refused in JSON.
+ *            not UTF-8 become U+FFFD in texts, and what is over REELAY_TEXT_MAX
+ *            then is cut off; in JSON they are refused.
  * Fork       The reporter stays with the process that opened it. In a child
  *            every call gives REELAY_FORKED; the child opens a new one, and may
  *            close the old one, which frees the child's descriptors only.

@@ -171,8 +171,10 @@ void keeping_close(struct keeping *k)
         return;
     if (k->store != NULL)
         store_close(k->store);
-    if (k->node != NULL)
-        node_close(k->node);
+    if (k->node == NULL)
+        return;
+    book_fleet_close(k->book);
+    node_close(k->node);
 }
 
 void keeping_free(struct keeping *k)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -47,24 +48,34 @@ static void secret_path(const char *data_dir, struct buf *out)
     buf_printf(out, "%s/secret", data_dir);
 }
 
-/* Whole or not at all: a server killed in between must not leave half a key. */
-static int make_secret(const char *path, struct buf *why)
+/* Whole or not at all: a server killed in between must not leave half a key. Of nodes
+ * that start together in one folder the first one makes it, for all. */
+static int write_secret(int fd, const char *tmp, const char *path)
 {
     uint8_t bytes[SECRET_BYTES];
     char text[SECRET_TEXT];
-    struct buf tmp;
 
     random_bytes(bytes, sizeof(bytes));
     encode_hex(bytes, sizeof(bytes), text);
+    errno = 0;
+    if (write(fd, text, SECRET_TEXT - 1) == SECRET_TEXT - 1 && fsync(fd) == 0 &&
+        (link(tmp, path) == 0 || errno == EEXIST))
+        return OK;
+    return errno ? fail_from_errno(errno) : FAIL_IO;
+}
+
+static int make_secret(const char *path, struct buf *why)
+{
+    struct buf tmp;
+
     buf_init(&tmp, 4096);
-    buf_printf(&tmp, "%s.tmp", path);
-    int fd = open(buf_text(&tmp), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int err = fd < 0 ? fail_from_errno(errno) : OK;
-    if (err == OK && (write(fd, text, SECRET_TEXT - 1) != SECRET_TEXT - 1 || fsync(fd) != 0 ||
-                      rename(buf_text(&tmp), path) != 0))
-        err = fail_from_errno(errno) ? fail_from_errno(errno) : FAIL_IO;
-    if (fd >= 0)
+    buf_printf(&tmp, "%s.%016" PRIx64 ".tmp", path, random_u64());
+    int fd = open(buf_text(&tmp), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int err = fd < 0 ? fail_from_errno(errno) : write_secret(fd, buf_text(&tmp), path);
+    if (fd >= 0) {
         close(fd);
+        unlink(buf_text(&tmp));
+    }
     if (err)
         buf_printf(why, "%s could not be made: %s", path, fail_text(err));
     buf_deinit(&tmp);
@@ -79,7 +90,7 @@ static int own_secret(const char *data_dir, bool may_make, struct buf *out, stru
     int err = OK;
     if (access(buf_text(&path), F_OK) != 0) {
         err = may_make ? make_secret(buf_text(&path), why) : FAIL_MISSING;
-        if (err == FAIL_MISSING)
+        if (!may_make)
             buf_printf(why, "%s is not there: start `reelay serve` first, or give --jwt-secret",
                        buf_text(&path));
     }

@@ -36,7 +36,7 @@ static void write_report(const struct update *u, struct buf *out)
     words_init(&words);
     dialect_jobs.render(u, &words);
     if (words.count > 0)
-        buf_append(out, words.bytes.data, words.ends[0] - 1); /* without the newline */
+        buf_append(out, words.bytes.data, words.ends[0]);
     words_deinit(&words);
 }
 

@@ -10,6 +10,7 @@
 #include "base/encode.h"
 #include "base/err.h"
 #include "cmd/report.h"
+#include "cmd/run_read.h"
 #include "cmd/teller.h"
 #include "core/limits.h"
 
@@ -109,21 +110,31 @@ static int call(struct call *c, bool is_question)
     }
 }
 
-static void write_change(const struct report_options *o, const char *id, struct buf *message,
-                         struct change *c)
+static const char *wording(const struct report_options *o, char message[JOB_TEXT_MAX + 1])
+{
+    size_t len;
+
+    if (o->message != NULL || (!o->is_complete && o->error == NULL))
+        return o->message;
+    if (o->is_complete)
+        return "Job completed";
+    len = (size_t)snprintf(message, JOB_TEXT_MAX + 1, "Error: ");
+    run_text_clean(str_of(o->error), message + len, JOB_TEXT_MAX + 1 - len);
+    return message;
+}
+
+/* Its texts live as long as `message`. */
+static void write_change(const struct report_options *o, const char *id,
+                         char message[JOB_TEXT_MAX + 1], struct change *c)
 {
     change_init(c);
     c->kind = JOB_EXTERNAL;
     c->state = o->is_complete ? JOB_COMPLETED : o->error ? JOB_FAILED : JOB_PROCESSING;
     if (o->progress != NULL)
         (void)str_parse_double(str_of(o->progress), &c->fraction);
-    if (o->message == NULL && o->is_complete)
-        buf_puts(message, "Job completed");
-    else if (o->message == NULL && o->error != NULL)
-        buf_printf(message, "Error: %.*s", JOB_TEXT_MAX - 7, o->error);
     c->text[TEXT_ID] = id;
     c->text[TEXT_STAGE] = o->stage;
-    c->text[TEXT_MESSAGE] = message->len > 0 ? buf_text(message) : o->message;
+    c->text[TEXT_MESSAGE] = wording(o, message);
     c->text[TEXT_METADATA] = o->metadata ? o->metadata : "";
     c->text[TEXT_ERROR] = o->error;
     c->text[TEXT_RESULT] = o->result;
@@ -160,14 +171,11 @@ static int derive(struct call *c, const struct change *change)
 
 static int move(struct call *c, const struct report_options *o)
 {
+    char message[JOB_TEXT_MAX + 1];
     struct change change;
-    struct buf message;
 
-    buf_init(&message, JOB_TEXT_MAX);
-    write_change(o, c->id, &message, &change);
-    int err = derive(c, &change);
-    buf_deinit(&message);
-    return err;
+    write_change(o, c->id, message, &change);
+    return derive(c, &change);
 }
 
 static int exit_status(int err)

@@ -2,7 +2,12 @@
 
 #include <stdio.h>
 
+#include <jansson.h>
+
 #include "base/err.h"
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "core/limits.h"
 
 /* FNV-1a, 64 bits: messages are told apart, not defended against. */
 uint64_t foreign_hash(enum fleet_channel kind, struct str text)
@@ -19,6 +24,40 @@ bool foreign_is_own(struct str text)
     return text.len > 0 && text.at[text.len - 1] == '\t';
 }
 
+/* At a character. */
+static void cut(json_t *object, const char *name)
+{
+    json_t *value = json_object_get(object, name);
+    const char *text = json_string_value(value);
+    size_t len = json_string_length(value), kept = 0, wide;
+
+    if (text == NULL || len <= JOB_TEXT_MAX)
+        return;
+    while ((wide = utf8_length(text + kept, len - kept)) > 0 && kept + wide <= JOB_TEXT_MAX)
+        kept += wide;
+    json_object_set_new(object, name, json_stringn(text, kept));
+}
+
+static void drop_unfit(struct fields *f, const char *name, bool only_object)
+{
+    char *json = NULL;
+
+    if (field_json(f, name, only_object, &json))
+        mem_free(json);
+    else
+        json_object_del(f->object, name);
+}
+
+static void mend(struct fields *f)
+{
+    cut(f->object, "stage");
+    cut(f->object, "message");
+    cut(f->object, "error");
+    drop_unfit(f, "metadata", true);
+    drop_unfit(f, "result", false);
+    f->code = f->field = NULL;
+}
+
 int foreign_read(struct str text, struct report *out, char why[FOREIGN_WHY_MAX])
 {
     struct fields f;
@@ -29,8 +68,10 @@ int foreign_read(struct str text, struct report *out, char why[FOREIGN_WHY_MAX])
                  FOREIGN_MESSAGE_MAX);
         return FAIL_LIMIT;
     }
-    if (fields_parse(&f, text))
+    if (fields_parse(&f, text)) {
+        mend(&f);
         is_read = report_read(&f, out);
+    }
     if (!is_read)
         snprintf(why, FOREIGN_WHY_MAX, "%s", f.message);
     fields_deinit(&f);

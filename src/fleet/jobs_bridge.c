@@ -160,20 +160,27 @@ void fleet_jobs_heard(struct fleet_jobs *j, struct str name, enum redis_topic ki
 
 /* Foreign messages */
 
-/* Once for each channel: who sends one wrong message sends many. */
+/* Once for each channel, and of so many a minute: who sends one wrong message sends many. */
 static void complain(struct fleet_jobs *j, struct str channel, const char *why)
 {
-    enum { KEPT = sizeof(j->complained) / sizeof(*j->complained) };
+    enum { KEPT = sizeof(j->complained) / sizeof(*j->complained), KEPT_MS = 60 * 1000 };
+    uint64_t now_ms = j->port->ops->mono_ms(j->port);
     char name[FLEET_KEY_MAX];
 
     counter_add(COUNT_FOREIGN_DROPPED, 1);
+    if (now_ms - j->complained_ms >= KEPT_MS) {
+        j->complained_ms = now_ms;
+        j->complaints = 0;
+    }
     size_t len = channel.len < sizeof(name) ? channel.len : sizeof(name) - 1;
     memcpy(name, channel.at, len);
     name[len] = '\0';
-    for (unsigned i = 0; i < KEPT; i++)
+    for (unsigned i = 0; i < j->complaints; i++)
         if (strcmp(j->complained[i], name) == 0)
             return;
-    memcpy(j->complained[j->complaints++ % KEPT], name, len + 1);
+    if (j->complaints == KEPT)
+        return;
+    memcpy(j->complained[j->complaints++], name, len + 1);
     log_warn("message_dropped", LOG_S("channel", name), LOG_S("why", why));
 }
 
@@ -194,6 +201,16 @@ static struct write *write_of(struct job *job, const struct report *report, uint
     return w;
 }
 
+/* Where too much waits, a message takes the place of an earlier one of its job; an end is
+ * let in beyond that. */
+static bool has_room(struct job *job, const struct report *report)
+{
+    enum { ENDS_MAX = 16 };
+
+    return job->owner->pending < job->owner->settings.pending_max || order_make_room(job) ||
+           (job_is_final((enum job_state)report->change.state) && job->write_count < ENDS_MAX);
+}
+
 static bool bring_in(struct job *job, enum fleet_channel kind, struct str text, struct str channel,
                      fleet_job_done *done, void *context)
 {
@@ -201,12 +218,13 @@ static bool bring_in(struct job *job, enum fleet_channel kind, struct str text, 
     struct report report;
     char why[FOREIGN_WHY_MAX];
 
-    if (j->pending >= j->settings.pending_max) {
-        complain(j, channel, "too much waits for Redis");
-        return false;
-    }
     if (foreign_read(text, &report, why) != OK) {
         complain(j, channel, why);
+        return false;
+    }
+    if (!has_room(job, &report)) {
+        complain(j, channel, "too much waits for Redis");
+        report_deinit(&report);
         return false;
     }
     counter_add(COUNT_FOREIGN, 1);
@@ -227,11 +245,29 @@ bool bridge_take_status(struct job *job, struct str status, fleet_job_done *done
     return bring_in(job, FLEET_CHANNEL_REPORTS, status, fleet_key_str(&key), done, context);
 }
 
+/* Viewers of all jobs were shown a newer state than this. */
+static bool is_overtaken(struct fleet_jobs *j, const char *id, struct str text)
+{
+    struct update *shown = ledger_snapshot(j->ledger, id);
+    struct str rest = text;
+    uint64_t number;
+    bool is_older = shown != NULL &&
+                    str_parse_u64(str_cut(&rest, ' '), UINT64_MAX, &number) == OK &&
+                    number < shown->seq;
+
+    update_unref(&shown);
+    return is_older;
+}
+
 static void push_record(struct fleet_jobs *j, const char *id, struct str text)
 {
     struct job *job = shared_lookup(j, id);
     struct fleet_record r;
 
+    if (job == NULL && is_overtaken(j, id, text))
+        job = shared_get(j, id);
+    if (job != NULL && !order_wants(job, text))
+        return;
     if (fleet_record_read(text, &r) != OK || strcmp(r.update->text[TEXT_ID], id) != 0) {
         log_error("record_unreadable", LOG_S("job", id));
         return;

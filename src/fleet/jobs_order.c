@@ -58,8 +58,7 @@ static void detach(struct job *job, struct write *w)
     job->owner->pending--;
 }
 
-/* Of those that are not under way. */
-static void make_room(struct job *job)
+bool order_make_room(struct job *job)
 {
     struct write *w;
     size_t at = 0;
@@ -68,14 +67,15 @@ static void make_room(struct job *job)
     if (at++ >= job->sent && w->hash != 0 && !job_is_final((enum job_state)w->change.state)) {
         detach(job, w);
         write_end(w, OK, NULL);
-        return;
+        return true;
     }
+    return false;
 }
 
 void order_append(struct job *job, struct write *w)
 {
     if (job->write_count >= WRITES_MAX)
-        make_room(job);
+        order_make_room(job);
     DL_APPEND(job->writes, w);
     job->write_count++;
     job->owner->pending++;
@@ -176,8 +176,7 @@ static void contest(struct job *job, struct fleet_record *r)
         job->contested = r->update->seq;
         order_append(job, write_new(&(struct fleet_apply){ .id = job->id,
                                                            .change = &c,
-                                                           .when = FLEET_ALWAYS,
-                                                           .is_report = true },
+                                                           .when = FLEET_ALWAYS },
                                     NULL, NULL));
     }
     fleet_record_deinit(r);
@@ -188,6 +187,8 @@ static void learn(struct job *job, struct fleet_record *r, bool is_news)
 {
     const struct update *known = job->known.update;
 
+    if (r->update->seq == known_number(job))
+        job->known.from = r->from;
     if (r->update->seq <= known_number(job)) {
         fleet_record_deinit(r);
         return;
@@ -208,6 +209,22 @@ static void learn(struct job *job, struct fleet_record *r, bool is_news)
 static bool is_own_doing(const struct job *job, const struct fleet_record *r)
 {
     return job->sent > 0 && r->write == job->next_write;
+}
+
+bool order_wants(struct job *job, struct str record)
+{
+    struct str rest = record;
+    uint64_t number;
+
+    if (str_parse_u64(str_cut(&rest, ' '), UINT64_MAX, &number) != OK)
+        return true; /* who reads it complains */
+    if (number > known_number(job))
+        return !job->is_running || job->sent == 0 || !fleet_record_is_of(record, job->next_write);
+    if (number > job->number_there)
+        job->number_there = number;
+    /* It may have been overtaken, or be all that is left in a Redis that lost the newer one. */
+    job->is_doubted |= number < known_number(job);
+    return false;
 }
 
 void order_take(struct job *job, struct fleet_record *r)

@@ -57,6 +57,7 @@ struct job {
     bool is_watched;
     uint64_t contested; /* number of a record in Redis that is a younger job's than the known one,
                            or 0 */
+    bool is_doubted;    /* an older record than the known one came by */
     bool needs_look;    /* what Redis has is to be read */
     bool is_unread;     /* watched, and not read since it was last deaf */
     unsigned heard;     /* of its channels: enum heard */
@@ -79,8 +80,9 @@ struct fleet_jobs {
     bool is_indexing;
     uint64_t ticks;
     uint64_t swept_ms;
-    char complained[64][FLEET_KEY_MAX]; /* channels whose first bad message was logged */
-    unsigned complaints;
+    char complained[64][FLEET_KEY_MAX]; /* channels whose first bad message was logged ... */
+    unsigned complaints;                /* ... since then */
+    uint64_t complained_ms;
 };
 
 /* jobs.c: the table */
@@ -90,10 +92,15 @@ void shared_settle(struct job *job, uint64_t now_ms); /* gone if nobody needs it
 
 /* jobs_order.c: what Redis says of a job, and what is to be changed */
 void order_append(struct job *job, struct write *w);
+/* Lets go of the oldest foreign message that waits and is no end; false: there is none. */
+bool order_make_room(struct job *job);
 void order_find(struct job *job, struct finder *f);
 void order_look(struct job *job); /* what Redis has is to be read */
 /* A state that came by itself; takes the record. */
 void order_take(struct job *job, struct fleet_record *r);
+/* False: there is nothing new in this record. It is older than what is known, or what the
+ * answer that is under way will say. */
+bool order_wants(struct job *job, struct str record);
 void order_run(struct job *job); /* the next script, if there is need for one */
 void order_tick(struct job *job, uint64_t now_ms);
 void order_abandon(struct job *job, int err); /* everything that waits is over */

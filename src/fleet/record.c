@@ -38,13 +38,23 @@ static void emit_hash(struct buf *out, const char *key, uint64_t hash)
     emit_field_string(out, key, text);
 }
 
+/* What is not known is -1 in all numbers, and left out. */
+
 /* Exactly: two nodes must not differ in the last digit. */
 static void emit_exact(struct buf *out, const char *key, double value)
 {
     char text[32];
 
-    snprintf(text, sizeof(text), "%.17g", isfinite(value) ? value : -1);
+    if (!isfinite(value) || value == -1)
+        return;
+    snprintf(text, sizeof(text), "%.17g", value);
     emit_field_raw(out, key, text);
+}
+
+static void emit_known_int(struct buf *out, const char *key, int64_t value)
+{
+    if (value != -1)
+        emit_field_int(out, key, value);
 }
 
 void fleet_record_write(const struct update *u, uint64_t write, uint64_t from, struct buf *out)
@@ -62,14 +72,25 @@ void fleet_record_write(const struct update *u, uint64_t write, uint64_t from, s
     emit_exact(out, "fraction", u->fraction);
     emit_exact(out, "stage_fraction", u->stage_fraction);
     emit_exact(out, "speed", u->speed);
-    emit_field_int(out, "eta_ms", u->eta_ms);
-    emit_field_int(out, "bytes_done", u->bytes_done);
-    emit_field_int(out, "bytes_total", u->bytes_total);
-    emit_field_int(out, "file_size", u->file_size);
+    emit_known_int(out, "eta_ms", u->eta_ms);
+    emit_known_int(out, "bytes_done", u->bytes_done);
+    emit_known_int(out, "bytes_total", u->bytes_total);
+    emit_known_int(out, "file_size", u->file_size);
     emit_hash(out, "write", write);
     if (from != 0)
         emit_hash(out, "from", from);
     emit_close(out, '}');
+}
+
+/* It stands at the end, before `from` at most. */
+bool fleet_record_is_of(struct str text, uint64_t write)
+{
+    enum { TAIL = 64 };
+    size_t len = text.len < TAIL ? text.len : TAIL;
+    char mark[40];
+    int size = snprintf(mark, sizeof(mark), "\"write\":\"%016" PRIx64 "\"", write);
+
+    return memmem(text.at + text.len - len, len, mark, (size_t)size) != NULL;
 }
 
 static uint64_t hash_of(const json_t *root, const char *key)

@@ -23,6 +23,9 @@ struct fleet_record {
 /* The JSON part. */
 void fleet_record_write(const struct update *u, uint64_t write, uint64_t from, struct buf *out);
 
+/* Whether that write made it; without reading it all. */
+bool fleet_record_is_of(struct str text, uint64_t write);
+
 /* FAIL_SYNTAX: nobody of us wrote this. End with fleet_record_deinit. */
 int fleet_record_read(struct str text, struct fleet_record *out);
 void fleet_record_deinit(struct fleet_record *r);

@@ -63,9 +63,17 @@ static void move(struct redis_listener *l, struct topic *topic, enum topic_place
         DL_APPEND(l->said, topic);
 }
 
+/* `up` does not wait for it any more. */
+static void restored(struct redis_listener *l, struct topic *topic)
+{
+    l->restoring -= topic->is_restoring;
+    topic->is_restoring = false;
+}
+
 /* Still to be freed. */
 static void take_out(struct redis_listener *l, struct topic *topic)
 {
+    restored(l, topic);
     move(l, topic, SETTLED);
     HASH_DEL(l->topics[topic->kind], topic);
     l->count--;
@@ -102,13 +110,6 @@ static void pump(struct redis_listener *l)
         else if (!say(l, topic))
             break;
     }
-}
-
-/* `up` does not wait for it any more. */
-static void restored(struct redis_listener *l, struct topic *topic)
-{
-    l->restoring -= topic->is_restoring;
-    topic->is_restoring = false;
 }
 
 static void tell_up(struct redis_listener *l)
@@ -177,7 +178,6 @@ static void confirmed(struct redis_listener *l, struct topic *topic)
 /* It may be asked for anew when it is told, so it is out of the table. */
 static void on_refused(struct redis_listener *l, struct topic *topic, const char *why)
 {
-    restored(l, topic);
     take_out(l, topic);
     if (topic->is_wanted && l->events->refused != NULL)
         l->events->refused(l->context, topic->name, topic->kind, why);
@@ -186,7 +186,6 @@ static void on_refused(struct redis_listener *l, struct topic *topic, const char
 
 static void on_moved(struct redis_listener *l, struct topic *topic)
 {
-    restored(l, topic);
     take_out(l, topic);
     if (topic->is_wanted && l->events->moved != NULL)
         l->events->moved(l->context, topic->name);

@@ -10,6 +10,7 @@
 
 #include "io/redis.h"
 
+/* The last three may be NULL. */
 struct redis_service_events {
     /* Both ways work: commands are taken, and every topic that was asked for is
      * confirmed (a cluster: at each node that has one). */
@@ -20,7 +21,9 @@ struct redis_service_events {
     /* The service has confirmed a topic: the first time, and again whenever the
      * connection it is heard on is a new one. What is read from now on and what
      * is pushed from now on leave no gap; what was published before may have been
-     * missed. After a reconnect all of these come before `up`. */
+     * missed. After a reconnect all of these come before `up`: until then a command
+     * may still fail. A slot of a cluster that moves takes its shard channels along,
+     * without `down`. */
     void (*heard)(void *context, struct str name, enum redis_topic kind);
     void (*push)(void *context, const struct redis_push *push); /* borrowed */
     /* It refused (-NOPERM), and will not be asked again. */
@@ -29,9 +32,11 @@ struct redis_service_events {
 
 struct redis_service;
 
-/* Whether it is a server, a primary behind Sentinels or a cluster is in the URL
- * (redis+sentinel://) or found out from the server itself (a cluster). Copies
- * url and settings (NULL: the default ones), borrows `events`. */
+/* That Sentinels are to be asked is in the URL, whose login is the primary's, and a
+ * Sentinel's if it asks for one. Whether redis:// is a server or a cluster is found
+ * out from it. Settings are for each connection; topics_max and commands_max are for
+ * all of them, too. Copies url and settings (NULL: the default ones), borrows
+ * `events`. */
 struct redis_service *redis_service_open(uv_loop_t *loop, const struct redis_url *url,
                                          const struct redis_settings *settings,
                                          const struct redis_service_events *events, void *context);
@@ -42,13 +47,14 @@ void redis_service_close(struct redis_service *s);
 bool redis_service_is_up(const struct redis_service *s);
 
 /* Known since the first `up`: channels of this service are sharded, and keys of
- * one command must be of one slot. */
+ * one command must be of one slot. Of a cluster, at most 256 nodes are spoken to. */
 bool redis_service_is_cluster(const struct redis_service *s);
 
-/* As redis_command. `key` (borrowed for the call) says which node of a cluster; an empty
- * one: any. A command that was turned away (MOVED, ASK, TRYAGAIN, CLUSTERDOWN,
- * or READONLY and LOADING while a failover is under way) was not done, and is sent
- * again after a while, until `timeout_ms` (0: the settings') is over. */
+/* As redis_command. `key` (borrowed for the call) says which node of a cluster; an
+ * empty one: any. Behind Sentinels and in a cluster, a command that was turned away
+ * (READONLY, LOADING, MASTERDOWN; MOVED, ASK, TRYAGAIN, CLUSTERDOWN) was not done. It
+ * is sent again, now or in a while, perhaps behind later ones; once `timeout_ms`
+ * (0: the settings') is over it fails with FAIL_STATE and what was said last. */
 int redis_service_command(struct redis_service *s, struct str key, const struct str *args,
                           size_t count, uint32_t timeout_ms, redis_done *done, void *context);
 

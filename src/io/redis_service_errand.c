@@ -13,6 +13,7 @@ enum {
     HOST_MAX = 256,
     HOPS_MAX = 16, /* redirections without a pause */
     PAUSE_MIN_MS = 20,
+    ANSWER_MIN_MS = 1000,
     PAUSE_MAX_MS = 500,
     LOST_PAUSE_MS = 100,
 };
@@ -111,29 +112,34 @@ static struct service_node *route(const struct redis_service *s, int slot)
 
 static void on_answer(void *context, int err, const struct redis_reply *reply);
 
+/* A command without an answer ends the connection for all: what is sent again has
+ * time enough for one, even beyond its own. */
+static uint32_t patience_ms(const struct errand *e)
+{
+    uint64_t now = uv_now(e->service->loop);
+    uint64_t left = e->deadline_ms > now ? e->deadline_ms - now : 1;
+
+    return e->said[0] != '\0' && left < ANSWER_MIN_MS ? ANSWER_MIN_MS : (uint32_t)left;
+}
+
 /* Only what comes right behind ASKING is let in, so a script goes whole. */
 static int dispatch_asking(struct errand *e, struct service_node *node)
 {
     int err = redis_command(node->link, (struct str[]){ STR("ASKING") }, 1, 0, NULL, NULL);
-    uint64_t now = uv_now(e->service->loop);
 
     if (err != OK)
         return err;
     e->node = node;
-    return redis_command(node->link, e->args, e->count, (uint32_t)(e->deadline_ms - now), on_answer,
-                         e);
+    return redis_command(node->link, e->args, e->count, patience_ms(e), on_answer, e);
 }
 
 static int dispatch(struct errand *e, struct service_node *node)
 {
-    uint64_t now = uv_now(e->service->loop);
-
     e->node = node;
     if (e->script != NULL)
         return redis_script_run(node->link, e->script, e->keys, e->args + FIXED_ARGS,
                                 e->count - FIXED_ARGS, on_answer, e);
-    return redis_command(node->link, e->args, e->count, (uint32_t)(e->deadline_ms - now), on_answer,
-                         e);
+    return redis_command(node->link, e->args, e->count, patience_ms(e), on_answer, e);
 }
 
 static void shelve(struct errand *e)

@@ -32,16 +32,16 @@ struct service_node {
     struct redis *link;
     struct redis_listener *listener; /* NULL: nothing is to be heard here */
     bool is_needed;                  /* up waits for it; else it was named by an ASK */
-    bool was_needed;
-    bool is_primary; /* behind Sentinels: it has said so */
-    bool is_gone;    /* in a grave */
+    bool is_primary;                 /* behind Sentinels: it has said so */
+    bool is_gone;                    /* in a grave */
     uint64_t used_ms;
 };
 
 struct service_topic {
     UT_hash_handle hh;
     enum redis_topic kind;
-    bool is_heard;           /* confirmed */
+    bool is_heard; /* confirmed */
+    uint16_t slot;
     struct service_node *at; /* NULL: nobody knows where, or there is no room */
     struct str name;         /* the bytes lie behind the struct */
 };
@@ -60,7 +60,7 @@ struct redis_service {
     struct service_node *ear;        /* where plain channels and patterns are heard */
     struct service_node **slots;     /* of a cluster; NULL: not one */
     struct service_topic *topics[2]; /* tables: of channels, of patterns */
-    size_t topic_count, unheard;
+    size_t topic_count, unheard, homeless;
     struct errand *parked;            /* turned away: to be sent again */
     size_t errand_count, errand_size; /* of all */
     struct scout *scout;              /* NULL: nobody is to be asked any more */

@@ -50,7 +50,8 @@ static void on_push(void *context, const struct redis_push *push)
 {
     struct redis_service *s = ((struct service_node *)context)->service;
 
-    s->events->push(s->context, push);
+    if (s->events->push != NULL)
+        s->events->push(s->context, push);
 }
 
 static void on_subscribed(void *context, struct str name, enum redis_topic kind)

@@ -11,7 +11,7 @@ enum {
     ASK_DOWN_MS = 250,     /* something is about to */
     ASK_PAUSE_MS = 20,     /* between two questions, whatever the hurry */
     ASKED_MAX = 8,         /* in vain: perhaps who is asked is cut off from the rest */
-    LINGER_MS = 30 * 1000, /* of a node that was named by an ASK */
+    LINGER_MS = 30 * 1000, /* of a node that an ASK named, or that still owes answers */
     HOST_MAX = 256,
     WHY_MAX = 512,
 };
@@ -37,7 +37,6 @@ static void need(struct service_node *node)
 
     node->is_needed = true;
     s->ear = node;
-    node_listen(node);
     topics_place(s);
 }
 
@@ -56,6 +55,7 @@ static void become_server(struct redis_service *s, const struct redis_host *plac
 
 struct survey {
     struct redis_service *service;
+    struct service_node **slots;
     struct redis_host hosts[NODES_MAX];
     size_t count;
 };
@@ -79,7 +79,7 @@ static void on_range(void *context, const struct slot_range *range)
         return;
     node->is_needed = true;
     for (unsigned slot = range->first; slot <= range->last; slot++)
-        s->slots[slot] = node;
+        survey->slots[slot] = node;
 }
 
 /* One that takes commands, if there is one; rather the same. */
@@ -97,8 +97,6 @@ static void choose_ear(struct redis_service *s)
     }
     if (s->ear == NULL || !s->ear->is_needed || node_takes(best))
         s->ear = best;
-    if (s->ear != NULL)
-        node_listen(s->ear);
 }
 
 static void drop_unneeded(struct redis_service *s)
@@ -107,7 +105,7 @@ static void drop_unneeded(struct redis_service *s)
     struct service_node *node = s->nodes;
 
     while (node != NULL && !s->is_over) {
-        bool is_old = node->was_needed || now - node->used_ms > LINGER_MS;
+        bool is_old = !redis_is_up(node->link) || now - node->used_ms > LINGER_MS;
         if (!node->is_needed && is_old) {
             node_drop(node); /* answers fail within: anything may have changed */
             node = s->nodes;
@@ -117,34 +115,45 @@ static void drop_unneeded(struct redis_service *s)
     }
 }
 
-static void read_map(struct redis_service *s, const struct redis_reply *reply)
+/* Whether slots changed hands. */
+static bool read_map(struct redis_service *s, const struct redis_reply *reply)
 {
     struct survey *survey = mem_new(struct survey);
     struct service_node *node;
+    bool is_new;
 
     survey->service = s;
-    memset(s->slots, 0, SLOTS * sizeof(struct service_node *));
+    survey->slots = mem_zalloc(SLOTS * sizeof(struct service_node *));
     DL_FOREACH(s->nodes, node)
     {
-        node->was_needed = node->is_needed;
+        if (node->is_needed)
+            node->used_ms = uv_now(s->loop);
         node->is_needed = false;
     }
     slots_read(reply, on_range, survey);
+    is_new = memcmp(s->slots, survey->slots, SLOTS * sizeof(struct service_node *)) != 0;
+    mem_free(s->slots);
+    s->slots = survey->slots;
     scout_set_places(s->scout, survey->hosts, survey->count);
     for (size_t i = 0; i < survey->count; i++)
         mem_free(survey->hosts[i].name);
     mem_free(survey);
+    return is_new;
 }
 
 static void on_map(struct redis_service *s, const struct redis_reply *reply)
 {
+    const struct service_node *ear = s->ear;
+    bool is_new;
+
     if (s->kind == SERVICE_UNKNOWN) {
         s->kind = SERVICE_CLUSTER;
         s->slots = mem_zalloc(SLOTS * sizeof(struct service_node *));
     }
-    read_map(s, reply);
+    is_new = read_map(s, reply);
     choose_ear(s);
-    topics_place(s);
+    if (is_new || s->ear != ear || s->homeless > 0)
+        topics_place(s);
     drop_unneeded(s);
     if (s->is_over)
         return;
@@ -155,10 +164,9 @@ static void on_map(struct redis_service *s, const struct redis_reply *reply)
 
 static void on_no_map(struct redis_service *s, int err, const struct redis_reply *reply)
 {
-    bool is_single = str_starts(reply->text, STR("ERR This instance has cluster")) ||
-                     str_starts(reply->text, STR("ERR unknown command")) || err == FAIL_DENIED;
-
-    if (s->kind == SERVICE_CLUSTER || !is_single)
+    /* Not LOADING and the like: it will say more in a while. Who may not ask, or asks
+     * what has no CLUSTER, has a server. */
+    if (s->kind == SERVICE_CLUSTER || err == FAIL_STATE)
         complain(s, err, reply->text.at);
     else if (s->url.host_count > 1)
         complain(s, FAIL_STATE, "is no cluster, which several hosts in a URL are");
@@ -252,7 +260,7 @@ void scouting_tick(struct redis_service *s)
     if (s->scout == NULL)
         return;
     if (now >= s->ask_ms) {
-        s->ask_ms = now + (s->is_up ? ASK_UP_MS : ASK_DOWN_MS);
+        s->ask_ms = now + (s->is_up && s->homeless == 0 ? ASK_UP_MS : ASK_DOWN_MS);
         if (!s->is_up && scout_is_up(s->scout) && ++s->asked % ASKED_MAX == 0)
             scout_leave(s->scout);
         else

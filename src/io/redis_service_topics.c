@@ -24,7 +24,7 @@ static enum redis_topic kind_at_node(const struct redis_service *s, const struct
 static struct service_node *place_of(const struct redis_service *s, const struct service_topic *t)
 {
     if (s->kind == SERVICE_CLUSTER && t->kind == REDIS_SHARD)
-        return s->slots[slot_of(t->name)];
+        return s->slots[t->slot];
     return s->ear;
 }
 
@@ -35,11 +35,18 @@ static void set_heard(struct redis_service *s, struct service_topic *topic, bool
     topic->is_heard = is_heard;
 }
 
+static void set_at(struct redis_service *s, struct service_topic *topic, struct service_node *node)
+{
+    s->homeless -= topic->at == NULL;
+    s->homeless += node == NULL;
+    topic->at = node;
+}
+
 static void leave(struct redis_service *s, struct service_topic *topic)
 {
     if (topic->at != NULL && topic->at->listener != NULL)
         redis_listener_unsubscribe(topic->at->listener, topic->name, kind_at_node(s, topic));
-    topic->at = NULL;
+    set_at(s, topic, NULL);
     set_heard(s, topic, false);
 }
 
@@ -57,7 +64,7 @@ static int settle(struct redis_service *s, struct service_topic *topic)
     node_listen(node);
     err = redis_listener_subscribe(node->listener, topic->name, kind_at_node(s, topic));
     if (err == OK)
-        topic->at = node;
+        set_at(s, topic, node);
     return err;
 }
 
@@ -85,7 +92,8 @@ void topics_lost(struct redis_service *s, const struct service_node *node)
             if (topic->at != node)
                 continue;
             set_heard(s, topic, false);
-            topic->at = node->is_gone ? NULL : topic->at;
+            if (node->is_gone)
+                set_at(s, topic, NULL);
         }
     }
 }
@@ -94,6 +102,7 @@ static void forget(struct redis_service *s, struct service_topic *topic)
 {
     HASH_DEL(s->topics[topic->kind == REDIS_PATTERN], topic);
     s->unheard -= !topic->is_heard;
+    s->homeless -= topic->at == NULL;
     s->topic_count--;
     mem_free(topic);
 }
@@ -127,7 +136,8 @@ void topics_heard(struct service_node *node, struct str name, enum redis_topic k
     if (topic == NULL)
         return;
     set_heard(s, topic, true);
-    s->events->heard(s->context, topic->name, topic->kind);
+    if (s->events->heard != NULL)
+        s->events->heard(s->context, topic->name, topic->kind);
     service_check_up(s);
 }
 
@@ -141,7 +151,8 @@ void topics_refused(struct service_node *node, struct str name, enum redis_topic
         return;
     kind = topic->kind;
     forget(s, topic);
-    s->events->refused(s->context, name, kind, why);
+    if (s->events->refused != NULL)
+        s->events->refused(s->context, name, kind, why);
     service_check_up(s);
 }
 
@@ -153,7 +164,7 @@ void topics_moved(struct service_node *node, struct str name)
 
     if (topic == NULL)
         return;
-    topic->at = NULL;
+    set_at(s, topic, NULL);
     set_heard(s, topic, false);
     scouting_ask(s, MOVED_PAUSE_MS);
 }
@@ -166,9 +177,11 @@ static struct service_topic *topic_new(struct redis_service *s, struct str name,
     memcpy(topic + 1, name.at, name.len);
     topic->name = (struct str){ (char *)(topic + 1), name.len };
     topic->kind = kind;
+    topic->slot = (uint16_t)slot_of(name);
     HASH_ADD_KEYPTR(hh, s->topics[kind == REDIS_PATTERN], topic->name.at, name.len, topic);
     s->topic_count++;
     s->unheard++;
+    s->homeless++;
     return topic;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/emit.h"
+#include "base/utf8.h"
 
 enum { FRAME_MAX = 1024, ESCAPED_MAX = 6 }; /* names and numbers; "\u0001" */
 
@@ -49,6 +50,32 @@ static void emit_progress(struct buf *b, double progress)
     while (digits[len - 1] == '0' && digits[len - 2] != '.')
         digits[--len] = '\0';
     emit_field_raw(b, "progress", digits);
+}
+
+/* How much of `out` is in use then. */
+static size_t append_text(const char *text, char out[JOB_TEXT_MAX + 1], size_t used)
+{
+    static const char replacement[] = "\xef\xbf\xbd";
+    size_t left = strlen(text);
+
+    while (left > 0) {
+        size_t valid = utf8_length(text, left);
+        const char *from = valid ? text : replacement;
+        size_t len = valid ? valid : sizeof(replacement) - 1;
+        if (used + len > JOB_TEXT_MAX)
+            break;
+        memcpy(out + used, from, len);
+        used += len;
+        text += valid ? valid : 1;
+        left -= valid ? valid : 1;
+    }
+    out[used] = '\0';
+    return used;
+}
+
+void message_text(const char *before, const char *text, char out[JOB_TEXT_MAX + 1])
+{
+    append_text(text, out, append_text(before, out, 0));
 }
 
 static size_t length(const char *text)

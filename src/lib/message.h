@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/limits.h"
+
 struct message {
     const char *job;
     const char *status; /* "processing", "completed", "failed" */
@@ -21,6 +23,10 @@ struct message {
 
 /* To be freed with free; NULL without memory. */
 char *message_render(const struct message *m, size_t *len);
+
+/* A copy as a server takes it: what is not UTF-8 is U+FFFD, and what is over
+ * JOB_TEXT_MAX bytes then is cut off at a character. */
+void message_text(const char *before, const char *text, char out[JOB_TEXT_MAX + 1]);
 
 /* As clock_iso8601 writes it. */
 enum { MESSAGE_TIME_SIZE = 64 };

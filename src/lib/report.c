@@ -241,6 +241,11 @@ static int say(struct reelay *r, const char *id, struct saying *s)
     return result;
 }
 
+/* Where what is said lies until it is rendered. */
+struct texts {
+    char stage[JOB_TEXT_MAX + 1], message[JOB_TEXT_MAX + 1], error[JOB_TEXT_MAX + 1];
+};
+
 static double clamp(double progress)
 {
     return progress < 0 ? 0 : progress > 1 ? 1 : progress;
@@ -249,10 +254,10 @@ static double clamp(double progress)
 int reelay_report(struct reelay *r, const char *id, const char *stage, double progress,
                   const char *message, const char *metadata_json)
 {
-    struct saying s = { .status = "processing",
-                        .stage = stage && *stage ? stage : "processing",
-                        .progress = clamp(progress),
-                        .text = message ? message : "" };
+    struct texts t;
+    struct saying s = {
+        .status = "processing", .stage = t.stage, .progress = clamp(progress), .text = t.message
+    };
 
     int err = check_job(r, id);
     if (err == REELAY_OK)
@@ -263,18 +268,22 @@ int reelay_report(struct reelay *r, const char *id, const char *stage, double pr
         err = check_text(r, "message", message);
     if (err == REELAY_OK)
         err = check_json(r, "metadata", metadata_json, true, &s.metadata);
-    return err == REELAY_OK ? say(r, id, &s) : err;
+    if (err != REELAY_OK)
+        return err;
+    message_text("", stage && *stage ? stage : "processing", t.stage);
+    message_text("", message ? message : "", t.message);
+    return say(r, id, &s);
 }
 
 int reelay_report_error(struct reelay *r, const char *id, const char *error, const char *stage)
 {
-    char text[JOB_TEXT_MAX + 16];
+    struct texts t;
     struct saying s = { .status = "failed",
-                        .stage = stage && *stage ? stage : NULL,
+                        .stage = stage && *stage ? t.stage : NULL,
                         .otherwise = "error",
                         .progress = -1,
-                        .text = text,
-                        .error = error && *error ? error : "Processing failed",
+                        .text = t.message,
+                        .error = t.error,
                         .is_ending = true };
 
     int err = check_job(r, id);
@@ -284,17 +293,20 @@ int reelay_report_error(struct reelay *r, const char *id, const char *error, con
         err = check_text(r, "stage", stage);
     if (err != REELAY_OK)
         return err;
-    snprintf(text, sizeof(text), "Error: %s", s.error);
+    message_text("", stage ? stage : "", t.stage);
+    message_text("", error && *error ? error : "Processing failed", t.error);
+    message_text("Error: ", t.error, t.message);
     return say(r, id, &s);
 }
 
 int reelay_report_complete(struct reelay *r, const char *id, const char *result_json,
                            const char *message)
 {
+    struct texts t;
     struct saying s = { .status = "completed",
                         .stage = "complete",
                         .progress = 1,
-                        .text = message ? message : "Job completed",
+                        .text = t.message,
                         .is_ending = true,
                         .is_completed = true };
 
@@ -303,7 +315,10 @@ int reelay_report_complete(struct reelay *r, const char *id, const char *result_
         err = check_text(r, "message", message);
     if (err == REELAY_OK)
         err = check_json(r, "result", result_json ? result_json : "{}", false, &s.result);
-    return err == REELAY_OK ? say(r, id, &s) : err;
+    if (err != REELAY_OK)
+        return err;
+    message_text("", message ? message : "Job completed", t.message);
+    return say(r, id, &s);
 }
 
 int reelay_get_status(struct reelay *r, const char *id, char **json)

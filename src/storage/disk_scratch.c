@@ -233,6 +233,20 @@ static int open_scratch(struct disk *d, const char *job, uint64_t token, int *fd
     return err;
 }
 
+/* Fails where there is something in them. */
+static void remove_empty(struct disk *d, const char *job, uint64_t token)
+{
+    char name[TOKEN_NAME];
+    int video;
+
+    if (token == 0 || dir_open(d->work_fd, job, &video) != OK)
+        return;
+    token_name(token, false, name);
+    unlinkat(video, name, AT_REMOVEDIR);
+    close(video);
+    unlinkat(d->work_fd, job, AT_REMOVEDIR);
+}
+
 int disk_scratch_clear(struct disk *d, const char *job, uint64_t token, const char *keep)
 {
     int fd;
@@ -244,5 +258,6 @@ int disk_scratch_clear(struct disk *d, const char *job, uint64_t token, const ch
         return err;
     err = dir_each(fd, remove_but, (void *)(uintptr_t)keep);
     close(fd);
+    remove_empty(d, job, token);
     return err;
 }

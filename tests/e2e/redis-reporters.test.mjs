@@ -384,7 +384,7 @@ describe('other reporters', () => {
     const send = (text) => redis.cli('publish', 'job_progress:sane', text);
     await send('{"status":"processing","stage":"s","progress":0.1,"message":"one"}');
     await all(clients, 10);
-    for (const text of ['', '{', '[]', '"ping"', '{"progress":"much"}', '{"status":"unheard of"}', `{"message":"${'x'.repeat(5000)}"}`]) {
+    for (const text of ['', '{', '[]', '"ping"', '{"progress":"much"}', '{"status":"unheard of"}']) {
       await send(text);
     }
     await redis.cli('publish', 'progress:sane', 'NaN');
@@ -392,6 +392,21 @@ describe('other reporters', () => {
     await send('{"status":"processing","stage":"s","progress":0.2,"message":"two"}');
     await all(clients, 20);
     for (const { name, said } of clients) assert.deepEqual(said(), [10, 20], name);
+  });
+
+  test('an end is told however long its words are', async (t) => {
+    const { redis, server } = await pair(t);
+    const failed = await openAll(t, server, 'traceback');
+    const completed = await openAll(t, server, 'frames');
+    const { say, end } = worker(t, redis, 'plain');
+    await say('report_error', 'traceback', `Traceback (most recent call last): ${'é'.repeat(10_000)}`, 'rendering');
+    await all(failed, 'failed');
+    const { error } = failed.find(({ name }) => name === 'jobs').client.messages.at(-1);
+    assert.match(error, /^Traceback .*é$/);
+    assert.ok(Buffer.byteLength(error) > 4000 && Buffer.byteLength(error) <= 4096, `${error.length}`);
+    await say('report_complete', 'frames', { frames: 'x'.repeat(100_000) });
+    await all(completed, 'completed');
+    await end();
   });
 
   test('a worker and its viewers outlive a Redis that was away', async (t) => {

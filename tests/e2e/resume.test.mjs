@@ -2,7 +2,7 @@
 // they are the very same files in the end, and nobody who plays it sees a seam.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { bundle, launch, openPage } from '../support/browser.mjs';
 import { clip } from '../support/clips.mjs';
 import { masterUrl, verify } from '../support/hls.mjs';
+import { SEGMENT, grown, inodes, renditions, treeOf } from '../support/segments.mjs';
 import { Server } from '../support/server.mjs';
 import { Upload } from '../support/upload.mjs';
 import { waitFor } from '../support/wait.mjs';
@@ -19,37 +20,6 @@ const run = promisify(execFile);
 const SECONDS = 40;
 const RATE = 15;
 const SLOW = ['--preset', 'slow']; // so that it can be interrupted, several times
-
-const SEGMENT = /^s(\d{5})\.m4s$/;
-
-function segments(tree, rendition) {
-  const folder = path.join(tree, rendition);
-  return existsSync(folder) ? readdirSync(folder).filter((name) => SEGMENT.test(name)).sort() : [];
-}
-
-const renditions = (tree) => (existsSync(tree) ? readdirSync(tree).filter((name) => /^\d+p$/.test(name)) : []);
-
-const treeOf = (server, upload) => path.join(server.dataDir, 'work', String(upload.id), 'convert', 'tree');
-
-// Waits until every rendition of the picture has so many segments.
-async function grown(tree, count) {
-  await waitFor(
-    () => renditions(tree).length === 2 && renditions(tree).every((name) => segments(tree, name).length >= count),
-    `${count} segments in ${tree}`,
-    { timeout: 120_000, every: 5 },
-  );
-}
-
-// Those that were whole for certain: another one had been begun behind them.
-function inodes(tree) {
-  const found = new Map();
-  for (const rendition of renditions(tree)) {
-    for (const name of segments(tree, rendition)) {
-      found.set(`${rendition}/${name}`, statSync(path.join(tree, rendition, name)).ino);
-    }
-  }
-  return found;
-}
 
 const kept = (server) => [...server.log.matchAll(/event=conversion_resumed\b.*?\bsegments=(\d+)/g)]
   .map((match) => Number(match[1]));

@@ -287,3 +287,12 @@ test('reelay report tells Redis what follows from what it knows', async (t) => {
   await redis.stop();
   assert.match(await report('c', '--progress', '0.5'), /^3: reelay report: cannot reach redis:/);
 });
+
+test('a long error makes no message longer than a server takes', async (t) => {
+  const redis = await Redis.during(t);
+  const said = await reelay(['report', 'a', '--error', 'é'.repeat(2048)], { env: { REELAY_ENGINE: redis.url } });
+  assert.equal(said.status, 0, said.stderr);
+  const { message, error } = await status(redis, 'a');
+  assert.equal(error, 'é'.repeat(2048));
+  assert.equal(message, `Error: ${'é'.repeat(2044)}`);
+});

@@ -52,7 +52,8 @@ export async function reelay(args, { env, cwd, input, timeout = 120_000 } = {}) 
 }
 
 export class Server {
-  // Options: args, env, dataDir (kept by who made it), port.
+  // Options: args, env, dataDir (kept by who made it), port; an address and a command
+  // to start it by, for one that lives in a network of its own.
   static async start(options = {}) {
     const server = new Server(options);
     await server.start();
@@ -67,9 +68,11 @@ export class Server {
     return server;
   }
 
-  constructor({ args = [], env = {}, dataDir, port = 0 } = {}) {
+  constructor({ args = [], env = {}, dataDir, port = 0, address = '127.0.0.1', by = [] } = {}) {
     this.args = args;
     this.env = env;
+    this.address = address;
+    this.by = by;
     this.port = port;
     this.dataDir = dataDir ?? temporaryFolder();
     this.ownsDataDir = dataDir === undefined;
@@ -77,12 +80,22 @@ export class Server {
     this.tokens = new Map();
   }
 
+  get words() {
+    return ['serve', '--listen', `${this.address}:${this.port}`, '--data-dir', this.dataDir, ...this.args];
+  }
+
+  // Whether what it has said since it was started means that it runs.
+  hasStarted(said) {
+    const found = /event=listening\b.*\baddress=(\S+):(\d+)/.exec(said);
+    if (found) this.port = Number(found[2]);
+    return found;
+  }
+
   async start() {
     // setpriv: should this process be cut down, the server goes with it.
     this.process = spawn(
       'setpriv',
-      ['--pdeathsig', 'KILL', binary, 'serve', '--listen', `127.0.0.1:${this.port}`,
-        '--data-dir', this.dataDir, ...this.args],
+      ['--pdeathsig', 'KILL', ...this.by, binary, ...this.words],
       { env: environment(this.env), stdio: ['ignore', 'pipe', 'pipe'] },
     );
     this.exit = null;
@@ -98,15 +111,13 @@ export class Server {
     // A server that a failed test left behind does not keep the others waiting.
     this.process.unref();
     this.forgetWitness?.();
-    this.forgetWitness = addWitness(() => `--- server ${this.pid}:\n${this.log.slice(-6000)}`);
+    this.forgetWitness = addWitness(() => `--- ${this.words[0]} ${this.pid}:\n${this.log.slice(-6000)}`);
     await waitFor(
       () => {
-        const found = /event=listening\b.*\baddress=(\S+):(\d+)/.exec(this.log.slice(begin));
-        if (found) this.port = Number(found[2]);
         if (this.exit) throw new Error(`the server ended: ${JSON.stringify(this.exit)}\n${this.log}`);
-        return found;
+        return this.hasStarted(this.log.slice(begin));
       },
-      'the line event=listening',
+      `the start of ${this.words[0]}`,
       { timeout: START_TIMEOUT },
     );
   }
@@ -116,11 +127,11 @@ export class Server {
   }
 
   get origin() {
-    return `http://127.0.0.1:${this.port}`;
+    return `http://${this.host}`;
   }
 
   get host() {
-    return `127.0.0.1:${this.port}`;
+    return `${this.address}:${this.port}`;
   }
 
   // Asks it to end; it must, with status 0.
@@ -247,7 +258,7 @@ function processes() {
   return found;
 }
 
-function descendants(pid) {
+export function descendants(pid) {
   const all = processes();
   const below = [];
   const roots = [pid];

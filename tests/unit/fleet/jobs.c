@@ -331,6 +331,37 @@ static void foreign_messages_are_heard_once_and_in_order(void **state)
     assert_string_equal(last(&a)->text[TEXT_MESSAGE], "Job completed");
 }
 
+static bool have_ended(const struct node *n, int jobs)
+{
+    for (size_t i = 0; i < n->count; i++)
+        jobs -= n->seen[i]->state == JOB_COMPLETED;
+    return jobs == 0;
+}
+
+static void an_end_is_heard_however_much_waits(void **state)
+{
+    enum { JOBS = 20, EACH = 1100 }; /* more than pending_max */
+    char id[16];
+
+    (void)state;
+    for (int i = 0; i < JOBS; i++) {
+        snprintf(id, sizeof(id), "o%d", i);
+        watch(&a, id);
+    }
+    WAIT_FOR(&loop, fleet_jobs_is_ready(a.jobs));
+    for (int k = 0; k <= EACH; k++)
+        for (int i = 0; i < JOBS; i++)
+            redisAppendCommand(direct,
+                               "PUBLISH job_progress:o%d {\"status\":\"%s\",\"stage\":\"%d\"}", i,
+                               k < EACH ? "processing" : "completed", k);
+    for (int k = 0; k < JOBS * (EACH + 1); k++) {
+        redisReply *reply;
+        assert_int_equal(redisGetReply(direct, (void **)&reply), REDIS_OK);
+        freeReplyObject(reply);
+    }
+    WAIT_FOR(&loop, have_ended(&a, JOBS));
+}
+
 static void bytes_are_a_report_too(void **state)
 {
     (void)state;
@@ -544,6 +575,7 @@ int main(void)
         TEST(both_nodes_hear_one_order),
         TEST(a_program_that_subscribes_hears_our_jobs),
         TEST(foreign_messages_are_heard_once_and_in_order),
+        TEST(an_end_is_heard_however_much_waits),
         TEST(bytes_are_a_report_too),
         TEST(what_is_no_report_is_dropped),
         TEST(a_status_alone_is_found_and_heard),

@@ -20,9 +20,9 @@ struct secure {
     struct service_owner *owner;
     struct server server;
     unsigned port;
-    char folder[64], port_text[16];
+    char folder[64], port_text[16], bus[16];
     char ca[96], ca_key[96], cert[96], key[96], other[96], other_key[96];
-    const char *options[32];
+    const char *options[40];
     struct redis_settings settings;
 };
 
@@ -33,7 +33,7 @@ static void run(const char *const *args)
 
     assert_true(pid >= 0);
     if (pid == 0) {
-        if (freopen("/dev/null", "w", stderr) == NULL)
+        if (freopen("/dev/null", "w", stderr) == NULL || freopen("/dev/null", "w", stdout) == NULL)
             _exit(126);
         execvp(args[0], (char *const *)args);
         _exit(127);
@@ -105,6 +105,30 @@ static int set_up_with(void **state, const char *names, const char *clients, con
     t->settings = owner_settings();
     t->settings.ca_file = t->ca;
     *state = t;
+    return 0;
+}
+
+/* A cluster of one node, which does not know its own address. */
+static int set_up_cluster(void **state)
+{
+    struct secure *t;
+    char port[16];
+
+    set_up_with(state, "DNS:localhost", "no", "TLSv1.3");
+    t = *state;
+    server_stop(&t->server);
+    snprintf(t->bus, sizeof(t->bus), "%u", free_port());
+    const char *further[] = {
+        "--cluster-enabled", "yes", "--cluster-port", t->bus, "--tls-cluster", "yes", NULL
+    };
+    size_t count = 0;
+    while (t->options[count] != NULL)
+        count++;
+    memcpy(&t->options[count], further, sizeof(further));
+    server_start(&t->server, t->options);
+    snprintf(port, sizeof(port), "%u", t->server.port);
+    run((const char *[]){ "redis-cli", "-p", port, "CLUSTER", "ADDSLOTSRANGE", "0", "16383",
+                          NULL });
     return 0;
 }
 
@@ -207,6 +231,21 @@ static void tls_1_2_will_do(void **state)
     open_at(t, "localhost", t->port);
     WAIT_FOR(&t->owner->loop, t->owner->ups > 0);
     works(t);
+}
+
+static void the_nodes_of_a_cluster_are_spoken_to_by_tls(void **state)
+{
+    struct secure *t = *state;
+    struct service_owner *o = t->owner;
+
+    open_at(t, "localhost", t->port);
+    WAIT_FOR(&o->loop, o->ups > 0);
+    assert_true(redis_service_is_cluster(o->service));
+    owner_insist(o, "SET k v", "OK");
+    works(t);
+    owner_subscribe(o, "s", REDIS_SHARD);
+    owner_expect(o, "SPUBLISH s there", "");
+    WAIT_FOR(&o->loop, strcmp(o->push, "s||there") == 0);
 }
 
 static void what_is_larger_than_a_record_goes_there_and_back(void **state)
@@ -344,6 +383,7 @@ int main(void)
         WITH(commands_and_messages_go_through_tls, set_up),
         WITH(an_address_is_verified_as_such, set_up),
         WITH(tls_1_2_will_do, set_up_old),
+        WITH(the_nodes_of_a_cluster_are_spoken_to_by_tls, set_up_cluster),
         WITH(what_is_larger_than_a_record_goes_there_and_back, set_up),
         WITH(a_certificate_of_somebody_else_is_not_trusted, set_up),
         WITH(nor_is_it_by_the_system, set_up),

@@ -262,6 +262,27 @@ static void the_longest_of_everything_arrives(void **state)
     reelay_free(status);
 }
 
+/* A server takes no text that is longer, and with it not the end either. */
+static void no_text_is_longer_than_a_server_takes(void **state)
+{
+    static char text[REELAY_TEXT_MAX + 1], expected[REELAY_TEXT_MAX + 64];
+
+    (void)state;
+    memset(text, 'x', sizeof(text) - 1);
+    memcpy(text + sizeof(text) - 9, "\xc3\xa9", 2); /* where the prefix cuts it */
+    assert_int_equal(reelay_report_error(reporter, "a", text, NULL), REELAY_OK);
+    assert_true(listener_wait(&listener, "\"failed\""));
+    snprintf(expected, sizeof(expected), "\"message\":\"Error: %.*s\",", REELAY_TEXT_MAX - 8, text);
+    has(listener.heard[0], expected);
+
+    memset(text, 0xff, sizeof(text) - 1);
+    assert_int_equal(reelay_report(reporter, "b", text, 0, "", NULL), REELAY_OK);
+    assert_int_equal(reelay_flush(reporter), REELAY_OK);
+    assert_true(listener_wait(&listener, "\"b\""));
+    const char *stage = strstr(listener.heard[1], "\"stage\":\"") + strlen("\"stage\":\"");
+    assert_int_equal(strcspn(stage, "\""), REELAY_TEXT_MAX / 3 * 3);
+}
+
 static void a_status_is_what_was_said_last_by_anybody(void **state)
 {
     char *status = NULL;
@@ -430,6 +451,7 @@ int main(void)
         TEST(progress_is_clamped_and_has_to_be_a_number),
         TEST(what_is_wrong_is_named),
         TEST(the_longest_of_everything_arrives),
+        TEST(no_text_is_longer_than_a_server_takes),
         TEST(a_status_is_what_was_said_last_by_anybody),
         TEST(jobs_are_bounded_and_idle_ones_make_room),
         TEST(of_many_reporters_the_same_is_last_in_channel_and_key),
