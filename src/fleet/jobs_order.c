@@ -176,8 +176,7 @@ static void contest(struct job *job, struct fleet_record *r)
         job->contested = r->update->seq;
         order_append(job, write_new(&(struct fleet_apply){ .id = job->id,
                                                            .change = &c,
-                                                           .when = FLEET_ALWAYS,
-                                                           .is_report = true },
+                                                           .when = FLEET_ALWAYS },
                                     NULL, NULL));
     }
     fleet_record_deinit(r);
@@ -188,6 +187,8 @@ static void learn(struct job *job, struct fleet_record *r, bool is_news)
 {
     const struct update *known = job->known.update;
 
+    if (r->update->seq == known_number(job))
+        job->known.from = r->from;
     if (r->update->seq <= known_number(job)) {
         fleet_record_deinit(r);
         return;
@@ -221,6 +222,8 @@ bool order_wants(struct job *job, struct str record)
         return !job->is_running || job->sent == 0 || !fleet_record_is_of(record, job->next_write);
     if (number > job->number_there)
         job->number_there = number;
+    /* It may have been overtaken, or be all that is left in a Redis that lost the newer one. */
+    job->is_doubted |= number < known_number(job);
     return false;
 }
 

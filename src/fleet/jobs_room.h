@@ -57,6 +57,7 @@ struct job {
     bool is_watched;
     uint64_t contested; /* number of a record in Redis that is a younger job's than the known one,
                            or 0 */
+    bool is_doubted;    /* an older record than the known one came by */
     bool needs_look;    /* what Redis has is to be read */
     bool is_unread;     /* watched, and not read since it was last deaf */
     unsigned heard;     /* of its channels: enum heard */

@@ -33,6 +33,26 @@ static void reported(void *context, int err, struct update *u)
     actor_go(a, 1 * MS, 2 * SECOND);
 }
 
+/* At the same moment somebody else says something of the job, at another node, and
+ * does not wait for what comes of it. */
+static void speak_up(struct actor *a, const struct change *c)
+{
+    struct node *n = some_node(a->world);
+    struct change other = *c;
+
+    if (n == NULL || n->paused_until_us > a->world->now_us)
+        return;
+    other.fraction = c->fraction + 0.05;
+    other.text[TEXT_MESSAGE] = "by another";
+    fleet_jobs_apply(n->jobs,
+                     &(struct fleet_apply){ .id = a->id,
+                                            .change = &other,
+                                            .is_report = true,
+                                            .patience_ms = 1000,
+                                            .is_latest_only = true },
+                     NULL, NULL);
+}
+
 static void report(struct actor *a)
 {
     struct change c;
@@ -45,6 +65,8 @@ static void report(struct actor *a)
         c.state = JOB_FAILED;
     c.text[TEXT_STAGE] = a->step < REPORTS / 2 ? "fetching" : "rendering";
     c.fraction = (double)a->step / REPORTS;
+    if (a->step > 0 && !is_last && random_permille(&a->world->random, 300))
+        speak_up(a, &c);
     actor_asks(a);
     fleet_jobs_apply(a->node->jobs,
                      &(struct fleet_apply){
@@ -121,6 +143,18 @@ static void message_of(const struct actor *a, char out[256])
              (double)a->step / REPORTS, a->step, is_last ? ", \"result\": {\"n\": 1}" : "");
 }
 
+/* And, now and then, document 004's message of the same job. */
+static void publish_bytes(struct actor *a)
+{
+    struct fleet_key key = fleet_key_bytes(a->id);
+    char text[128];
+
+    snprintf(text, sizeof(text), "{\"percent\": %d, \"downloaded_bytes\": %d, \"total_bytes\": %d}",
+             100 * a->step / REPORTS, 1000 * a->step, 1000 * REPORTS);
+    struct str args[] = { STR("PUBLISH"), fleet_key_str(&key), str_of(text) };
+    redis_takes(a->world, args, 3);
+}
+
 static bool set_status(struct actor *a)
 {
     struct fleet_key key = fleet_key_status(a->id);
@@ -175,6 +209,8 @@ static void foreign_act(void *context)
 {
     struct actor *a = context;
 
+    if (a->step < REPORTS && random_permille(&a->world->random, 200))
+        publish_bytes(a);
     a->left = !(a->count == 0 ? set_status(a) : publish(a));
     world_after(a->world, (int64_t)random_between(&a->world->random, 0, 20 * MS), foreign_second,
                 NULL, a);

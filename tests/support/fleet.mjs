@@ -361,7 +361,9 @@ const STAGES = ['assembling', 'converting'];
 const ENDS = ['completed', 'failed', 'cancelled'];
 
 // A state: how far it is, as a number that only grows at this door, or how it ended.
-const step = (status, rank) => (ENDS.includes(status) ? { end: status } : { rank });
+// Most doors show what was cancelled as failed.
+const step = (status, rank) =>
+  (ENDS.includes(status) ? { end: status === 'cancelled' ? 'failed' : status } : { rank });
 
 const socket = (target, says, { say } = {}) => async (server, id, token, hear) => {
   const watcher = new Watcher(`ws://${server.host}${target(id, token)}`, { handshakeTimeout: 10_000 });
@@ -492,8 +494,8 @@ export class Viewer {
   }
 
   async opened() {
-    await waitFor(() => this.connection, `${this.name} to be let in`);
-    await this.connection.settle();
+    await waitFor(() => this.connections > 0, `${this.name} to be let in`);
+    await this.connection?.settle();
     return this;
   }
 

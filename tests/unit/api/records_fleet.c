@@ -308,7 +308,7 @@ static int begin(void **state)
     assert_int_equal(jwt_mint(keys, "ada", false, clock_wall_ms(), 600000, &ada), OK);
     assert_int_equal(jwt_mint(keys, "bob", false, clock_wall_ms(), 600000, &bob), OK);
     assert_non_null(mkdtemp(folder));
-    assert_int_equal(disk_open(folder, 0, &disk, &why), OK);
+    assert_int_equal(disk_open(folder, 0, true, &disk, &why), OK);
     buf_deinit(&why);
     server_start(&server, NULL);
     assert_int_equal(uv_loop_init(&loop), 0);
