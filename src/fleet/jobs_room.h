@@ -50,8 +50,8 @@ struct job {
     struct update *next; /* what they come to; kept until Redis has answered */
     uint64_t next_write; /* how its record is known again */
     uint64_t next_from;
-    bool is_turn;      /* it is of another state than what was before */
-    char expected[24]; /* number that it follows */
+    bool is_turn;                /* it is of another state than what was before */
+    char expected[STR_U64_SIZE]; /* number that it follows */
     struct finder *finders;
     bool is_running; /* a script is under way: at most one per job */
     bool is_watched;
