@@ -33,7 +33,7 @@ export class FleetRedis extends Redis {
   async start() {
     this.process = spawn('setpriv', ['--pdeathsig', 'KILL', 'redis-server', '--port', String(this.port),
       '--bind', '127.0.0.1', ...this.also, '--protected-mode', 'no', '--dir', this.folder, '--save', '',
-      '--appendonly', this.keeps ? 'yes' : 'no', '--appendfsync', 'everysec'], { stdio: 'ignore' });
+      '--appendonly', this.keeps ? 'yes' : 'no', '--appendfsync', 'always'], { stdio: 'ignore' });
     this.exited = new Promise((resolve) => this.process.on('close', resolve));
     this.process.unref();
     await waitFor(() => this.cli('ping').then((said) => said === 'PONG', () => false), 'Redis to answer', { every: 30 });
@@ -482,6 +482,7 @@ export class Viewer {
       }
       this.connection = null;
       this.at++;
+      if (this.ends.length > 0) return; // who knows the end does not come back for more
     }
   }
 
