@@ -51,6 +51,7 @@ struct figures {
     double p50_ms, p99_ms;
     double published, passed, delivered; /* a second */
     double merged;                       /* per 100 published */
+    double behind_ms;                    /* from the last one published to the last heard */
 };
 
 struct series {
@@ -97,14 +98,47 @@ static void arena_open(struct arena *a, const struct settings *settings, unsigne
     reporter_open(&a->reporter, &a->broker, jobs);
 }
 
-/* One of each job, and everybody has it. */
-static void finish_round(struct arena *a, struct contestant *c, bool is_final)
+/* Whole rounds of all jobs; the next of them, and how many there were. */
+struct source {
+    struct arena *arena;
+    struct contestant *to;
+    unsigned place;
+    uint64_t count;
+    bool is_final;
+};
+
+static void say_next(struct source *s)
 {
-    c->number++;
-    receivers_expect(&c->hears, c->number);
-    for (unsigned i = 0; i < a->jobs; i++)
-        reporter_say(&a->reporter, c->prefix, i, c->number, is_final);
-    reporter_flush(&a->reporter, 0);
+    if (s->place == 0)
+        s->to->number++;
+    reporter_say(&s->arena->reporter, s->to->prefix, s->place, s->to->number, s->is_final);
+    s->place = (s->place + 1) % s->arena->jobs;
+    s->count++;
+}
+
+/* So many a second, 0: at once. */
+static void say_steadily(struct source *s, uint64_t count, unsigned rate)
+{
+    uint64_t begin = now_ns();
+
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t due = rate > 0 ? begin + i * UINT64_C(1000000000) / rate : 0;
+        if (now_ns() < due) {
+            reporter_flush(&s->arena->reporter, 0);
+            sleep_until_ns(due);
+        }
+        say_next(s);
+    }
+    reporter_flush(&s->arena->reporter, 0);
+}
+
+/* One of each job, and everybody has it. */
+static void finish(struct source *s, unsigned rate)
+{
+    struct contestant *c = s->to;
+
+    receivers_expect(&c->hears, c->number + 1);
+    say_steadily(s, s->arena->jobs, rate);
     receivers_wait_reached(&c->hears);
     errno = 0;
     if (c->hears.report->lost > 0)
@@ -116,31 +150,14 @@ static void finish_round(struct arena *a, struct contestant *c, bool is_final)
 /* The end of each job is heard whatever was before. */
 static void arena_close(struct arena *a)
 {
-    finish_round(a, &a->of[BARE], true);
-    finish_round(a, &a->of[REELAY], true);
+    for (int side = 0; side < SIDES; side++)
+        finish(&(struct source){ .arena = a, .to = &a->of[side], .is_final = true }, 0);
     reporter_close(&a->reporter);
     receivers_end(&a->of[BARE].hears);
     receivers_end(&a->of[REELAY].hears);
     if (!a->is_node)
         server_end(&a->server);
     broker_end(&a->broker);
-}
-
-/* Whole rounds of all jobs; the next of them, and how many there were. */
-struct source {
-    struct arena *arena;
-    struct contestant *to;
-    unsigned place;
-    uint64_t count;
-};
-
-static void say_next(struct source *s)
-{
-    if (s->place == 0)
-        s->to->number++;
-    reporter_say(&s->arena->reporter, s->to->prefix, s->place, s->to->number, false);
-    s->place = (s->place + 1) % s->arena->jobs;
-    s->count++;
 }
 
 static void complete(struct source *s)
@@ -152,18 +169,10 @@ static void complete(struct source *s)
 
 static void publish_steadily(struct source *s, unsigned rate, double seconds)
 {
-    uint64_t begin = now_ns(), wanted = (uint64_t)(rate * seconds);
+    uint64_t rounds = (uint64_t)(rate * seconds) / s->arena->jobs;
 
-    wanted -= wanted % s->arena->jobs;
-    for (uint64_t i = 0; i < wanted; i++) {
-        uint64_t due = begin + i * UINT64_C(1000000000) / rate;
-        if (now_ns() < due) {
-            reporter_flush(&s->arena->reporter, 0);
-            sleep_until_ns(due);
-        }
-        say_next(s);
-    }
-    complete(s);
+    if (rounds > 1)
+        say_steadily(s, (rounds - 1) * s->arena->jobs, rate);
 }
 
 static void publish_windowed(struct source *s, double seconds)
@@ -213,15 +222,17 @@ static struct figures measure(struct arena *a, enum side side, enum way way, uns
     else
         publish_flood(&source, seconds);
     double publishing = (double)(now_ns() - begin) / 1e9;
-    finish_round(a, c, false);
+    uint64_t published = source.count;
+    finish(&source, way == STEADY ? rate : 0);
     double until_heard = (double)(now_ns() - begin) / 1e9;
-    double count = (double)(source.count + a->jobs);
+    double count = (double)source.count;
     return (struct figures){
         .cpu_us = (double)(cpu_ns_of(c->pid) - cpu) / 1e3 / count,
         .redis_us = (double)(cpu_ns_of(a->broker.pid) - redis) / 1e3 / count,
         .p50_ms = tally_latency_ms(t, 0.5),
         .p99_ms = tally_latency_ms(t, 0.99),
-        .published = (double)source.count / publishing,
+        .published = (double)published / publishing,
+        .behind_ms = (until_heard - publishing) * 1e3,
         .passed = (double)(t->passed - passed) / until_heard,
         .delivered = (double)(t->frames - frames) / until_heard,
         .merged = 100 * (1 - (double)(t->frames - frames) / count),
@@ -279,6 +290,7 @@ static void print_way(enum way way, const struct series both[SIDES])
         ROW("passed a second", passed, "", 0);
         ROW("delivered a second", delivered, "", 0);
         ROW("merged", merged, "%", 1);
+        ROW("behind at the end", behind_ms, "ms", 0);
     }
     if (way == STEADY) {
         ROW("latency, median", p50_ms, "ms", 2);
@@ -349,14 +361,12 @@ static unsigned number(const char *text, unsigned max)
 
 static void read_options(int argc, char **argv, struct settings *out)
 {
-    static const struct option options[] = { { "rounds", required_argument, NULL, 'r' },
-                                             { "seconds", required_argument, NULL, 's' },
-                                             { "threads", required_argument, NULL, 't' },
-                                             { "rate", required_argument, NULL, 'u' },
-                                             { "jobs", required_argument, NULL, 'j' },
-                                             { "node", no_argument, NULL, 'n' },
-                                             { "way", required_argument, NULL, 'w' },
-                                             { 0 } };
+    static const struct option options[] = {
+        { "rounds", required_argument, NULL, 'r' },  { "seconds", required_argument, NULL, 's' },
+        { "threads", required_argument, NULL, 't' }, { "rate", required_argument, NULL, 'u' },
+        { "jobs", required_argument, NULL, 'j' },    { "node", no_argument, NULL, 'n' },
+        { "way", required_argument, NULL, 'w' },     { 0 }
+    };
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {

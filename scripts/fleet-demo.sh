@@ -101,10 +101,10 @@ trap 'exit 143' TERM
 video=${VIDEO:-}
 if [ -z "$video" ]; then
     video=$folder/clip.mp4
-    say "making a clip of 40 seconds"
+    say "making a clip of 30 seconds"
     ffmpeg -hide_banner -nostdin -loglevel error -y \
-        -f lavfi -i testsrc2=size=1280x720:rate=30:duration=40 \
-        -f lavfi -i "aevalsrc=0.2*sin(2*PI*(220+110*floor(mod(t\,4)))*t):s=48000:d=40" \
+        -f lavfi -i testsrc2=size=1280x720:rate=30:duration=30 \
+        -f lavfi -i "aevalsrc=0.2*sin(2*PI*(220+110*floor(mod(t\,4)))*t):s=48000:d=30" \
         -c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac "$video"
 fi
 [ -r "$video" ] || die "$video cannot be read"
@@ -149,7 +149,7 @@ say "watching job $job at B"
 build/reelay watch "$job" --server "http://$b" --json >$folder/watch.out 2>$folder/watch.log &
 watch=$!
 
-wait_until "B to say that it is half done" has_come_to 45
+wait_until "B to say that it is well on its way" has_come_to 60
 if converts $worker_1; then
     killed=1 victim=$worker_1 heir=2 heir_pid=$worker_2
 elif converts $worker_2; then

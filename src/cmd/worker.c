@@ -54,6 +54,13 @@ struct worker {
 
 /* Besides those that it shares with `serve`. */
 static const struct option own_options[] = {
+    { .name = "engine",
+      .type = OPTION_TEXT,
+      AT(shared.engine),
+      .fallback = "",
+      .value = "URL",
+      .help = "the Redis that it takes work from: redis://[user:password@]host[:port][/db]",
+      .alias = "REDIS_URL" },
     { .name = "lease",
       .type = OPTION_DURATION,
       AT(lease_ms),
@@ -73,10 +80,10 @@ static const struct option own_options[] = {
 };
 
 static const char *const shared_options[] = {
-    "engine",     "data-dir",      "public-url",    "conversions", "ffmpeg",
-    "ffprobe",    "preset",        "crf",           "max-pixels",  "max-duration",
-    "max-memory", "stall-timeout", "drain-timeout", "min-free",    "status-ttl",
-    "report-ttl", "job-ttl",       "log-level",     "log-format",
+    "redis-ca-file", "redis-cert-file", "redis-key-file", "data-dir", "public-url", "conversions",
+    "ffmpeg",        "ffprobe",         "preset",         "crf",      "max-pixels", "max-duration",
+    "max-memory",    "stall-timeout",   "drain-timeout",  "min-free", "status-ttl", "report-ttl",
+    "job-ttl",       "log-level",       "log-format",
 };
 
 static const struct option *serve_option(const char *name)
@@ -96,10 +103,10 @@ const struct option *worker_option_table(void)
     size_t count = 0;
 
     _Static_assert(SHARED + OWN <= OPTIONS_MAX, "the table is too small");
-    for (size_t i = 0; i < SHARED; i++)
-        table[count++] = *serve_option(shared_options[i]);
     for (size_t i = 0; i < OWN; i++)
         table[count++] = own_options[i];
+    for (size_t i = 0; i < SHARED; i++)
+        table[count++] = *serve_option(shared_options[i]);
     return table;
 }
 
@@ -175,7 +182,7 @@ static int open_disk(struct worker *w)
 {
     const struct serve_options *o = &w->options.shared;
 
-    if (strcmp(o->engine, "local") == 0) {
+    if (*o->engine == '\0') {
         buf_puts(&w->why, "--engine: which Redis it takes its work from is missing (redis://...)");
         return FAIL_SYNTAX;
     }
@@ -200,6 +207,9 @@ static int open_node(struct worker *w)
 
     return node_open(&w->loop,
                      &(struct node_settings){ .engine = o->shared.engine,
+                                              .ca_file = o->shared.redis_ca_file,
+                                              .cert_file = o->shared.redis_cert_file,
+                                              .key_file = o->shared.redis_key_file,
                                               .role = "worker",
                                               .mailbox = w->mailbox,
                                               .status_ttl_ms = o->shared.status_ttl_ms,

@@ -65,6 +65,11 @@ struct job *shared_get(struct fleet_jobs *j, const char *id)
         memcpy(job->id, id, len);
         job->owner = j;
         HASH_ADD_KEYPTR(hh, j->jobs, job->id, len, job);
+        /* What viewers were shown is known, also if it was forgotten here. */
+        if (j->ledger != NULL)
+            job->known.update = ledger_snapshot(j->ledger, id);
+        if (job->known.update != NULL)
+            job->number_there = job->known.update->seq;
     }
     job->used_ms = j->port->ops->mono_ms(j->port);
     return job;
@@ -135,6 +140,10 @@ void fleet_jobs_tick(struct fleet_jobs *j)
         return;
     HASH_ITER(hh, j->jobs, job, next)
     {
+        if (must_settle && job->is_doubted)
+            job->needs_look = true;
+        if (must_settle)
+            job->is_doubted = false;
         order_tick(job, now_ms);
         if (must_settle)
             shared_settle(job, now_ms);

@@ -40,15 +40,8 @@ void bridge_mark_read(struct job *job)
     job->owner->unread--;
 }
 
-/* What is known may be old: it is shown only while nothing newer can be had. */
-static void show_unread(struct job *job)
-{
-    struct fleet_jobs *j = job->owner;
-
-    if (job->known.update != NULL && !j->port->ops->is_up(j->port))
-        ledger_hear(j->ledger, job->known.update);
-}
-
+/* What is known already may be old, and whoever comes may have seen newer at another
+ * node: it is shown when the record was read. */
 void fleet_jobs_watch(struct fleet_jobs *j, const char *id)
 {
     struct job *job = shared_get(j, id);
@@ -59,7 +52,6 @@ void fleet_jobs_watch(struct fleet_jobs *j, const char *id)
     job->heard = 0;
     mark_unread(job);
     each_channel(job, j->port->ops->subscribe);
-    show_unread(job);
 }
 
 void fleet_jobs_unwatch(struct fleet_jobs *j, const char *id)
@@ -108,12 +100,8 @@ void fleet_jobs_down(struct fleet_jobs *j)
     struct job *job, *next;
 
     HASH_ITER(hh, j->jobs, job, next)
-    {
-        if (!job->is_watched)
-            continue;
+    if (job->is_watched)
         mark_unread(job);
-        show_unread(job);
-    }
     j->needs_index = j->is_all_watched;
 }
 
@@ -245,11 +233,27 @@ bool bridge_take_status(struct job *job, struct str status, fleet_job_done *done
     return bring_in(job, FLEET_CHANNEL_REPORTS, status, fleet_key_str(&key), done, context);
 }
 
+/* Viewers of all jobs were shown a newer state than this. */
+static bool is_overtaken(struct fleet_jobs *j, const char *id, struct str text)
+{
+    struct update *shown = ledger_snapshot(j->ledger, id);
+    struct str rest = text;
+    uint64_t number;
+    bool is_older = shown != NULL &&
+                    str_parse_u64(str_cut(&rest, ' '), UINT64_MAX, &number) == OK &&
+                    number < shown->seq;
+
+    update_unref(&shown);
+    return is_older;
+}
+
 static void push_record(struct fleet_jobs *j, const char *id, struct str text)
 {
     struct job *job = shared_lookup(j, id);
     struct fleet_record r;
 
+    if (job == NULL && is_overtaken(j, id, text))
+        job = shared_get(j, id);
     if (job != NULL && !order_wants(job, text))
         return;
     if (fleet_record_read(text, &r) != OK || strcmp(r.update->text[TEXT_ID], id) != 0) {

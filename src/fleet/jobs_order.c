@@ -176,8 +176,7 @@ static void contest(struct job *job, struct fleet_record *r)
         job->contested = r->update->seq;
         order_append(job, write_new(&(struct fleet_apply){ .id = job->id,
                                                            .change = &c,
-                                                           .when = FLEET_ALWAYS,
-                                                           .is_report = true },
+                                                           .when = FLEET_ALWAYS },
                                     NULL, NULL));
     }
     fleet_record_deinit(r);
@@ -188,6 +187,8 @@ static void learn(struct job *job, struct fleet_record *r, bool is_news)
 {
     const struct update *known = job->known.update;
 
+    if (r->update->seq == known_number(job))
+        job->known.from = r->from;
     if (r->update->seq <= known_number(job)) {
         fleet_record_deinit(r);
         return;
@@ -221,6 +222,8 @@ bool order_wants(struct job *job, struct str record)
         return !job->is_running || job->sent == 0 || !fleet_record_is_of(record, job->next_write);
     if (number > job->number_there)
         job->number_there = number;
+    /* It may have been overtaken, or be all that is left in a Redis that lost the newer one. */
+    job->is_doubted |= number < known_number(job);
     return false;
 }
 
@@ -488,13 +491,6 @@ static void write_texts(struct job *job, const struct update *u, struct texts *t
         buf_putc(&t->bytes, '\t');
 }
 
-static struct str number_text(char out[24], uint64_t number)
-{
-    int len = snprintf(out, 24, "%" PRIu64, number);
-
-    return (struct str){ out, (size_t)len };
-}
-
 static size_t hash_args(const struct job *job, char hashes[BATCH_MAX][HASH_SIZE], struct str *args)
 {
     const struct write *w = job->writes;
@@ -519,7 +515,8 @@ static int send_state(struct job *job, const struct update *u, uint64_t number, 
     struct fleet_key record = fleet_key_record(job->id), status = fleet_key_status(job->id);
     struct fleet_key seen = fleet_key_seen(job->id), channel = fleet_key_channel(job->id);
     struct fleet_key reports = fleet_key_reports(job->id), bytes = fleet_key_bytes(job->id);
-    char token[24], known[24], put[24], ttl[24], status_ttl[24];
+    char token[STR_U64_SIZE], known[STR_U64_SIZE], put[STR_U64_SIZE];
+    char ttl[STR_U64_SIZE], status_ttl[STR_U64_SIZE];
     char hashes[BATCH_MAX][HASH_SIZE];
     struct str args[3 + 15 + BATCH_MAX];
     struct texts t = { .keeps_status = false };
@@ -531,11 +528,11 @@ static int send_state(struct job *job, const struct update *u, uint64_t number, 
     args[count++] = fleet_key_str(&status);
     args[count++] = fleet_key_str(&seen);
     args[count++] = str_of(job->expected);
-    args[count++] = number_text(token, number || !job->writes ? 0 : job->writes->token);
+    args[count++] = str_of_u64(number || !job->writes ? 0 : job->writes->token, token);
     args[count++] = buf_str(&t.state);
-    args[count++] = number_text(ttl, ttl_ms);
+    args[count++] = str_of_u64(ttl_ms, ttl);
     args[count++] = buf_str(&t.report);
-    args[count++] = number_text(status_ttl, s->status_ttl_s);
+    args[count++] = str_of_u64(s->status_ttl_s, status_ttl);
     args[count++] = t.keeps_status ? STR("1") : STR("0");
     args[count++] = fleet_key_str(&channel);
     args[count++] = j->port->ops->is_cluster(j->port) ? STR("1") : STR("0");
@@ -543,8 +540,8 @@ static int send_state(struct job *job, const struct update *u, uint64_t number, 
     args[count++] = t.is_report_there || number ? STR("") : buf_str(&t.report);
     args[count++] = fleet_key_str(&bytes);
     args[count++] = t.is_bytes_there || number ? STR("") : buf_str(&t.bytes);
-    args[count++] = number_text(known, known_number(job));
-    args[count++] = number_text(put, number);
+    args[count++] = str_of_u64(known_number(job), known);
+    args[count++] = str_of_u64(number, put);
     count += hash_args(job, hashes, args + count);
     int err = t.state.failed || t.report.failed
                   ? FAIL_NOMEM
@@ -565,7 +562,7 @@ static void send_writes(struct job *job)
         if (derive_batch(job, &count)) {
             job->sent = count;
             job->next_write = port->ops->random(port) | 1;
-            number_text(job->expected, job->number_there);
+            str_of_u64(job->number_there, job->expected);
         } else if (job->is_fresh) {
             refuse(job, count);
         } else {
@@ -619,7 +616,7 @@ static void put_back(struct job *job, uint64_t number)
     struct fleet_port *port = job->owner->port;
 
     job->next_write = port->ops->random(port) | 1;
-    number_text(job->expected, job->number_there);
+    str_of_u64(job->number_there, job->expected);
     int err = send_state(job, job->known.update, number, put_back_done);
     if (err)
         try_later(job, err);

@@ -50,13 +50,14 @@ struct job {
     struct update *next; /* what they come to; kept until Redis has answered */
     uint64_t next_write; /* how its record is known again */
     uint64_t next_from;
-    bool is_turn;      /* it is of another state than what was before */
-    char expected[24]; /* number that it follows */
+    bool is_turn;                /* it is of another state than what was before */
+    char expected[STR_U64_SIZE]; /* number that it follows */
     struct finder *finders;
     bool is_running; /* a script is under way: at most one per job */
     bool is_watched;
     uint64_t contested; /* number of a record in Redis that is a younger job's than the known one,
                            or 0 */
+    bool is_doubted;    /* an older record than the known one came by */
     bool needs_look;    /* what Redis has is to be read */
     bool is_unread;     /* watched, and not read since it was last deaf */
     unsigned heard;     /* of its channels: enum heard */

@@ -257,9 +257,11 @@ static void leave(struct pipeline_book *b, const struct book_leave *l, book_done
 {
     struct fleet_work *work = ((struct book_fleet *)b)->parts.work;
 
-    if (l->token == 0 || is_closed(b))
+    if (l->token == 0 || is_closed(b)) {
         done(context, OK);
-    else if (l->how == BOOK_DROP)
+        return;
+    }
+    if (l->how == BOOK_DROP)
         fleet_work_finish(work, l->video, l->token, done, context);
     else if (l->how == BOOK_RELEASE)
         fleet_work_release(work, l->video, l->token, done, context);

@@ -29,7 +29,7 @@ struct pipelines *pipelines_new(const struct pipeline_parts *parts)
 
 void pipelines_free(struct pipelines *ps)
 {
-    assert(ps->running == NULL && ps->clearing == 0);
+    assert(ps->running == NULL && ps->pending == 0);
     mem_free(ps);
 }
 
@@ -78,7 +78,7 @@ void pipeline_stop_converting(struct pipeline *p)
 
 void pipelines_drained(struct pipelines *ps)
 {
-    if (!ps->is_draining || ps->running != NULL || ps->clearing > 0 || ps->drained == NULL)
+    if (!ps->is_draining || ps->running != NULL || ps->pending > 0 || ps->drained == NULL)
         return;
     void (*done)(void *) = ps->drained;
     ps->drained = NULL;
@@ -86,6 +86,12 @@ void pipelines_drained(struct pipelines *ps)
         uv_close((uv_handle_t *)ps->drain_timer, (uv_close_cb)mem_free);
     ps->drain_timer = NULL;
     done(ps->drained_context);
+}
+
+void pipelines_settled(struct pipelines *ps)
+{
+    ps->pending--;
+    pipelines_drained(ps);
 }
 
 void pipeline_free(struct pipeline *p)
@@ -107,11 +113,8 @@ void pipeline_free(struct pipeline *p)
 
 static void left(void *context, int err)
 {
-    struct pipelines *ps = context;
-
     (void)err; /* another has it by now: that is as well */
-    ps->clearing--;
-    pipelines_drained(ps);
+    pipelines_settled(context);
 }
 
 void pipeline_leave(struct pipeline *p, enum book_leaving how)
@@ -120,7 +123,7 @@ void pipeline_leave(struct pipeline *p, enum book_leaving how)
     struct book_leave leave = { .video = p->video, .token = p->token, .how = how };
 
     leave.why = buf_text(&p->why);
-    ps->clearing++;
+    ps->pending++;
     ps->book->ops->leave(ps->book, &leave, left, ps);
     pipeline_free(p);
 }
@@ -337,6 +340,7 @@ static void cancelled(void *context, int err)
         err = OK;
     }
     c->done(c->context, err);
+    pipelines_settled(c->owner);
     mem_free(c);
 }
 
@@ -360,6 +364,7 @@ void pipelines_cancel(struct pipelines *ps, const char *video, book_done *done, 
         return;
     }
     struct cancellation *c = mem_new(struct cancellation);
+    ps->pending++;
     c->owner = ps;
     c->done = done;
     c->context = context;

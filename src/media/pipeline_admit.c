@@ -101,9 +101,12 @@ static int refuse_chunks(struct admission *a)
 
 static void admission_free(struct admission *a)
 {
+    struct pipelines *ps = a->owner;
+
     buf_deinit(&a->why);
     mem_free(a->sizes);
     mem_free(a);
+    pipelines_settled(ps);
 }
 
 static void admission_end(struct admission *a, int err, const char *why)
@@ -241,9 +244,13 @@ void pipelines_assemble(struct pipelines *ps, const char *video, const char *fil
                         uint32_t total_chunks,
                         void (*give)(void *context, int err, const char *why), void *context)
 {
+    if (ps->is_draining) {
+        give(context, FAIL_CLOSED, "the server is shutting down");
+        return;
+    }
     struct admission *a = mem_new(struct admission);
-
     a->owner = ps;
+    ps->pending++;
     a->upload.total_chunks = total_chunks;
     a->answer = give;
     a->context = context;

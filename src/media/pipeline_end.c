@@ -41,8 +41,7 @@ static void dropped(void *context, int err)
 
     (void)err;
     mem_free(r);
-    ps->clearing--;
-    pipelines_drained(ps);
+    pipelines_settled(ps);
 }
 
 static void removed(void *context)
@@ -70,7 +69,7 @@ void pipelines_clear(struct pipelines *ps, const char *video, uint64_t token, co
     r->is_published = is_published;
     snprintf(r->video, sizeof(r->video), "%s", video);
     snprintf(r->key, sizeof(r->key), "%s", key);
-    ps->clearing++;
+    ps->pending++;
     io_offload(ps->parts.loop, remove_work, removed, r);
 }
 
@@ -282,8 +281,7 @@ static void upload_ended(void *context, int err)
     /* A failed job stays failed: only its remains are cleared away. */
     if (err != FAIL_STALE && err != FAIL_CANCELLED)
         pipelines_clear(e->owner, e->video, e->token, "", false);
-    e->owner->clearing--;
-    pipelines_drained(e->owner);
+    pipelines_settled(e->owner);
     mem_free(e);
 }
 
@@ -300,7 +298,7 @@ void pipelines_end_upload(struct pipelines *ps, const char *video, uint64_t toke
     e->owner = ps;
     e->token = token;
     snprintf(e->video, sizeof(e->video), "%s", video);
-    ps->clearing++;
+    ps->pending++;
     ps->book->ops->end(ps->book,
                        &(struct book_end){ .video = e->video, .token = token, .change = &c },
                        upload_ended, e);

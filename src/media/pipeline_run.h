@@ -70,7 +70,7 @@ struct pipelines {
     size_t count;
     unsigned converting;
     bool is_draining;
-    size_t clearing; /* ended uploads whose remains are being removed, and works given back */
+    size_t pending; /* what is being admitted, ended, cleared away, or given back */
     uv_timer_t *drain_timer;
     void (*drained)(void *context);
     void *drained_context;
@@ -145,6 +145,9 @@ void pipeline_end_for_good(struct pipeline *p, int err, const char *why);
  * unless it was published, and then its work record. */
 void pipelines_clear(struct pipelines *ps, const char *video, uint64_t token, const char *key,
                      bool is_published);
+
+/* One thing less is pending. */
+void pipelines_settled(struct pipelines *ps);
 
 /* Tells whoever waits for the drain, when nothing is left to wait for. */
 void pipelines_drained(struct pipelines *ps);

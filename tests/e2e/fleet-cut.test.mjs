@@ -40,12 +40,12 @@ for (const [name, make] of ways) {
     const ffmpegs = lost.freeze();
     const other = await fleet.worker();
     way.cut();
-    lost.thaw();
     await measure(t, `taken over behind ${name}`, () => fleet.holder(lost));
     const job = await upload.complete();
     await audience.end();
     await verify(fleet.a, job, SECONDS);
     const tree = fleet.published(job);
+    lost.thaw(); // it goes on with what is no longer its own
     way.heal();
     await measure(t, `its ffmpeg is gone behind ${name}`, () => waitFor(() => !ffmpegs.some(isAlive), 'its ffmpeg to be gone'));
     await other.stop();

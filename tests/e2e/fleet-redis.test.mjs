@@ -79,9 +79,11 @@ test('what is asked while Redis is away is refused, not forgotten', { timeout: 1
   const fleet = await Fleet.during(t, { keeps: true });
   const upload = await fleet.upload({ seconds: 2, chunks: 2 });
   await lose(fleet);
-  assert.equal((await upload.tryAssemble()).status, 503);
-  assert.equal((await upload.askUrl(0)).status, 503);
-  assert.equal((await fleet.b.get(`/api/jobs/${upload.id}`, upload.token)).status, 503);
+  const answers = await Promise.all([
+    upload.tryAssemble(), upload.askUrl(0), fleet.b.get(`/api/jobs/${upload.id}`, upload.token), fleet.b.get('/api/jobs'),
+    fleet.a.post('/streaming/create-video/', { title: 'late' }, upload.token),
+  ]);
+  for (const { status, json } of answers) assert.deepEqual([status, json.error?.code ?? json.code], [503, 'redis_away']);
   await findAgain(t, fleet, 'with its memory');
   await upload.assemble();
   await verify(fleet.b, await upload.complete(), 2);

@@ -384,7 +384,7 @@ describe('other reporters', () => {
     const send = (text) => redis.cli('publish', 'job_progress:sane', text);
     await send('{"status":"processing","stage":"s","progress":0.1,"message":"one"}');
     await all(clients, 10);
-    for (const text of ['', '{', '[]', '"ping"', '{"progress":"much"}', '{"status":"unheard of"}', `{"message":"${'x'.repeat(5000)}"}`]) {
+    for (const text of ['', '{', '[]', '"ping"', '{"progress":"much"}', '{"status":"unheard of"}']) {
       await send(text);
     }
     await redis.cli('publish', 'progress:sane', 'NaN');

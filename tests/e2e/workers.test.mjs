@@ -58,7 +58,7 @@ async function leavesOnlyItsTree(server, upload, job) {
   await waitFor(() => String(left()) === String(expected), () => `only ${expected} to be left of ${left()}`);
 }
 
-const works = async (redis) => (await redis.cli('keys', '{reelay}:work:*')).split('\n').filter(Boolean);
+const works = async (redis) => (await redis.cli('keys', '{reelay}:job:*')).split('\n').filter(Boolean);
 
 test('a worker processes what a server took in', async (t) => {
   const { redis, server, worker } = await fleet(t);
@@ -237,4 +237,33 @@ test('a worker waits for a Redis that is not there yet', async (t) => {
   await waitFor(() => server.log.match(/event=redis_up/g).length === 2, 'the server to be back');
   const upload = await begin(server, { bytes: await clipBytes({ seconds: 1 }) });
   await leavesOnlyItsTree(server, upload, await upload.complete());
+});
+
+test('a Redis that comes back without its memory costs nothing that a worker has', async (t) => {
+  const { redis, server, worker } = await fleet(t);
+  const node = await worker(SLOW);
+  const upload = await long(server);
+  await someSegments(server, upload);
+  await redis.stop();
+  await node.said('redis_down');
+  await redis.start();
+  const job = await upload.complete();
+  await verify(server, job, SECONDS);
+  await leavesOnlyItsTree(server, upload, job);
+  assert.doesNotMatch(node.log, /event=job_(lost|retried|failed)/);
+});
+
+test('a worker ends when it is told to, also without Redis, and leaves its work to the next', async (t) => {
+  const { redis, server, worker } = await fleet(t);
+  const first = await worker([...SLOW, '--drain-timeout', '1s']);
+  const upload = await long(server);
+  await someSegments(server, upload);
+  redis.process.kill('SIGSTOP');
+  await first.stop();
+  assert.match(first.log, /event=not_given_back/);
+  redis.process.kill('SIGCONT');
+  await worker(SLOW);
+  const job = await upload.complete();
+  await verify(server, job, SECONDS);
+  await leavesOnlyItsTree(server, upload, job);
 });

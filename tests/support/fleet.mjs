@@ -33,7 +33,7 @@ export class FleetRedis extends Redis {
   async start() {
     this.process = spawn('setpriv', ['--pdeathsig', 'KILL', 'redis-server', '--port', String(this.port),
       '--bind', '127.0.0.1', ...this.also, '--protected-mode', 'no', '--dir', this.folder, '--save', '',
-      '--appendonly', this.keeps ? 'yes' : 'no', '--appendfsync', 'everysec'], { stdio: 'ignore' });
+      '--appendonly', this.keeps ? 'yes' : 'no', '--appendfsync', 'always'], { stdio: 'ignore' });
     this.exited = new Promise((resolve) => this.process.on('close', resolve));
     this.process.unref();
     await waitFor(() => this.cli('ping').then((said) => said === 'PONG', () => false), 'Redis to answer', { every: 30 });
@@ -361,7 +361,9 @@ const STAGES = ['assembling', 'converting'];
 const ENDS = ['completed', 'failed', 'cancelled'];
 
 // A state: how far it is, as a number that only grows at this door, or how it ended.
-const step = (status, rank) => (ENDS.includes(status) ? { end: status } : { rank });
+// Most doors show what was cancelled as failed.
+const step = (status, rank) =>
+  (ENDS.includes(status) ? { end: status === 'cancelled' ? 'failed' : status } : { rank });
 
 const socket = (target, says, { say } = {}) => async (server, id, token, hear) => {
   const watcher = new Watcher(`ws://${server.host}${target(id, token)}`, { handshakeTimeout: 10_000 });
@@ -480,6 +482,7 @@ export class Viewer {
       }
       this.connection = null;
       this.at++;
+      if (this.ends.length > 0) return; // who knows the end does not come back for more
     }
   }
 
@@ -492,8 +495,8 @@ export class Viewer {
   }
 
   async opened() {
-    await waitFor(() => this.connection, `${this.name} to be let in`);
-    await this.connection.settle();
+    await waitFor(() => this.connections > 0, `${this.name} to be let in`);
+    await this.connection?.settle();
     return this;
   }
 

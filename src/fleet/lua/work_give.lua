@@ -23,6 +23,11 @@ end
 if token == mine and state ~= 'leased' then
     return {'ok'}
 end
+-- Whoever gives it back and does not hear the answer says so again later: it must not take a work
+-- that another has ended meanwhile for one that Redis has lost.
+if what ~= 'finish' then
+    redis.call('HSET', KEYS[1], 'over', '1')
+end
 local time = redis.call('TIME')
 local ms = math.floor(time[1] * 1000 + time[2] / 1000)
 

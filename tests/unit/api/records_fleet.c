@@ -243,7 +243,10 @@ static void node_start(struct node *n)
     struct buf why;
 
     buf_init(&why, 256);
-    assert_int_equal(fleet_link_open(&loop, server.url, "test", &events, n, &n->link, &why), OK);
+    assert_int_equal(fleet_link_open(&loop, server.url,
+                                     &(struct fleet_link_settings){ .name = "test" }, &events, n,
+                                     &n->link, &why),
+                     OK);
     n->observer = (struct observer){ watched, unwatched, watched_all };
     n->ledger = ledger_new_mirror(&n->observer);
     n->parts = (struct fleet_parts){
@@ -308,7 +311,7 @@ static int begin(void **state)
     assert_int_equal(jwt_mint(keys, "ada", false, clock_wall_ms(), 600000, &ada), OK);
     assert_int_equal(jwt_mint(keys, "bob", false, clock_wall_ms(), 600000, &bob), OK);
     assert_non_null(mkdtemp(folder));
-    assert_int_equal(disk_open(folder, 0, &disk, &why), OK);
+    assert_int_equal(disk_open(folder, 0, true, &disk, &why), OK);
     buf_deinit(&why);
     server_start(&server, NULL);
     assert_int_equal(uv_loop_init(&loop), 0);

@@ -133,7 +133,10 @@ static void node_start(struct node *n)
     buf_init(&why, 256);
     n->observer = (struct observer){ watched, unwatched, watched_all };
     n->listener.post = post;
-    assert_int_equal(fleet_link_open(&loop, server.url, "test", &events, n, &n->link, &why), OK);
+    assert_int_equal(fleet_link_open(&loop, server.url,
+                                     &(struct fleet_link_settings){ .name = "test" }, &events, n,
+                                     &n->link, &why),
+                     OK);
     buf_deinit(&why);
     n->ledger = ledger_new_mirror(NULL);
     assert_int_equal(ledger_listen(n->ledger, &n->listener, &n->index), OK);
