@@ -76,6 +76,9 @@ void order_append(struct job *job, struct write *w)
 {
     if (job->write_count >= WRITES_MAX)
         order_make_room(job);
+    /* What was asked for before it came does not judge it. */
+    job->is_fresh = false;
+    job->is_outdated = job->is_running;
     DL_APPEND(job->writes, w);
     job->write_count++;
     job->owner->pending++;
@@ -243,7 +246,8 @@ static void take_text(struct job *job, struct str text)
     struct fleet_record r;
     struct str rest = text, number = str_cut(&rest, ' ');
 
-    job->is_fresh = true;
+    job->is_fresh = !job->is_outdated;
+    job->is_outdated = false;
     job->number_there = 0;
     if (text.len == 0)
         return;
@@ -608,7 +612,7 @@ static void put_back_done(void *context, int err, const struct redis_reply *repl
 /* Redis came back without what it had said: then it gets that back, under its number. */
 static bool has_lost(const struct job *job)
 {
-    return job->is_fresh && job->number_there < known_number(job);
+    return job->number_there < known_number(job);
 }
 
 static void put_back(struct job *job, uint64_t number)

@@ -43,6 +43,7 @@ struct job {
     struct fleet_record known; /* last that Redis said; update NULL: none, or never asked */
     uint64_t number_there;     /* of the record in Redis when it was last seen: below the known
                                 * one's once Redis has lost its memory */
+    bool is_outdated;          /* what is under way was sent before the last change came */
     bool is_fresh;             /* asked for behind the change that is judged now */
     struct write *writes;      /* in order of arrival */
     size_t write_count;
