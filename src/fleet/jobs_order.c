@@ -211,20 +211,45 @@ static bool is_own_doing(const struct job *job, const struct fleet_record *r)
     return job->sent > 0 && r->write == job->next_write;
 }
 
-bool order_wants(struct job *job, struct str record)
+/* What those under way have come to, with the number it got; takes it. */
+static void learn_next(struct job *job, struct update *u)
+{
+    struct fleet_record r = {
+        .update = u, .token = job->writes->token, .write = job->next_write, .from = job->next_from
+    };
+
+    learn(job, &r, true);
+}
+
+/* Before its answer, which may be lost and then give it another number. */
+static struct update *copy_of_next(const struct job *job, uint64_t number)
+{
+    struct change c = change_of(job->next);
+    struct update *u = update_restore(&c, number, job->next->created_ms, job->next->time_ms);
+
+    u->is_start = job->next->is_start;
+    return u;
+}
+
+bool order_knows(struct job *job, struct str record)
 {
     struct str rest = record;
     uint64_t number;
 
     if (str_parse_u64(str_cut(&rest, ' '), UINT64_MAX, &number) != OK)
-        return true; /* who reads it complains */
-    if (number > known_number(job))
-        return !job->is_running || job->sent == 0 || !fleet_record_is_of(record, job->next_write);
+        return false; /* who reads it complains */
+    bool is_known = number <= known_number(job);
+    if (!is_known && (job->sent == 0 || !fleet_record_is_of(record, job->next_write)))
+        return false;
     if (number > job->number_there)
         job->number_there = number;
     /* It may have been overtaken, or be all that is left in a Redis that lost the newer one. */
     job->is_doubted |= number < known_number(job);
-    return false;
+    if (!is_known)
+        learn_next(job, copy_of_next(job, number));
+    if (!is_known && !job->is_running)
+        end_sent(job, OK);
+    return true;
 }
 
 void order_take(struct job *job, struct fleet_record *r)
@@ -418,17 +443,15 @@ static void end_seen(struct job *job, const struct redis_reply *flags, size_t co
 
 static void end_done(struct job *job, struct str number)
 {
-    struct fleet_record r = { .update = update_ref(job->next),
-                              .token = job->writes->token,
-                              .write = job->next_write,
-                              .from = job->next_from };
+    uint64_t there = job->next->seq;
 
-    if (str_parse_u64(number, UINT64_MAX, &r.update->seq) != OK)
+    if (str_parse_u64(number, UINT64_MAX, &there) != OK)
         log_error("number_unreadable", LOG_S("job", job->id));
-    job->number_there = r.update->seq;
+    job->number_there = there;
     job->is_fresh = false;
     job->contested = 0;
-    learn(job, &r, true);
+    job->next->seq = there;
+    learn_next(job, update_ref(job->next));
     end_sent(job, OK);
 }
 
