@@ -374,6 +374,17 @@ static bool may_join(const struct job *job, const struct write *first, const str
                                         (job->write_count > CROWDED && w->hash && first->hash));
 }
 
+/* Whether a stage that was left within the batch begins anew: without the record between,
+ * its progress would seem to run backwards. */
+static bool comes_back(const struct update *known, const struct update *at,
+                       const struct update *following)
+{
+    const char *stage = known != NULL ? update_text(known, TEXT_STAGE) : NULL;
+
+    return stage != NULL && strcmp(update_text(at, TEXT_STAGE), stage) != 0 &&
+           strcmp(update_text(following, TEXT_STAGE), stage) == 0;
+}
+
 /* The state that the first changes come to, as many as may be merged; false: none of
  * those `count` is possible. */
 static bool derive_batch(struct job *job, size_t *count)
@@ -392,6 +403,11 @@ static bool derive_batch(struct job *job, size_t *count)
         w->err = derive(job, w, at, &following);
         if (w->err)
             continue;
+        if (is_changed && comes_back(job->known.update, at, following)) {
+            update_unref(&following);
+            --*count;
+            break;
+        }
         /* What was not heard by itself still began the attempt. */
         following->is_start |= is_changed && at->is_start;
         update_unref(&at);
