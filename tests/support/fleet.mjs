@@ -241,6 +241,7 @@ export class Worker extends Server {
   // for as long as a test needs, on any machine.
   freeze() {
     this.frozen = this.ffmpegs.map(({ pid }) => pid);
+    assert.ok(this.frozen.length > 0, 'the conversion was over too soon');
     for (const pid of this.frozen) process.kill(pid, 'SIGSTOP');
     return this.frozen;
   }
@@ -303,7 +304,7 @@ export class Fleet {
   }
 
   // An upload of which everything is there but the word to begin.
-  async upload({ seconds = 24, size = '640x480', rate = 15, chunks = 4 } = {}) {
+  async upload({ seconds = 20, size = '640x480', rate = 15, chunks = 4 } = {}) {
     const bytes = readFileSync(await clip({ seconds, size, rate }));
     const upload = await Upload.create(this.a, { bytes, chunks });
     return upload.putAll();
@@ -344,6 +345,24 @@ export class Fleet {
         return `${path.relative(folder, file)} ${createHash('sha256').update(readFileSync(file)).digest('hex')}`;
       })
       .sort();
+  }
+
+  // Kills Redis, and waits until every node has noticed and says so.
+  async loseRedis() {
+    await this.redis.stop();
+    for (const node of this.serves) {
+      await node.ready(false);
+      const { status, json } = await node.get('/health');
+      assert.equal(status, 200);
+      assert.equal(json.status, 'degraded');
+      assert.equal(json.redis.status, 'away');
+      assert.notEqual(json.redis.why ?? '', '');
+    }
+  }
+
+  async findRedis() {
+    await this.redis.start();
+    await Promise.all(this.serves.map((node) => node.ready()));
   }
 
   // Workers first: they may have to give back what they hold.
