@@ -50,13 +50,27 @@ const mischief = {
     if (fleet.redis.isDown) return undefined;
     await fleet.redis.stop();
     fleet.redis.isDown = true;
+    fleet.redis.isStill = false;
     return async () => {
       fleet.redis.isDown = false;
       await fleet.redis.start();
     };
   },
+  async 'Redis stands still'({ fleet }) {
+    const { redis } = fleet;
+    if (redis.isDown || redis.isStill) return undefined;
+    const { pid } = redis;
+    redis.isStill = true;
+    process.kill(pid, 'SIGSTOP');
+    return async () => {
+      redis.isStill = false;
+      if (redis.pid === pid && !redis.isDown) process.kill(pid, 'SIGCONT');
+    };
+  },
   async 'Redis throws out who listens'({ fleet }) {
-    if (!fleet.redis.isDown) await fleet.redis.cli('client', 'kill', 'type', 'pubsub');
+    if (fleet.redis.isDown || fleet.redis.isStill) return undefined;
+    await fleet.redis.cli('client', 'kill', 'type', 'pubsub');
+    await fleet.redis.cli('script', 'flush');
     return undefined;
   },
   async 'the way is cut'({ pick, ways }) {
