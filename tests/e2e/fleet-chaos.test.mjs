@@ -19,7 +19,7 @@ const moment = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const mischief = {
   async 'a worker is killed'({ fleet, pick }) {
     const worker = pick(fleet.workers);
-    if (worker.exit !== null) return undefined;
+    if (worker.exit !== null || worker.isLeaving) return undefined;
     await worker.kill();
     return () => worker.start();
   },
@@ -31,18 +31,20 @@ const mischief = {
   },
   async 'a worker stands still'({ fleet, pick }) {
     const worker = pick(fleet.workers);
-    if (worker.exit !== null) return undefined;
+    if (worker.exit !== null || worker.isLeaving) return undefined;
     process.kill(worker.pid, 'SIGSTOP');
     const { pid } = worker;
     return async () => worker.pid === pid && worker.exit === null && process.kill(pid, 'SIGCONT');
   },
   async 'a worker is asked to end'({ fleet, pick }) {
-    const worker = pick(fleet.workers.filter(({ exit, log }) => exit === null && log));
-    if (!worker) return undefined;
+    const worker = pick(fleet.workers);
+    if (worker.exit !== null || worker.isLeaving) return undefined;
+    worker.isLeaving = true;
     process.kill(worker.pid, 'SIGCONT');
     const stopped = worker.stop();
     return async () => {
       await stopped;
+      worker.isLeaving = false;
       await worker.start();
     };
   },
