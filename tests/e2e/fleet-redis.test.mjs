@@ -87,6 +87,21 @@ test('nodes can be asked to end while Redis is away, and the job is not lost', {
   await waitFor(() => fleet.remains(upload.id).length === 0, 'scratch to be cleared');
 });
 
+// What waited in its queue is gone with it, and nobody will come for it.
+test('a job that an empty Redis no longer knows to be waiting does not wait for ever', {
+  timeout: 120_000, todo: 'nothing ends it yet',
+}, async (t) => {
+  const fleet = await Fleet.during(t, { workers: 0 });
+  const upload = await fleet.upload({ seconds: 2, chunks: 1 });
+  await upload.assemble();
+  const audience = await Audience.during(t, [[fleet.a], [fleet.b]], upload.id, upload.token, ['stream', 'events']);
+  await fleet.loseRedis();
+  await fleet.findRedis();
+  await fleet.worker();
+  await waitFor(() => audience.viewers.every(({ ends }) => ends.length > 0), 'an end', { timeout: 12_000 });
+  assert.notEqual((await upload.job()).state, 'queued');
+});
+
 test('what is asked while Redis is away is refused, not forgotten', { timeout: 120_000 }, async (t) => {
   const fleet = await Fleet.during(t, { keeps: true });
   const upload = await fleet.upload({ seconds: 2, chunks: 2 });
