@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <jansson.h>
 
@@ -52,8 +53,8 @@ static void word(json_t *object, const char *name)
     free(text);
 }
 
-/* "42", and "42%" where `unit` is '%'; what is no number says nothing. */
-static void number(json_t *object, const char *name, char unit)
+/* "42", and "42%" where `unit` is '%'. An end stays one whatever else it says. */
+static void number(json_t *object, const char *name, char unit, bool is_end)
 {
     json_t *value = json_object_get(object, name);
     struct str text = str_trim((struct str){ json_string_value(value), json_string_length(value) });
@@ -65,16 +66,24 @@ static void number(json_t *object, const char *name, char unit)
         text.len--;
     if (str_parse_double(text, &said) == OK)
         json_object_set_new(object, name, json_real(said));
-    else
+    else if (is_end)
         json_object_del(object, name);
 }
 
-/* "-1" is how some say that they do not know. */
-static void size(json_t *object, const char *name)
+/* -1 is how some say that they do not know. */
+static void size(json_t *object, const char *name, bool is_end)
 {
-    number(object, name, '\0');
+    number(object, name, '\0', is_end);
     if (json_number_value(json_object_get(object, name)) < 0)
         json_object_set_new(object, name, json_null());
+}
+
+static bool says_end(const json_t *object)
+{
+    const char *status = json_string_value(json_object_get(object, "status"));
+
+    return status != NULL && strcmp(status, job_state_name(JOB_QUEUED)) != 0 &&
+           strcmp(status, job_state_name(JOB_PROCESSING)) != 0;
 }
 
 static void drop_unfit(struct fields *f, const char *name, bool only_object)
@@ -90,15 +99,16 @@ static void drop_unfit(struct fields *f, const char *name, bool only_object)
 static void mend(struct fields *f)
 {
     static const char *const texts[] = { "stage", "message", "error" };
+    bool is_end = says_end(f->object);
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
         word(f->object, texts[i]);
         cut(f->object, texts[i]);
     }
-    number(f->object, "progress", '\0');
-    number(f->object, "percent", '%');
-    size(f->object, "downloaded_bytes");
-    size(f->object, "total_bytes");
+    number(f->object, "progress", '\0', is_end);
+    number(f->object, "percent", '%', is_end);
+    size(f->object, "downloaded_bytes", is_end);
+    size(f->object, "total_bytes", is_end);
     drop_unfit(f, "metadata", true);
     drop_unfit(f, "result", false);
     f->code = f->field = NULL;
