@@ -368,14 +368,27 @@ static int derive(const struct job *job, struct write *w, const struct update *a
     return update_derive(at, &w->change, at ? at->seq + 1 : 1, port->ops->wall_ms(port), out);
 }
 
+/* Another step of the same stage is worded otherwise, and worth hearing. */
+static bool is_same_step(const struct write *a, const struct write *b)
+{
+    const char *one = a->change.text[TEXT_MESSAGE], *other = b->change.text[TEXT_MESSAGE];
+
+    return one == NULL || other == NULL || strcmp(one, other) == 0;
+}
+
 /* Whether it goes into the same record as `first`, which nobody hears by itself then.
  * An end does not: how far it had come is heard before. */
 static bool may_join(const struct job *job, const struct write *first, const struct write *w)
 {
+    bool is_crowded = job->write_count > CROWDED;
+
     if (w->change.state >= 0 && job_is_final((enum job_state)w->change.state))
         return false;
-    return w->token == first->token && ((w->is_latest_only && first->is_latest_only) ||
-                                        (job->write_count > CROWDED && w->hash && first->hash));
+    if (w->token != first->token)
+        return false;
+    if (w->is_latest_only && first->is_latest_only)
+        return is_crowded || is_same_step(first, w);
+    return is_crowded && w->hash && first->hash;
 }
 
 /* Whether a stage that was left within the batch begins anew: without the record between,

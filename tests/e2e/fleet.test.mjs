@@ -48,6 +48,12 @@ test('an upload through both nodes is watched, and played, at both', { timeout: 
   assert.equal(status.status, 'completed');
   await waitFor(() => reports.at(-1)?.message.status === 'completed', 'the end on job_progress');
   assert.ok(reports.every(({ channel }) => channel === `job_progress:${upload.id}`));
+  const steps = [...new Set(reports.map(({ message }) => message.message))];
+  assert.deepEqual(steps, ['Starting chunk assembly', 'Found chunks, preparing',
+    ...upload.indexes.map((index) => `Reading chunk ${index + 1}/6`), 'Saving assembled video', 'Cleaning up chunks',
+    'Assembly complete', 'Starting HLS conversion', 'Downloading from storage', 'Download complete',
+    'FFmpeg conversion running', 'Conversion complete', 'Uploading HLS files to storage', 'Complete',
+    'Video processing completed successfully']);
   const fractions = reports.map(({ message }) => message.progress);
   assert.deepEqual(fractions, [...fractions].sort((x, y) => x - y));
   await waitFor(() => bytes.length > 0, 'progress:{id}');
