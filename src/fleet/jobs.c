@@ -11,6 +11,7 @@
 /* A job that nobody needs is remembered for a while: the next change of it then
  * needs no question first. */
 enum { IDLE_MS = 30 * 1000, SETTLE_TICKS = 1000 / FLEET_TICK_MS, FIND_PATIENCE_MS = 5000 };
+enum { REFUSAL_MS = 5000 };
 
 struct fleet_jobs *fleet_jobs_new(struct fleet_port *port, struct ledger *ledger,
                                   const struct fleet_jobs_settings *settings)
@@ -154,4 +155,11 @@ void fleet_jobs_tick(struct fleet_jobs *j)
 bool fleet_jobs_is_ready(const struct fleet_jobs *j)
 {
     return j->port->ops->is_up(j->port) && j->unread == 0 && !j->needs_index && !j->is_indexing;
+}
+
+const char *fleet_jobs_refusal(const struct fleet_jobs *j)
+{
+    bool is_of_late = j->port->ops->mono_ms(j->port) - j->refusal_ms < REFUSAL_MS;
+
+    return j->refusal[0] != '\0' && is_of_late ? j->refusal : NULL;
 }

@@ -95,6 +95,9 @@ void fleet_jobs_refused(struct fleet_jobs *j, struct str name, enum redis_topic 
 void fleet_jobs_dropped(struct fleet_jobs *j, struct str channel);
 void fleet_jobs_tick(struct fleet_jobs *j); /* every FLEET_TICK_MS */
 
+/* What Redis says of the changes that it does not take, of late; or NULL. */
+const char *fleet_jobs_refusal(const struct fleet_jobs *j);
+
 /* Whether all that is watched is heard and read. */
 bool fleet_jobs_is_ready(const struct fleet_jobs *j);
 

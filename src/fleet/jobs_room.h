@@ -87,6 +87,8 @@ struct fleet_jobs {
     char complained[64][FLEET_KEY_MAX]; /* channels whose first bad message was logged ... */
     unsigned complaints;                /* ... since then */
     uint64_t complained_ms;
+    char refusal[160]; /* what Redis said last of what it does not do, or "" */
+    uint64_t refusal_ms, refusal_told_ms;
 };
 
 /* jobs.c: the table */

@@ -671,6 +671,28 @@ static void many_jobs_are_not_asked_for_all_at_once(void **state)
     WAIT_FOR(&loop, is_bounded(&a));
 }
 
+static void a_redis_that_is_full_is_told_of_and_tried_again(void **state)
+{
+    struct outcome o = { 0 };
+    struct change c;
+
+    (void)state;
+    change_init(&c);
+    c.state = JOB_PROCESSING;
+    run("CONFIG SET maxmemory 1");
+    fleet_jobs_apply(a.jobs,
+                     &(struct fleet_apply){ .id = "full", .change = &c, .when = FLEET_ALWAYS },
+                     note, &o);
+    WAIT_FOR(&loop, fleet_jobs_refusal(a.jobs) != NULL);
+    assert_memory_equal(fleet_jobs_refusal(a.jobs), "OOM ", 4);
+    assert_true(fleet_jobs_is_ready(a.jobs));
+    run("CONFIG SET maxmemory 0");
+    WAIT_FOR(&loop, o.is_there);
+    assert_int_equal(o.err, OK);
+    assert_null(fleet_jobs_refusal(a.jobs));
+    update_unref(&o.u);
+}
+
 struct second_thoughts {
     struct outcome asked;
     size_t answers;
@@ -729,6 +751,7 @@ int main(void)
         TEST(what_is_far_too_large_is_dropped),
         TEST(many_jobs_are_not_asked_for_all_at_once),
         TEST(who_is_refused_may_ask_within),
+        TEST(a_redis_that_is_full_is_told_of_and_tried_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
