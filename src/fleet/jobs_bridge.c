@@ -225,7 +225,7 @@ static bool has_room(struct job *job, const struct report *report)
 {
     enum { ENDS_MAX = 16 };
 
-    return job->owner->pending < job->owner->settings.pending_max || order_make_room(job) ||
+    return job->owner->pending < job->owner->settings.pending_max / 2 || order_make_room(job) ||
            (job_is_final((enum job_state)report->change.state) && job->write_count < ENDS_MAX);
 }
 

@@ -19,7 +19,7 @@
 enum {
     CROWDED = 16,      /* so many changes of one job wait: they are merged from then on */
     BATCH_MAX = 64,    /* into one */
-    WRITES_MAX = 1024, /* of one job; the oldest foreign one makes room */
+    WRITES_MAX = 1024, /* of one job; the oldest that others replace makes room */
     RUNNING_MAX = 4000 /* scripts under way: more, and the last is answered too late */
 };
 enum { RETRY_MS = 200, REFUSED_RETRY_MS = 1000, REFUSED_LOG_MS = 60 * 1000, HASH_SIZE = 17 };
@@ -60,13 +60,21 @@ static void detach(struct job *job, struct write *w)
     job->owner->pending--;
 }
 
+/* Those behind it say all that it says, or nobody can promise that it is heard. */
+static bool is_dispensable(const struct write *w)
+{
+    bool is_end = w->change.state >= 0 && job_is_final((enum job_state)w->change.state);
+
+    return !is_end && (w->hash != 0 || (w->is_latest_only && w->done == NULL));
+}
+
 bool order_make_room(struct job *job)
 {
     struct write *w;
     size_t at = 0;
 
     DL_FOREACH(job->writes, w)
-    if (at++ >= job->sent && w->hash != 0 && !job_is_final((enum job_state)w->change.state)) {
+    if (at++ >= job->sent && is_dispensable(w)) {
         detach(job, w);
         write_end(w, OK, NULL);
         return true;

@@ -98,7 +98,7 @@ void shared_settle(struct job *job, uint64_t now_ms); /* gone if nobody needs it
 
 /* jobs_order.c: what Redis says of a job, and what is to be changed */
 void order_append(struct job *job, struct write *w);
-/* Lets go of the oldest foreign message that waits and is no end; false: there is none. */
+/* Lets go of the oldest progress that waits, foreign or latest only; false: there is none. */
 bool order_make_room(struct job *job);
 void order_find(struct job *job, struct finder *f);
 void order_look(struct job *job); /* what Redis has is to be read */

@@ -693,6 +693,35 @@ static void a_redis_that_is_full_is_told_of_and_tried_again(void **state)
     update_unref(&o.u);
 }
 
+static void an_end_is_told_however_much_progress_waits(void **state)
+{
+    struct outcome o = { 0 };
+    struct change c;
+
+    (void)state;
+    assert_int_equal(say(&a, "p1", FLEET_ALWAYS, JOB_PROCESSING, 0, "converting"), OK);
+    watch(&b, "p1");
+    WAIT_FOR(&loop, has_heard(&b, JOB_PROCESSING, 0));
+    run("CONFIG SET maxmemory 1");
+    change_init(&c);
+    for (int i = 0; i < 3 * (int)settings.pending_max; i++) {
+        c.fraction = i / (4.0 * settings.pending_max);
+        fleet_jobs_apply(a.jobs,
+                         &(struct fleet_apply){ .id = "p1", .change = &c, .is_latest_only = true },
+                         NULL, NULL);
+    }
+    c.state = JOB_COMPLETED;
+    fleet_jobs_apply(a.jobs, &(struct fleet_apply){ .id = "p1", .change = &c }, note, &o);
+    assert_true(a.jobs->pending < 1100);
+    run("CONFIG SET maxmemory 0");
+    WAIT_FOR(&loop, o.is_there && has_heard(&b, JOB_COMPLETED, 1));
+    assert_int_equal(o.err, OK);
+    /* How far it had come last is heard before. */
+    assert_true(b.seen[b.count - 2]->fraction ==
+                (3 * settings.pending_max - 1) / (4.0 * settings.pending_max));
+    update_unref(&o.u);
+}
+
 struct second_thoughts {
     struct outcome asked;
     size_t answers;
@@ -751,6 +780,7 @@ int main(void)
         TEST(what_is_far_too_large_is_dropped),
         TEST(many_jobs_are_not_asked_for_all_at_once),
         TEST(who_is_refused_may_ask_within),
+        TEST(an_end_is_told_however_much_progress_waits),
         TEST(a_redis_that_is_full_is_told_of_and_tried_again),
     };
 
