@@ -264,3 +264,23 @@ test('while Redis is silent a client is let in, as a new one', async (t) => {
   await fleet.b.tell('video', at(30));
   await gateway.until('processing:progress', ({ progress }) => progress === 30);
 });
+
+test('who gives up waiting for it, and a node that ends meanwhile, end as they should', async (t) => {
+  const { fleet } = await begin(t);
+  const pid = 'waiting-0123456789_ABC';
+  process.kill(fleet.redis.pid, 'SIGSTOP');
+  const waiting = () => {
+    const gateway = new Gateway(fleet.b, { transports: ['websocket'], reconnection: false, auth: { pid } });
+    t.after(() => gateway.leave());
+    return waitFor(() => gateway.socket.io._readyState === 'open', 'a socket').then(() => gateway);
+  };
+  const hasty = await waiting();
+  const patient = await waiting();
+  hasty.engine.close();
+  await waitFor(() => patient.socket.connected, 'to be let in');
+  assert.notEqual(patient.socket._pid, pid);
+  const last = await waiting();
+  await fleet.b.stop();
+  await waitFor(() => !last.socket.io.engine || last.socket.io._readyState === 'closed', 'the end of the last');
+  process.kill(fleet.redis.pid, 'SIGCONT');
+});
