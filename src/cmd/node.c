@@ -19,6 +19,7 @@ struct node {
     struct fleet_link *link;
     struct fleet_jobs *jobs;
     struct fleet_work *work;
+    struct fleet_rooms *rooms; /* of a node that has viewers */
     struct ledger *ledger;
     struct mailbox *mailbox;
     bool is_closed;
@@ -60,6 +61,8 @@ static void on_up(void *context)
     set_state(n, true, "");
     fleet_jobs_up(n->jobs);
     fleet_work_up(n->work);
+    if (n->rooms != NULL)
+        fleet_rooms_up(n->rooms);
 }
 
 static void on_down(void *context, const struct redis_down *down)
@@ -102,6 +105,8 @@ static void on_tick(void *context)
 
     fleet_jobs_tick(n->jobs);
     fleet_work_tick(n->work);
+    if (n->rooms != NULL)
+        fleet_rooms_tick(n->rooms);
     bool is_ready = fleet_jobs_is_ready(n->jobs);
     const char *refusal = fleet_jobs_refusal(n->jobs);
     pthread_mutex_lock(&n->lock);
@@ -204,6 +209,17 @@ static void make_name(struct node *n, const char *role)
              (unsigned)(random_u64() & 0xffffff));
 }
 
+static struct fleet_rooms *open_rooms(struct node *n)
+{
+    return fleet_rooms_new(fleet_link_port(n->link), &(struct fleet_rooms_settings){
+                                                         .lifetime_ms = RECOVERY_LIFETIME_MS,
+                                                         .refresh_ms = RECOVERY_REFRESH_MS,
+                                                         .patience_ms = RECOVERY_PATIENCE_MS,
+                                                         .rooms_max = RECOVERY_ROOMS_MAX,
+                                                         .claims_max = RECOVERY_CLAIMS_MAX,
+                                                     });
+}
+
 int node_open(uv_loop_t *loop, const struct node_settings *settings, struct node **out,
               struct buf *why)
 {
@@ -245,6 +261,8 @@ int node_open(uv_loop_t *loop, const struct node_settings *settings, struct node
                                                            .backoff_min_ms = BACKOFF_MIN_MS,
                                                            .backoff_max_ms = BACKOFF_MAX_MS,
                                                        });
+    if (settings->has_viewers)
+        n->rooms = open_rooms(n);
     *out = n;
     return OK;
 }
@@ -252,6 +270,8 @@ int node_open(uv_loop_t *loop, const struct node_settings *settings, struct node
 void node_close(struct node *n)
 {
     n->is_closed = true;
+    if (n->rooms != NULL)
+        fleet_rooms_close(n->rooms);
     fleet_link_close(n->link);
     fleet_jobs_free(n->jobs);
     fleet_work_free(n->work);
@@ -263,6 +283,7 @@ void node_free(struct node *n)
 {
     if (n == NULL)
         return;
+    fleet_rooms_free(n->rooms);
     ledger_free(n->ledger);
     pthread_mutex_destroy(&n->lock);
     mem_free(n);
@@ -281,6 +302,11 @@ struct fleet_jobs *node_jobs(struct node *n)
 struct fleet_work *node_work(struct node *n)
 {
     return n->work;
+}
+
+struct fleet_rooms *node_rooms(struct node *n)
+{
+    return n->rooms;
 }
 
 const char *node_name(const struct node *n)

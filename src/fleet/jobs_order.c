@@ -86,6 +86,9 @@ void order_append(struct job *job, struct write *w)
 {
     if (job->write_count >= WRITES_MAX)
         order_make_room(job);
+    /* What was asked for before it came does not judge it. */
+    job->is_fresh = false;
+    job->is_outdated = job->is_running;
     DL_APPEND(job->writes, w);
     job->write_count++;
     job->owner->pending++;
@@ -221,20 +224,45 @@ static bool is_own_doing(const struct job *job, const struct fleet_record *r)
     return job->sent > 0 && r->write == job->next_write;
 }
 
-bool order_wants(struct job *job, struct str record)
+/* What those under way have come to, with the number it got; takes it. */
+static void learn_next(struct job *job, struct update *u)
+{
+    struct fleet_record r = {
+        .update = u, .token = job->writes->token, .write = job->next_write, .from = job->next_from
+    };
+
+    learn(job, &r, true);
+}
+
+/* Before its answer, which may be lost and then give it another number. */
+static struct update *copy_of_next(const struct job *job, uint64_t number)
+{
+    struct change c = change_of(job->next);
+    struct update *u = update_restore(&c, number, job->next->created_ms, job->next->time_ms);
+
+    u->is_start = job->next->is_start;
+    return u;
+}
+
+bool order_knows(struct job *job, struct str record)
 {
     struct str rest = record;
     uint64_t number;
 
     if (str_parse_u64(str_cut(&rest, ' '), UINT64_MAX, &number) != OK)
-        return true; /* who reads it complains */
-    if (number > known_number(job))
-        return !job->is_running || job->sent == 0 || !fleet_record_is_of(record, job->next_write);
+        return false; /* who reads it complains */
+    bool is_known = number <= known_number(job);
+    if (!is_known && (job->sent == 0 || !fleet_record_is_of(record, job->next_write)))
+        return false;
     if (number > job->number_there)
         job->number_there = number;
     /* It may have been overtaken, or be all that is left in a Redis that lost the newer one. */
     job->is_doubted |= number < known_number(job);
-    return false;
+    if (!is_known)
+        learn_next(job, copy_of_next(job, number));
+    if (!is_known && !job->is_running)
+        end_sent(job, OK);
+    return true;
 }
 
 void order_take(struct job *job, struct fleet_record *r)
@@ -253,7 +281,8 @@ static void take_text(struct job *job, struct str text)
     struct fleet_record r;
     struct str rest = text, number = str_cut(&rest, ' ');
 
-    job->is_fresh = true;
+    job->is_fresh = !job->is_outdated;
+    job->is_outdated = false;
     job->number_there = 0;
     if (text.len == 0)
         return;
@@ -425,6 +454,17 @@ static bool may_join(const struct job *job, const struct write *first, const str
                                         (job->write_count > CROWDED && w->hash && first->hash));
 }
 
+/* Whether a stage that was left within the batch begins anew: without the record between,
+ * its progress would seem to run backwards. */
+static bool comes_back(const struct update *known, const struct update *at,
+                       const struct update *following)
+{
+    const char *stage = known != NULL ? update_text(known, TEXT_STAGE) : NULL;
+
+    return stage != NULL && strcmp(update_text(at, TEXT_STAGE), stage) != 0 &&
+           strcmp(update_text(following, TEXT_STAGE), stage) == 0;
+}
+
 /* The state that the first changes come to, as many as may be merged; false: none of
  * those `count` is possible. */
 static bool derive_batch(struct job *job, size_t *count)
@@ -443,6 +483,11 @@ static bool derive_batch(struct job *job, size_t *count)
         w->err = derive(job, w, at, &following);
         if (w->err)
             continue;
+        if (is_changed && comes_back(job->known.update, at, following)) {
+            update_unref(&following);
+            --*count;
+            break;
+        }
         /* What was not heard by itself still began the attempt. */
         following->is_start |= is_changed && at->is_start;
         update_unref(&at);
@@ -463,12 +508,11 @@ static bool derive_batch(struct job *job, size_t *count)
 /* Redis came back without what it had said: then it gets that back, under its number. */
 static bool has_lost(const struct job *job)
 {
-    return job->is_fresh && job->number_there < known_number(job);
+    return job->number_there < known_number(job);
 }
 
 static void refuse(struct job *job, size_t count)
 {
-    job->needs_look |= has_lost(job); /* which is not to be forgotten with what is refused */
     job->sent = count;
     job->is_fresh = false;
     end_sent(job, OK); /* each with its own */
@@ -501,17 +545,15 @@ static void end_seen(struct job *job, const struct redis_reply *flags, size_t co
 
 static void end_done(struct job *job, struct str number)
 {
-    struct fleet_record r = { .update = update_ref(job->next),
-                              .token = job->writes->token,
-                              .write = job->next_write,
-                              .from = job->next_from };
+    uint64_t there = job->next->seq;
 
-    if (str_parse_u64(number, UINT64_MAX, &r.update->seq) != OK)
+    if (str_parse_u64(number, UINT64_MAX, &there) != OK)
         log_error("number_unreadable", LOG_S("job", job->id));
-    job->number_there = r.update->seq;
+    job->number_there = there;
     job->is_fresh = false;
     job->contested = 0;
-    learn(job, &r, true);
+    job->next->seq = there;
+    learn_next(job, update_ref(job->next));
     end_sent(job, OK);
 }
 

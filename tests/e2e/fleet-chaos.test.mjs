@@ -19,7 +19,7 @@ const moment = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const mischief = {
   async 'a worker is killed'({ fleet, pick }) {
     const worker = pick(fleet.workers);
-    if (worker.exit !== null) return undefined;
+    if (worker.exit !== null || worker.isLeaving) return undefined;
     await worker.kill();
     return () => worker.start();
   },
@@ -31,18 +31,20 @@ const mischief = {
   },
   async 'a worker stands still'({ fleet, pick }) {
     const worker = pick(fleet.workers);
-    if (worker.exit !== null) return undefined;
+    if (worker.exit !== null || worker.isLeaving) return undefined;
     process.kill(worker.pid, 'SIGSTOP');
     const { pid } = worker;
     return async () => worker.pid === pid && worker.exit === null && process.kill(pid, 'SIGCONT');
   },
   async 'a worker is asked to end'({ fleet, pick }) {
-    const worker = pick(fleet.workers.filter(({ exit, log }) => exit === null && log));
-    if (!worker) return undefined;
+    const worker = pick(fleet.workers);
+    if (worker.exit !== null || worker.isLeaving) return undefined;
+    worker.isLeaving = true;
     process.kill(worker.pid, 'SIGCONT');
     const stopped = worker.stop();
     return async () => {
       await stopped;
+      worker.isLeaving = false;
       await worker.start();
     };
   },
@@ -50,13 +52,27 @@ const mischief = {
     if (fleet.redis.isDown) return undefined;
     await fleet.redis.stop();
     fleet.redis.isDown = true;
+    fleet.redis.isStill = false;
     return async () => {
       fleet.redis.isDown = false;
       await fleet.redis.start();
     };
   },
+  async 'Redis stands still'({ fleet }) {
+    const { redis } = fleet;
+    if (redis.isDown || redis.isStill) return undefined;
+    const { pid } = redis;
+    redis.isStill = true;
+    process.kill(pid, 'SIGSTOP');
+    return async () => {
+      redis.isStill = false;
+      if (redis.pid === pid && !redis.isDown) process.kill(pid, 'SIGCONT');
+    };
+  },
   async 'Redis throws out who listens'({ fleet }) {
-    if (!fleet.redis.isDown) await fleet.redis.cli('client', 'kill', 'type', 'pubsub');
+    if (fleet.redis.isDown || fleet.redis.isStill) return undefined;
+    await fleet.redis.cli('client', 'kill', 'type', 'pubsub');
+    await fleet.redis.cli('script', 'flush');
     return undefined;
   },
   async 'the way is cut'({ pick, ways }) {

@@ -94,6 +94,33 @@ test('jobs wait for a worker, and are done when one comes', { timeout: 120_000 }
   await audience.end();
 });
 
+test('an upload that failed is mended at the other node', { timeout: 120_000 }, async (t) => {
+  const fleet = await Fleet.during(t);
+  const upload = await fleet.upload({ seconds: 2, chunks: 1 });
+  await upload.put(0, Buffer.alloc(upload.bytes.length, 'no video'));
+  const first = await Audience.during(t, [[fleet.a], [fleet.b]], upload.id, upload.token);
+  await upload.assemble();
+  const failed = await upload.reach('failed', 'completed');
+  assert.equal(failed.state, 'failed');
+  await first.end('failed');
+  upload.server = fleet.b;
+  await upload.put(0);
+  await upload.assemble();
+  const job = await upload.complete();
+  assert.ok(job.seq > failed.seq);
+  await verify(fleet.a, job, 2);
+  assert.deepEqual(await fleet.a.job(upload.id, upload.token), job);
+  await waitFor(() => fleet.remains(upload.id).length === 0, 'scratch to be cleared');
+});
+
+test('an upload that nobody goes on with is given up, by one node for all', { timeout: 60_000 }, async (t) => {
+  const fleet = await Fleet.during(t, { serves: 3, serveArgs: ['--upload-ttl', '2s'], workers: 0 });
+  const upload = await fleet.upload({ seconds: 2, chunks: 1 });
+  const audience = await Audience.during(t, [[fleet.a], [fleet.b]], upload.id, upload.token);
+  await audience.end('failed');
+  await waitFor(() => fleet.remains(upload.id).length === 0, 'what was uploaded to be cleared away');
+});
+
 test('a serve that starts beside another one shares its keys', { timeout: 60_000 }, async (t) => {
   const fleet = await Fleet.during(t, { serves: 4, workers: 0 });
   const token = await fleet.a.token();
