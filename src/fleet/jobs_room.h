@@ -58,6 +58,7 @@ struct job {
     bool is_in_line; /* until fewer of all jobs are */
     struct job *line_prev, *line_next;
     bool is_watched;
+    bool is_deaf;       /* there was no room for all of its channels */
     uint64_t contested; /* number of a record in Redis that is a younger job's than the known one,
                            or 0 */
     bool is_doubted;    /* an older record than the known one came by */
@@ -119,6 +120,7 @@ struct write *write_new(const struct fleet_apply *a, fleet_job_done *done, void 
  * its way, and `done` will come. */
 bool bridge_take_status(struct job *job, struct str status, fleet_job_done *done, void *context);
 void bridge_mark_read(struct job *job);
+void bridge_tick(struct job *job);    /* now and then */
 void bridge_up(struct fleet_jobs *j); /* all that is watched is to be read */
 
 /* jobs_index.c: the lists of jobs */
