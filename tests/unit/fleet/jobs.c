@@ -725,6 +725,23 @@ static void an_end_is_told_however_much_progress_waits(void **state)
     update_unref(&o.u);
 }
 
+static bool is_there(const char *key)
+{
+    char text[512];
+
+    text_of_key(key, text, sizeof(text));
+    return text[0] != '\0';
+}
+
+static void what_is_lost_is_put_back_by_who_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(say(&a, "q1", FLEET_ALWAYS, JOB_COMPLETED, -1, NULL), OK);
+    run("DEL reelay:job:{job_status:q1}");
+    assert_int_equal(say(&a, "q1", FLEET_IF_THERE, JOB_FAILED, -1, NULL), FAIL_STATE);
+    WAIT_FOR(&loop, is_there("reelay:job:{job_status:q1}"));
+}
+
 struct second_thoughts {
     struct outcome asked;
     size_t answers;
@@ -782,6 +799,7 @@ int main(void)
         TEST(a_channel_that_it_may_not_hear_does_not_hold_it_up),
         TEST(what_is_far_too_large_is_dropped),
         TEST(many_jobs_are_not_asked_for_all_at_once),
+        TEST(what_is_lost_is_put_back_by_who_is_refused),
         TEST(who_is_refused_may_ask_within),
         TEST(an_end_is_told_however_much_progress_waits),
         TEST(a_redis_that_is_full_is_told_of_and_tried_again),
