@@ -216,6 +216,40 @@ static struct fleet_rooms *open_rooms(struct node *n)
                                                      });
 }
 
+/* A job whose work is nowhere: Redis has lost it, and nobody held it. */
+
+struct orphan {
+    struct node *node;
+    char id[JOB_ID_MAX + 1];
+};
+
+static void work_sought(void *context, int err, const struct fleet_work_state *state)
+{
+    struct orphan *o = context;
+    struct change c;
+
+    (void)state;
+    if (err == FAIL_MISSING && !o->node->is_closed) {
+        log_warn("work_lost", LOG_S("job", o->id));
+        change_init(&c);
+        c.state = JOB_FAILED;
+        c.text[TEXT_MESSAGE] = "Video processing failed";
+        c.text[TEXT_ERROR] = "Redis has lost what was to be done: it has to be uploaded again";
+        fleet_jobs_apply(o->node->jobs, &(struct fleet_apply){ .id = o->id, .change = &c }, NULL,
+                         NULL);
+    }
+    mem_free(o);
+}
+
+static void on_silent(void *context, const struct update *u)
+{
+    struct orphan *o = mem_new(struct orphan);
+
+    o->node = context;
+    snprintf(o->id, sizeof(o->id), "%s", u->text[TEXT_ID]);
+    fleet_work_find(o->node->work, o->id, work_sought, o);
+}
+
 int node_open(uv_loop_t *loop, const struct node_settings *settings, struct node **out,
               struct buf *why)
 {
@@ -248,6 +282,8 @@ int node_open(uv_loop_t *loop, const struct node_settings *settings, struct node
                                  .status_ttl_s = (uint32_t)(settings->status_ttl_ms / 1000),
                                  .job_ttl_ms = settings->job_ttl_ms,
                                  .report_ttl_ms = settings->report_ttl_ms,
+                                 .silent = on_silent,
+                                 .context = n,
                                  .pending_max = PENDING_MAX,
                              });
     n->work = fleet_work_new(fleet_link_port(n->link), &(struct fleet_work_settings){
