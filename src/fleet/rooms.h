@@ -48,7 +48,7 @@ struct fleet_hold {
 
 struct fleet_rooms_found {
     char sid[FLEET_SID_SIZE];
-    uint64_t number; /* of the new hold */
+    uint64_t number;  /* of the new hold */
     const char *jobs; /* one behind the other, each with its '\0'; borrowed for the call */
     size_t count;
 };

@@ -16,7 +16,8 @@ enum { ANSWER_TOKEN, ANSWER_PREVIOUS, ANSWER_SID, ANSWER_JOBS };
 /* Strangers say which: only what was given by a node gets near a key. */
 static bool is_pid(const char *pid)
 {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
     return strlen(pid) == FLEET_PID_SIZE - 1 && strspn(pid, letters) == FLEET_PID_SIZE - 1;
 }

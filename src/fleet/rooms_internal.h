@@ -50,9 +50,9 @@ struct claim {
     fleet_rooms_done *done;
     void *context;
     uint64_t deadline_ms;
-    uint64_t number;  /* of the hold it came to */
-    bool is_sent;     /* Redis' answer is to come */
-    bool is_settled;  /* and nobody waits for it */
+    uint64_t number; /* of the hold it came to */
+    bool is_sent;    /* Redis' answer is to come */
+    bool is_settled; /* and nobody waits for it */
     char pid[FLEET_PID_SIZE];
     char subject[];
 };

@@ -39,7 +39,8 @@ void guest_tell_all(struct guest *g)
     struct room *room, *next;
 
     g->is_new = g->is_changed = true;
-    HASH_ITER(hh, g->rooms, room, next) {
+    HASH_ITER(hh, g->rooms, room, next)
+    {
         room->is_told = room->is_sent = false;
         if (room->is_parted)
             guest_drop_room(g, room);
@@ -58,7 +59,8 @@ static void note_told(struct guest *g, const struct word *w)
 {
     struct room *room, *next;
 
-    HASH_ITER(hh, g->rooms, room, next) {
+    HASH_ITER(hh, g->rooms, room, next)
+    {
         if (!room->is_sent)
             continue;
         room->is_told = true;
