@@ -123,7 +123,8 @@ static void run(struct node *n, const struct broker *b, const char *prefix)
     n->listener.post = post;
     n->prefix_len = strlen(prefix);
     n->numbers = mem_zalloc(n->count * sizeof(*n->numbers));
-    if (fleet_link_open(&loop, b->url, "node", &events, n, &n->link, &why) != OK)
+    if (fleet_link_open(&loop, b->url, &(struct fleet_link_settings){ .name = "node" }, &events, n,
+                        &n->link, &why) != OK)
         die("%s", buf_text(&why));
     n->ledger = ledger_new_mirror(NULL);
     n->jobs = fleet_jobs_new(fleet_link_port(n->link), n->ledger, &settings);

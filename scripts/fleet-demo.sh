@@ -12,6 +12,7 @@ cd "$(dirname "$0")/.."
 folder=build/fleet
 nodes=
 redis=
+upload=
 
 say() {
     echo "make fleet: $*"
@@ -37,14 +38,15 @@ stop_all() {
     [ -z "$bad" ] || die "these processes did not end well:$bad"
 }
 
-# wait_until WHAT COMMAND...: until the command succeeds, for half a minute.
+# wait_until WHAT COMMAND...: until the command succeeds, for four minutes.
 wait_until() {
     what=$1
     shift
     tries=0
     until "$@" >/dev/null 2>&1; do
+        [ -z "$upload" ] || kill -0 "$upload" 2>/dev/null || die "the upload at A ended too soon"
         tries=$((tries + 1))
-        [ $tries -lt 600 ] || die "waited in vain for $what"
+        [ $tries -lt 4800 ] || die "waited in vain for $what"
         sleep 0.05
     done
 }
@@ -101,10 +103,10 @@ trap 'exit 143' TERM
 video=${VIDEO:-}
 if [ -z "$video" ]; then
     video=$folder/clip.mp4
-    say "making a clip of 40 seconds"
+    say "making a clip of 30 seconds"
     ffmpeg -hide_banner -nostdin -loglevel error -y \
-        -f lavfi -i testsrc2=size=1280x720:rate=30:duration=40 \
-        -f lavfi -i "aevalsrc=0.2*sin(2*PI*(220+110*floor(mod(t\,4)))*t):s=48000:d=40" \
+        -f lavfi -i testsrc2=size=854x480:rate=25:duration=30 \
+        -f lavfi -i "aevalsrc=0.2*sin(2*PI*(220+110*floor(mod(t\,4)))*t):s=48000:d=30" \
         -c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac "$video"
 fi
 [ -r "$video" ] || die "$video cannot be read"
@@ -125,9 +127,9 @@ engine=redis://127.0.0.1:$port/0
 
 start a serve --listen 127.0.0.1:0
 start b serve --listen 127.0.0.1:0
-start 1 worker --lease 3s
+start 1 worker --lease 3s --preset medium
 worker_1=$started
-start 2 worker --lease 3s
+start 2 worker --lease 3s --preset medium
 worker_2=$started
 wait_until "node A" address_of a
 wait_until "node B" address_of b
@@ -149,7 +151,7 @@ say "watching job $job at B"
 build/reelay watch "$job" --server "http://$b" --json >$folder/watch.out 2>$folder/watch.log &
 watch=$!
 
-wait_until "B to say that it is half done" has_come_to 45
+wait_until "B to say that it is well on its way" has_come_to 60
 if converts $worker_1; then
     killed=1 victim=$worker_1 heir=2 heir_pid=$worker_2
 elif converts $worker_2; then

@@ -13,7 +13,7 @@ packages="
     python3 python3-websockets python3-socketio python3-aiohttp python3-requests python3-websocket
     redis-server python3-redis libhiredis-dev liblua5.1-0-dev
     celery python3-fastapi python3-uvicorn
-    git ca-certificates curl procps util-linux"
+    git ca-certificates curl procps util-linux iproute2"
 tools="cc pkg-config meson ninja ffmpeg ffprobe python3 git curl node npm"
 libraries="libuv openssl zlib jansson cjose sqlite3 libseccomp libcurl hiredis lua5.1 cmocka"
 node_least=18

@@ -113,7 +113,7 @@ static void create(struct call *c)
 
 static void create_with(struct call *c, json_t *object)
 {
-    const char *title = NULL, *file_name = NULL;
+    const char *title = NULL, *file_name = NULL, *priority = "normal";
     uint64_t max = c->api->settings->upload_max;
     struct creation *n = mem_new(struct creation);
     struct upload *u = &n->upload;
@@ -122,8 +122,13 @@ static void create_with(struct call *c, json_t *object)
     *u = (struct upload){ .size = -1, .touched_ms = clock_wall_ms() };
     if (!body_text(c, object, "title", OPTIONAL, JOB_TEXT_MAX - 1, &title) ||
         !body_text(c, object, "fileName", OPTIONAL, FILE_NAME_MAX, &file_name) ||
+        !body_text(c, object, "priority", OPTIONAL, FILE_NAME_MAX, &priority) ||
         !body_integer(c, object, "fileSize", OPTIONAL, 0, INT64_MAX, &u->size))
         return;
+    if (upload_priority_parse(str_of(priority), &u->priority) != OK) {
+        reply_error(c->x, 400, "invalid_field", "priority", "priority must be high, normal or low");
+        return;
+    }
     if (u->size > 0 && (uint64_t)u->size > max) {
         reply_error(c->x, 413, "too_large", "fileSize", "fileSize is %lld, the limit is %llu bytes",
                     (long long)u->size, (unsigned long long)max);

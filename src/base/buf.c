@@ -70,6 +70,14 @@ bool buf_putc(struct buf *b, char c)
     return buf_append(b, &c, 1);
 }
 
+bool buf_put_u64(struct buf *b, uint64_t number)
+{
+    char digits[STR_U64_SIZE];
+    struct str text = str_of_u64(number, digits);
+
+    return buf_append(b, text.at, text.len);
+}
+
 bool buf_vprintf(struct buf *b, const char *format, va_list args)
 {
     va_list again;

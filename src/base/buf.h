@@ -31,6 +31,7 @@ void buf_reset(struct buf *b);
 bool buf_append(struct buf *b, const void *bytes, size_t len);
 bool buf_puts(struct buf *b, const char *text);
 bool buf_putc(struct buf *b, char c);
+bool buf_put_u64(struct buf *b, uint64_t number); /* in decimal */
 bool buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool buf_vprintf(struct buf *b, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));

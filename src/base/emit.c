@@ -1,6 +1,5 @@
 #include "base/emit.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -94,7 +93,9 @@ void emit_key(struct buf *b, const char *key)
 void emit_int(struct buf *b, int64_t value)
 {
     separate(b);
-    buf_printf(b, "%" PRId64, value);
+    if (value < 0)
+        buf_putc(b, '-');
+    buf_put_u64(b, value < 0 ? -(uint64_t)value : (uint64_t)value);
 }
 
 void emit_bool(struct buf *b, bool value)

@@ -89,6 +89,18 @@ int str_parse_u64(struct str s, uint64_t max, uint64_t *out)
     return OK;
 }
 
+struct str str_of_u64(uint64_t number, char out[STR_U64_SIZE])
+{
+    size_t len = 1;
+
+    for (uint64_t rest = number; rest >= 10; rest /= 10)
+        len++;
+    out[len] = '\0';
+    for (size_t at = len; at > 0; number /= 10)
+        out[--at] = (char)('0' + number % 10);
+    return (struct str){ out, len };
+}
+
 int str_parse_double(struct str s, double *out)
 {
     char copy[64];

@@ -33,6 +33,10 @@ struct str str_cut(struct str *rest, char c);
 /* The whole of `s` as decimal digits, no sign; FAIL_SYNTAX or FAIL_LIMIT. */
 int str_parse_u64(struct str s, uint64_t max, uint64_t *out);
 
+/* In decimal digits, at the beginning of `out` and with a '\0' behind; borrows it. */
+enum { STR_U64_SIZE = 21 };
+struct str str_of_u64(uint64_t number, char out[STR_U64_SIZE]);
+
 /* The whole of `s` as a finite decimal number; FAIL_SYNTAX. */
 int str_parse_double(struct str s, double *out);
 

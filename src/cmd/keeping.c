@@ -115,6 +115,9 @@ static int open_node(struct keeping *k, struct buf *why)
     int err = node_open(k->parts.loop,
                         &(struct node_settings){
                             .engine = o->engine,
+                            .ca_file = o->redis_ca_file,
+                            .cert_file = o->redis_cert_file,
+                            .key_file = o->redis_key_file,
                             .role = "serve",
                             .mailbox = k->parts.mailbox,
                             .status_ttl_ms = o->status_ttl_ms,

@@ -211,7 +211,14 @@ int node_open(uv_loop_t *loop, const struct node_settings *settings, struct node
     n->mailbox = settings->mailbox;
     n->state.since_ms = clock_wall_ms();
     snprintf(n->state.why, sizeof(n->state.why), "it was not reached yet");
-    int err = fleet_link_open(loop, settings->engine, n->name, &of_link, n, &n->link, why);
+    int err = fleet_link_open(loop, settings->engine,
+                              &(struct fleet_link_settings){
+                                  .name = n->name,
+                                  .ca_file = settings->ca_file,
+                                  .cert_file = settings->cert_file,
+                                  .key_file = settings->key_file,
+                              },
+                              &of_link, n, &n->link, why);
     if (err) {
         node_free(n);
         return err;

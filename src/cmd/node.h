@@ -17,7 +17,8 @@
 enum { NODE_LEASE_MS = 10 * 1000, NODE_ATTEMPTS_MAX = 5 };
 
 struct node_settings {
-    const char *engine;      /* redis://... */
+    const char *engine;                         /* redis://... */
+    const char *ca_file, *cert_file, *key_file; /* for rediss://; NULL: none */
     const char *role;        /* "serve", "worker": its connections are named so */
     struct mailbox *mailbox; /* the desk's, to which the ledger's watchers are told */
     uint64_t status_ttl_ms, job_ttl_ms, report_ttl_ms;

@@ -208,7 +208,7 @@ int report_to_redis(struct client *client, const struct report_options *o, const
 
     buf_init(&why, CLIENT_WHY_MAX);
     buf_puts(&why, o->client.engine ? "--engine: " : "REDIS_URL: ");
-    c.teller = teller_open(&client->loop, client_engine(&o->client), &why);
+    c.teller = teller_open(&client->loop, client_engine(&o->client), o->client.ca_file, &why);
     if (c.teller == NULL)
         fprintf(stderr, "reelay report: %s\n", buf_text(&why));
     buf_deinit(&why);

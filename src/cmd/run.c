@@ -382,7 +382,7 @@ static int choose_target(struct run *r, struct buf *why)
         return OK;
     }
     buf_puts(why, r->o->client.engine ? "--engine: " : "REDIS_URL: ");
-    r->target = run_redis_new(&r->client.loop, engine, why);
+    r->target = run_redis_new(&r->client.loop, engine, r->o->client.ca_file, why);
     return r->target ? OK : FAIL_SYNTAX;
 }
 

@@ -128,9 +128,10 @@ static const struct run_target_ops redis_ops = {
     .free = redis_free,
 };
 
-struct run_target *run_redis_new(uv_loop_t *loop, const char *url, struct buf *why)
+struct run_target *run_redis_new(uv_loop_t *loop, const char *url, const char *ca_file,
+                                 struct buf *why)
 {
-    struct teller *teller = teller_open(loop, url, why);
+    struct teller *teller = teller_open(loop, url, ca_file, why);
 
     if (teller == NULL)
         return NULL;

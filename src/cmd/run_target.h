@@ -52,7 +52,8 @@ struct run_target {
 struct run_target *run_http_new(struct client *c);
 
 /* Redis, without a server in between. NULL: the URL is none, `why` says how. */
-struct run_target *run_redis_new(uv_loop_t *loop, const char *url, struct buf *why);
+struct run_target *run_redis_new(uv_loop_t *loop, const char *url, const char *ca_file,
+                                 struct buf *why);
 
 /* The report as POST /api/jobs/{id}/progress takes it. */
 void run_report_write(const struct run_report *r, struct buf *out);

@@ -212,6 +212,7 @@ static void on_signal(uv_signal_t *handle, int signal_number)
         return;
     }
     s->is_draining = true;
+    atomic_store(&s->api.is_draining, true);
     log_info("draining", LOG_I("signal", signal_number),
              LOG_I("jobs", pipelines_running(s->pipelines)));
     io_pool_drain(s->pool);

@@ -15,6 +15,7 @@ struct serve_options {
     struct option_list listen;
     const char *data_dir;
     const char *engine; /* "local", or where Redis is */
+    const char *redis_ca_file, *redis_cert_file, *redis_key_file;
     uint64_t status_ttl_ms;
     uint64_t threads;
     uint64_t connections_max, connections_per_address;

@@ -165,7 +165,8 @@ static void on_down(void *context, const struct redis_down *down)
 
 static const struct redis_service_events events = { .up = on_up, .down = on_down };
 
-struct teller *teller_open(uv_loop_t *loop, const char *url_text, struct buf *why)
+struct teller *teller_open(uv_loop_t *loop, const char *url_text, const char *ca_file,
+                           struct buf *why)
 {
     struct redis_settings settings = redis_settings_default;
     struct redis_url url;
@@ -173,6 +174,7 @@ struct teller *teller_open(uv_loop_t *loop, const char *url_text, struct buf *wh
     if (redis_url_parse(url_text, &url, why) != OK)
         return NULL;
     settings.name = "reelay-reporter";
+    settings.ca_file = ca_file;
     settings.connect_timeout_ms = CONNECT_TIMEOUT_MS;
     settings.command_timeout_ms = COMMAND_TIMEOUT_MS;
     settings.backoff_max_ms = BACKOFF_MAX_MS;

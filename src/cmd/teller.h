@@ -26,8 +26,9 @@ typedef void teller_done(void *context, const struct teller_answer *answer);
 
 struct teller;
 
-/* Connects by itself. NULL: the URL is none, `why` says how. */
-struct teller *teller_open(uv_loop_t *loop, const char *url, struct buf *why);
+/* Connects by itself. `ca_file` (NULL: the system's) has the certificates to trust of a
+ * rediss://. NULL: the URL is none, `why` says how. */
+struct teller *teller_open(uv_loop_t *loop, const char *url, const char *ca_file, struct buf *why);
 
 /* The memory goes in the loop's close callbacks. */
 void teller_close(struct teller *t);

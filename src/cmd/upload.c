@@ -23,7 +23,7 @@ enum { TRIES = 6, ROUNDS = 3, BODY_MAX = 16 * 1024, PATH_LIMIT = 1024 };
 struct upload_options {
     struct client_options client;
     uint64_t chunk_size, parallel;
-    const char *title;
+    const char *title, *priority;
 };
 
 static const struct option options[] = {
@@ -49,6 +49,12 @@ static const struct option options[] = {
       .offset = offsetof(struct upload_options, title),
       .value = "TEXT",
       .help = "the video's title; else the file's name" },
+    { .name = "priority",
+      .type = OPTION_TEXT,
+      .offset = offsetof(struct upload_options, priority),
+      .fallback = "normal",
+      .choices = "high|normal|low",
+      .help = "whose processing begins first, where some have to wait" },
     { .name = NULL },
 };
 
@@ -293,6 +299,7 @@ static void create(struct upload *u, struct client_answer *out)
     buf_init(&body, BODY_MAX);
     emit_open(&body, '{');
     emit_field_string(&body, "title", title && *title ? title : buf_text(&u->file_name));
+    emit_field_string(&body, "priority", u->options->priority);
     emit_field_string(&body, "fileName", buf_text(&u->file_name));
     emit_field_int(&body, "fileSize", (int64_t)u->plan.size);
     emit_close(&body, '}');

@@ -80,9 +80,10 @@ static const struct option own_options[] = {
 };
 
 static const char *const shared_options[] = {
-    "data-dir", "public-url", "conversions",  "ffmpeg",     "ffprobe",       "preset",
-    "crf",      "max-pixels", "max-duration", "max-memory", "stall-timeout", "drain-timeout",
-    "min-free", "status-ttl", "report-ttl",   "job-ttl",    "log-level",     "log-format",
+    "redis-ca-file", "redis-cert-file", "redis-key-file", "data-dir", "public-url", "conversions",
+    "ffmpeg",        "ffprobe",         "preset",         "crf",      "max-pixels", "max-duration",
+    "max-memory",    "stall-timeout",   "drain-timeout",  "min-free", "status-ttl", "report-ttl",
+    "job-ttl",       "log-level",       "log-format",
 };
 
 static const struct option *serve_option(const char *name)
@@ -206,6 +207,9 @@ static int open_node(struct worker *w)
 
     return node_open(&w->loop,
                      &(struct node_settings){ .engine = o->shared.engine,
+                                              .ca_file = o->shared.redis_ca_file,
+                                              .cert_file = o->shared.redis_cert_file,
+                                              .key_file = o->shared.redis_key_file,
                                               .role = "worker",
                                               .mailbox = w->mailbox,
                                               .status_ttl_ms = o->shared.status_ttl_ms,

@@ -254,7 +254,7 @@ static void push_record(struct fleet_jobs *j, const char *id, struct str text)
 
     if (job == NULL && is_overtaken(j, id, text))
         job = shared_get(j, id);
-    if (job != NULL && !order_wants(job, text))
+    if (job != NULL && order_knows(job, text))
         return;
     if (fleet_record_read(text, &r) != OK || strcmp(r.update->text[TEXT_ID], id) != 0) {
         log_error("record_unreadable", LOG_S("job", id));

@@ -76,6 +76,9 @@ void order_append(struct job *job, struct write *w)
 {
     if (job->write_count >= WRITES_MAX)
         order_make_room(job);
+    /* What was asked for before it came does not judge it. */
+    job->is_fresh = false;
+    job->is_outdated = job->is_running;
     DL_APPEND(job->writes, w);
     job->write_count++;
     job->owner->pending++;
@@ -211,20 +214,45 @@ static bool is_own_doing(const struct job *job, const struct fleet_record *r)
     return job->sent > 0 && r->write == job->next_write;
 }
 
-bool order_wants(struct job *job, struct str record)
+/* What those under way have come to, with the number it got; takes it. */
+static void learn_next(struct job *job, struct update *u)
+{
+    struct fleet_record r = {
+        .update = u, .token = job->writes->token, .write = job->next_write, .from = job->next_from
+    };
+
+    learn(job, &r, true);
+}
+
+/* Before its answer, which may be lost and then give it another number. */
+static struct update *copy_of_next(const struct job *job, uint64_t number)
+{
+    struct change c = change_of(job->next);
+    struct update *u = update_restore(&c, number, job->next->created_ms, job->next->time_ms);
+
+    u->is_start = job->next->is_start;
+    return u;
+}
+
+bool order_knows(struct job *job, struct str record)
 {
     struct str rest = record;
     uint64_t number;
 
     if (str_parse_u64(str_cut(&rest, ' '), UINT64_MAX, &number) != OK)
-        return true; /* who reads it complains */
-    if (number > known_number(job))
-        return !job->is_running || job->sent == 0 || !fleet_record_is_of(record, job->next_write);
+        return false; /* who reads it complains */
+    bool is_known = number <= known_number(job);
+    if (!is_known && (job->sent == 0 || !fleet_record_is_of(record, job->next_write)))
+        return false;
     if (number > job->number_there)
         job->number_there = number;
     /* It may have been overtaken, or be all that is left in a Redis that lost the newer one. */
     job->is_doubted |= number < known_number(job);
-    return false;
+    if (!is_known)
+        learn_next(job, copy_of_next(job, number));
+    if (!is_known && !job->is_running)
+        end_sent(job, OK);
+    return true;
 }
 
 void order_take(struct job *job, struct fleet_record *r)
@@ -243,7 +271,8 @@ static void take_text(struct job *job, struct str text)
     struct fleet_record r;
     struct str rest = text, number = str_cut(&rest, ' ');
 
-    job->is_fresh = true;
+    job->is_fresh = !job->is_outdated;
+    job->is_outdated = false;
     job->number_there = 0;
     if (text.len == 0)
         return;
@@ -349,6 +378,17 @@ static bool may_join(const struct job *job, const struct write *first, const str
                                         (job->write_count > CROWDED && w->hash && first->hash));
 }
 
+/* Whether a stage that was left within the batch begins anew: without the record between,
+ * its progress would seem to run backwards. */
+static bool comes_back(const struct update *known, const struct update *at,
+                       const struct update *following)
+{
+    const char *stage = known != NULL ? update_text(known, TEXT_STAGE) : NULL;
+
+    return stage != NULL && strcmp(update_text(at, TEXT_STAGE), stage) != 0 &&
+           strcmp(update_text(following, TEXT_STAGE), stage) == 0;
+}
+
 /* The state that the first changes come to, as many as may be merged; false: none of
  * those `count` is possible. */
 static bool derive_batch(struct job *job, size_t *count)
@@ -367,6 +407,11 @@ static bool derive_batch(struct job *job, size_t *count)
         w->err = derive(job, w, at, &following);
         if (w->err)
             continue;
+        if (is_changed && comes_back(job->known.update, at, following)) {
+            update_unref(&following);
+            --*count;
+            break;
+        }
         /* What was not heard by itself still began the attempt. */
         following->is_start |= is_changed && at->is_start;
         update_unref(&at);
@@ -418,17 +463,15 @@ static void end_seen(struct job *job, const struct redis_reply *flags, size_t co
 
 static void end_done(struct job *job, struct str number)
 {
-    struct fleet_record r = { .update = update_ref(job->next),
-                              .token = job->writes->token,
-                              .write = job->next_write,
-                              .from = job->next_from };
+    uint64_t there = job->next->seq;
 
-    if (str_parse_u64(number, UINT64_MAX, &r.update->seq) != OK)
+    if (str_parse_u64(number, UINT64_MAX, &there) != OK)
         log_error("number_unreadable", LOG_S("job", job->id));
-    job->number_there = r.update->seq;
+    job->number_there = there;
     job->is_fresh = false;
     job->contested = 0;
-    learn(job, &r, true);
+    job->next->seq = there;
+    learn_next(job, update_ref(job->next));
     end_sent(job, OK);
 }
 
@@ -491,13 +534,6 @@ static void write_texts(struct job *job, const struct update *u, struct texts *t
         buf_putc(&t->bytes, '\t');
 }
 
-static struct str number_text(char out[24], uint64_t number)
-{
-    int len = snprintf(out, 24, "%" PRIu64, number);
-
-    return (struct str){ out, (size_t)len };
-}
-
 static size_t hash_args(const struct job *job, char hashes[BATCH_MAX][HASH_SIZE], struct str *args)
 {
     const struct write *w = job->writes;
@@ -522,7 +558,8 @@ static int send_state(struct job *job, const struct update *u, uint64_t number, 
     struct fleet_key record = fleet_key_record(job->id), status = fleet_key_status(job->id);
     struct fleet_key seen = fleet_key_seen(job->id), channel = fleet_key_channel(job->id);
     struct fleet_key reports = fleet_key_reports(job->id), bytes = fleet_key_bytes(job->id);
-    char token[24], known[24], put[24], ttl[24], status_ttl[24];
+    char token[STR_U64_SIZE], known[STR_U64_SIZE], put[STR_U64_SIZE];
+    char ttl[STR_U64_SIZE], status_ttl[STR_U64_SIZE];
     char hashes[BATCH_MAX][HASH_SIZE];
     struct str args[3 + 15 + BATCH_MAX];
     struct texts t = { .keeps_status = false };
@@ -534,11 +571,11 @@ static int send_state(struct job *job, const struct update *u, uint64_t number, 
     args[count++] = fleet_key_str(&status);
     args[count++] = fleet_key_str(&seen);
     args[count++] = str_of(job->expected);
-    args[count++] = number_text(token, number || !job->writes ? 0 : job->writes->token);
+    args[count++] = str_of_u64(number || !job->writes ? 0 : job->writes->token, token);
     args[count++] = buf_str(&t.state);
-    args[count++] = number_text(ttl, ttl_ms);
+    args[count++] = str_of_u64(ttl_ms, ttl);
     args[count++] = buf_str(&t.report);
-    args[count++] = number_text(status_ttl, s->status_ttl_s);
+    args[count++] = str_of_u64(s->status_ttl_s, status_ttl);
     args[count++] = t.keeps_status ? STR("1") : STR("0");
     args[count++] = fleet_key_str(&channel);
     args[count++] = j->port->ops->is_cluster(j->port) ? STR("1") : STR("0");
@@ -546,8 +583,8 @@ static int send_state(struct job *job, const struct update *u, uint64_t number, 
     args[count++] = t.is_report_there || number ? STR("") : buf_str(&t.report);
     args[count++] = fleet_key_str(&bytes);
     args[count++] = t.is_bytes_there || number ? STR("") : buf_str(&t.bytes);
-    args[count++] = number_text(known, known_number(job));
-    args[count++] = number_text(put, number);
+    args[count++] = str_of_u64(known_number(job), known);
+    args[count++] = str_of_u64(number, put);
     count += hash_args(job, hashes, args + count);
     int err = t.state.failed || t.report.failed
                   ? FAIL_NOMEM
@@ -568,7 +605,7 @@ static void send_writes(struct job *job)
         if (derive_batch(job, &count)) {
             job->sent = count;
             job->next_write = port->ops->random(port) | 1;
-            number_text(job->expected, job->number_there);
+            str_of_u64(job->number_there, job->expected);
         } else if (job->is_fresh) {
             refuse(job, count);
         } else {
@@ -614,7 +651,7 @@ static void put_back_done(void *context, int err, const struct redis_reply *repl
 /* Redis came back without what it had said: then it gets that back, under its number. */
 static bool has_lost(const struct job *job)
 {
-    return job->is_fresh && job->number_there < known_number(job);
+    return job->number_there < known_number(job);
 }
 
 static void put_back(struct job *job, uint64_t number)
@@ -622,7 +659,7 @@ static void put_back(struct job *job, uint64_t number)
     struct fleet_port *port = job->owner->port;
 
     job->next_write = port->ops->random(port) | 1;
-    number_text(job->expected, job->number_there);
+    str_of_u64(job->number_there, job->expected);
     int err = send_state(job, job->known.update, number, put_back_done);
     if (err)
         try_later(job, err);

@@ -43,6 +43,7 @@ struct job {
     struct fleet_record known; /* last that Redis said; update NULL: none, or never asked */
     uint64_t number_there;     /* of the record in Redis when it was last seen: below the known
                                 * one's once Redis has lost its memory */
+    bool is_outdated;          /* what is under way was sent before the last change came */
     bool is_fresh;             /* asked for behind the change that is judged now */
     struct write *writes;      /* in order of arrival */
     size_t write_count;
@@ -50,8 +51,8 @@ struct job {
     struct update *next; /* what they come to; kept until Redis has answered */
     uint64_t next_write; /* how its record is known again */
     uint64_t next_from;
-    bool is_turn;      /* it is of another state than what was before */
-    char expected[24]; /* number that it follows */
+    bool is_turn;                /* it is of another state than what was before */
+    char expected[STR_U64_SIZE]; /* number that it follows */
     struct finder *finders;
     bool is_running; /* a script is under way: at most one per job */
     bool is_watched;
@@ -98,9 +99,9 @@ void order_find(struct job *job, struct finder *f);
 void order_look(struct job *job); /* what Redis has is to be read */
 /* A state that came by itself; takes the record. */
 void order_take(struct job *job, struct fleet_record *r);
-/* False: there is nothing new in this record. It is older than what is known, or what the
- * answer that is under way will say. */
-bool order_wants(struct job *job, struct str record);
+/* The same for a record that need not be read: older than what is known, or what is under way
+ * here, heard before its answer. False: it is to be read. */
+bool order_knows(struct job *job, struct str record);
 void order_run(struct job *job); /* the next script, if there is need for one */
 void order_tick(struct job *job, uint64_t now_ms);
 void order_abandon(struct job *job, int err); /* everything that waits is over */

@@ -1,7 +1,6 @@
 #include "fleet/keys.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/job.h"
@@ -9,49 +8,50 @@
 #define TAG_BEGIN "{job_status:"
 #define TAG_END   "}"
 
-static struct fleet_key make(const char *before, const char *id, const char *after)
+static struct fleet_key make(struct str before, const char *id, struct str after)
 {
-    struct fleet_key key;
-    int len = snprintf(key.text, sizeof(key.text), "%s%s%s", before, id, after);
+    struct fleet_key key = { .len = before.len + strlen(id) + after.len };
 
-    assert(len > 0 && (size_t)len < sizeof(key.text));
-    key.len = (size_t)len;
+    assert(key.len < sizeof(key.text));
+    memcpy(key.text, before.at, before.len);
+    memcpy(key.text + before.len, id, key.len - before.len - after.len);
+    memcpy(key.text + key.len - after.len, after.at, after.len);
     return key;
 }
 
 struct fleet_key fleet_key_record(const char *id)
 {
-    return make("reelay:job:" TAG_BEGIN, id, TAG_END);
+    return make(STR("reelay:job:" TAG_BEGIN), id, STR(TAG_END));
 }
 
 struct fleet_key fleet_key_seen(const char *id)
 {
-    return make("reelay:seen:" TAG_BEGIN, id, TAG_END);
+    return make(STR("reelay:seen:" TAG_BEGIN), id, STR(TAG_END));
 }
 
 struct fleet_key fleet_key_channel(const char *id)
 {
-    return make("reelay:state:" TAG_BEGIN, id, TAG_END);
+    return make(STR("reelay:state:" TAG_BEGIN), id, STR(TAG_END));
 }
 
 struct fleet_key fleet_key_status(const char *id)
 {
-    return make("job_status:", id, "");
+    return make(STR("job_status:"), id, STR(""));
 }
 
 struct fleet_key fleet_key_reports(const char *id)
 {
-    return make("job_progress:", id, "");
+    return make(STR("job_progress:"), id, STR(""));
 }
 
 struct fleet_key fleet_key_bytes(const char *id)
 {
-    return make("progress:", id, "");
+    return make(STR("progress:"), id, STR(""));
 }
 
 struct fleet_key fleet_key_room(const char *pid)
 {
-    return make("reelay:room:", pid, "");
+    return make(STR("reelay:room:"), pid, STR(""));
 }
 
 struct str fleet_key_str(const struct fleet_key *key)

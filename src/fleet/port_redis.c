@@ -121,7 +121,7 @@ static void on_tick(uv_timer_t *timer)
     l->events->tick(l->context);
 }
 
-int fleet_link_open(uv_loop_t *loop, const char *url, const char *name,
+int fleet_link_open(uv_loop_t *loop, const char *url, const struct fleet_link_settings *given,
                     const struct fleet_link_events *events, void *context, struct fleet_link **out,
                     struct buf *why)
 {
@@ -135,7 +135,10 @@ int fleet_link_open(uv_loop_t *loop, const char *url, const char *name,
     l->port.ops = &ops;
     l->events = events;
     l->context = context;
-    settings.name = name;
+    settings.name = given->name;
+    settings.ca_file = given->ca_file;
+    settings.cert_file = given->cert_file;
+    settings.key_file = given->key_file;
     /* Shorter than a lease: who cannot be heard is soon known, and soon tried again. */
     settings.command_timeout_ms = 4000;
     settings.silence_ms = 4000;

@@ -14,10 +14,15 @@ struct fleet_link_events {
     void (*tick)(void *context); /* every FLEET_TICK_MS, also while it is down */
 };
 
+struct fleet_link_settings {
+    const char *name;                           /* of the connections at Redis (CLIENT SETNAME) */
+    const char *ca_file, *cert_file, *key_file; /* for rediss://, as redis_settings'; NULL: none */
+};
+
 /* Begins to connect; does not wait. `url` as io/redis.h has it; FAIL_SYNTAX,
- * FAIL_UNSUPPORTED, with `why`. Borrows `events`. `name` is the connections' at
- * Redis (CLIENT SETNAME), copied. Only on the loop's thread. */
-int fleet_link_open(uv_loop_t *loop, const char *url, const char *name,
+ * FAIL_UNSUPPORTED, with `why`. Copies the settings, borrows `events`.
+ * Only on the loop's thread. */
+int fleet_link_open(uv_loop_t *loop, const char *url, const struct fleet_link_settings *given,
                     const struct fleet_link_events *events, void *context, struct fleet_link **out,
                     struct buf *why);
 

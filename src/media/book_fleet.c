@@ -29,6 +29,7 @@ struct asking {
     char *step, *spec, *hls_path;
     int state; /* wanted */
     char video[JOB_ID_MAX + 1];
+    enum fleet_priority priority;
 };
 
 static bool is_closed(struct pipeline_book *b)
@@ -121,6 +122,12 @@ static void find(struct pipeline_book *b, const char *video, book_found *found, 
 
 /* Beginning: the job first. Should the queue refuse it, another has put it there. */
 
+static const enum fleet_priority priorities[UPLOAD_PRIORITIES] = {
+    [UPLOAD_NORMAL] = FLEET_NORMAL,
+    [UPLOAD_HIGH] = FLEET_HIGH,
+    [UPLOAD_LOW] = FLEET_LOW,
+};
+
 static void enqueued(void *context, int err)
 {
     answer(context, err);
@@ -134,7 +141,7 @@ static void queued(void *context, int err, struct update *u)
     if (err != OK && err != FAIL_STATE) /* it had not failed: it is queued already */
         answer(a, err);
     else
-        fleet_work_enqueue(a->book->parts.work, a->video, a->step, a->spec, FLEET_NORMAL, enqueued,
+        fleet_work_enqueue(a->book->parts.work, a->video, a->step, a->spec, a->priority, enqueued,
                            a);
 }
 
@@ -151,6 +158,7 @@ static void begin(struct pipeline_book *b, const struct book_begin *begin, book_
     struct asking *a = asking_new(b, begin->video, done, context);
     a->step = mem_strdup(begin->step);
     a->spec = mem_strdup(begin->spec);
+    a->priority = priorities[begin->upload->priority];
     change_init(&c);
     c.state = JOB_QUEUED;
     c.is_retry = true;

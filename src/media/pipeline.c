@@ -54,16 +54,30 @@ struct pipeline *pipeline_new(struct pipelines *ps, const char *video, const str
     return p;
 }
 
+static bool is_before(enum upload_priority a, enum upload_priority b)
+{
+    static const int rank[UPLOAD_PRIORITIES] = {
+        [UPLOAD_HIGH] = 0, [UPLOAD_NORMAL] = 1, [UPLOAD_LOW] = 2
+    };
+
+    return rank[a] < rank[b];
+}
+
+/* The first of those of the highest priority. */
 static void wake_waiting(struct pipelines *ps)
 {
-    struct pipeline *p;
+    struct pipeline *p, *next = NULL;
 
-    DL_FOREACH(ps->running, p)
-    if (p->is_waiting && ps->converting < ps->parts.settings->conversions_max) {
-        p->is_waiting = false;
-        p->step->run(p);
+    if (ps->converting >= ps->parts.settings->conversions_max)
         return;
-    }
+    DL_FOREACH(ps->running, p)
+    if (p->is_waiting &&
+        (next == NULL || is_before(p->spec.upload.priority, next->spec.upload.priority)))
+        next = p;
+    if (next == NULL)
+        return;
+    next->is_waiting = false;
+    next->step->run(next);
 }
 
 void pipeline_stop_converting(struct pipeline *p)

@@ -68,6 +68,23 @@ void uploads_free(struct uploads *us)
     mem_free(us);
 }
 
+static const char *const priorities[UPLOAD_PRIORITIES] = { "normal", "high", "low" };
+
+const char *upload_priority_name(enum upload_priority priority)
+{
+    return priorities[priority];
+}
+
+int upload_priority_parse(struct str name, enum upload_priority *out)
+{
+    for (int i = 0; i < UPLOAD_PRIORITIES; i++)
+        if (str_equal(name, str_of(priorities[i]))) {
+            *out = (enum upload_priority)i;
+            return OK;
+        }
+    return FAIL_SYNTAX;
+}
+
 void upload_write(const struct upload *u, struct buf *out)
 {
     emit_open(out, '{');
@@ -76,6 +93,7 @@ void upload_write(const struct upload *u, struct buf *out)
     emit_field_int(out, "touched_ms", u->touched_ms);
     emit_field_bool(out, "has_source", u->has_source);
     emit_field_bool(out, "is_one_shot", u->is_one_shot);
+    emit_field_string(out, "priority", upload_priority_name(u->priority));
     emit_field_string(out, "file_name", u->file_name);
     emit_close(out, '}');
 }
@@ -83,14 +101,16 @@ void upload_write(const struct upload *u, struct buf *out)
 int upload_read(const char *json, struct upload *out)
 {
     struct upload u = { .size = -1 };
-    const char *file_name = "";
+    const char *file_name = "", *priority = "normal";
     json_int_t total = 0, size = -1, touched = 0;
     int has_source = 0, is_one_shot = 0;
     json_t *root = json_loads(json, 0, NULL);
-    int bad = root == NULL ||
-              json_unpack(root, "{s?I, s?I, s?I, s?b, s?b, s?s}", "total_chunks", &total, "size",
-                          &size, "touched_ms", &touched, "has_source", &has_source, "is_one_shot",
-                          &is_one_shot, "file_name", &file_name) != 0;
+    int bad =
+        root == NULL ||
+        json_unpack(root, "{s?I, s?I, s?I, s?b, s?b, s?s, s?s}", "total_chunks", &total, "size",
+                    &size, "touched_ms", &touched, "has_source", &has_source, "is_one_shot",
+                    &is_one_shot, "file_name", &file_name, "priority", &priority) != 0 ||
+        upload_priority_parse(str_of(priority), &u.priority) != OK;
 
     if (!bad) {
         u.total_chunks = (uint32_t)total;

@@ -22,14 +22,21 @@
 
 enum upload_state { UPLOAD_OPEN, UPLOAD_BUSY };
 
+/* Whose processing begins first, where some have to wait. */
+enum upload_priority { UPLOAD_NORMAL, UPLOAD_HIGH, UPLOAD_LOW, UPLOAD_PRIORITIES };
+
+const char *upload_priority_name(enum upload_priority priority);       /* "normal", ... */
+int upload_priority_parse(struct str name, enum upload_priority *out); /* FAIL_SYNTAX */
+
 struct upload {
     enum upload_state state;
     uint32_t total_chunks; /* 0: nobody has said yet */
     int64_t size;          /* declared, bytes; -1: not */
     int64_t touched_ms;    /* wall clock: last sign of life of the uploader */
     bool has_source;       /* assembled once already: the chunks are gone, the file is there */
-    bool is_one_shot;      /* came as one file: nobody has to ask for its assembly */
-    char file_name[256];   /* as last told; may be "" */
+    enum upload_priority priority;
+    bool is_one_shot;    /* came as one file: nobody has to ask for its assembly */
+    char file_name[256]; /* as last told; may be "" */
 };
 
 struct uploads;

@@ -9,7 +9,7 @@ import { grown, treeOf } from '../support/segments.mjs';
 import { isAlive } from '../support/server.mjs';
 import { waitFor } from '../support/wait.mjs';
 
-const SECONDS = 24;
+const SECONDS = 20;
 const DOOR = ['--auth', 'off', '--insecure'];
 
 async function relay(t) {

@@ -20,7 +20,7 @@ test('a node is killed: its viewers see the present at the other one, and the en
   const audience = await Audience.during(t, [[a, b], [b, a]], upload.id, upload.token);
   await upload.assemble();
   const holder = await fleet.holder();
-  await grown(treeOf(fleet, upload), 2);
+  await grown(treeOf(fleet, upload), 1);
   await audience.progress();
   holder.freeze();
   upload.server = b;
@@ -32,7 +32,7 @@ test('a node is killed: its viewers see the present at the other one, and the en
   holder.thaw();
   const job = await upload.complete();
   await audience.end();
-  await verify(b, job, 24);
+  await verify(b, job, 20);
 
   // It comes back to a job that is over, and tells that.
   await a.start();

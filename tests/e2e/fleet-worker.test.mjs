@@ -15,7 +15,7 @@ const SECONDS = 24;
 const kept = (worker) => Number(/event=conversion_resumed\b.*?\bsegments=(\d+)/.exec(worker.log)?.[1] ?? 0);
 
 // A job in the middle of its conversion: so many segments are there, and no more come.
-async function inTheMiddle(t, fleet, count = 3, doors) {
+async function inTheMiddle(t, fleet, count, doors) {
   const upload = await fleet.upload({ seconds: SECONDS });
   const audience = await Audience.during(t, [[fleet.a], [fleet.b]], upload.id, upload.token, doors);
   await upload.assemble();
@@ -38,7 +38,7 @@ function assertKept(fleet, job, before, count) {
 
 test('a worker is killed: the other one goes on from what there is', { timeout: 180_000 }, async (t) => {
   const fleet = await Fleet.during(t);
-  const { upload, audience, holder, other, tree } = await inTheMiddle(t, fleet);
+  const { upload, audience, holder, other, tree } = await inTheMiddle(t, fleet, 3);
   const ffmpegs = holder.freeze();
   await holder.kill();
   await waitFor(() => !ffmpegs.some(isAlive), 'its ffmpeg to be gone with it');

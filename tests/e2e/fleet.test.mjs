@@ -94,6 +94,33 @@ test('jobs wait for a worker, and are done when one comes', { timeout: 120_000 }
   await audience.end();
 });
 
+test('an upload that failed is mended at the other node', { timeout: 120_000 }, async (t) => {
+  const fleet = await Fleet.during(t);
+  const upload = await fleet.upload({ seconds: 2, chunks: 1 });
+  await upload.put(0, Buffer.alloc(upload.bytes.length, 'no video'));
+  const first = await Audience.during(t, [[fleet.a], [fleet.b]], upload.id, upload.token);
+  await upload.assemble();
+  const failed = await upload.reach('failed', 'completed');
+  assert.equal(failed.state, 'failed');
+  await first.end('failed');
+  upload.server = fleet.b;
+  await upload.put(0);
+  await upload.assemble();
+  const job = await upload.complete();
+  assert.ok(job.seq > failed.seq);
+  await verify(fleet.a, job, 2);
+  assert.deepEqual(await fleet.a.job(upload.id, upload.token), job);
+  await waitFor(() => fleet.remains(upload.id).length === 0, 'scratch to be cleared');
+});
+
+test('an upload that nobody goes on with is given up, by one node for all', { timeout: 60_000 }, async (t) => {
+  const fleet = await Fleet.during(t, { serves: 3, serveArgs: ['--upload-ttl', '2s'], workers: 0 });
+  const upload = await fleet.upload({ seconds: 2, chunks: 1 });
+  const audience = await Audience.during(t, [[fleet.a], [fleet.b]], upload.id, upload.token);
+  await audience.end('failed');
+  await waitFor(() => fleet.remains(upload.id).length === 0, 'what was uploaded to be cleared away');
+});
+
 test('a serve that starts beside another one shares its keys', { timeout: 60_000 }, async (t) => {
   const fleet = await Fleet.during(t, { serves: 4, workers: 0 });
   const token = await fleet.a.token();
@@ -101,4 +128,56 @@ test('a serve that starts beside another one shares its keys', { timeout: 60_000
     const answer = await node.get('/streaming/uploads/1', token);
     assert.equal(answer.status, 404, `${answer.status} ${answer.text}`);
   }
+});
+
+const FRACTIONS = [...Array(60).keys()].map((step) => (step + 1) / 100);
+const told = ({ heard }) => heard.map(({ rank, end }) => end ?? rank);
+
+test('reports to either node are heard at both, step by step', { timeout: 120_000 }, async (t) => {
+  const fleet = await Fleet.during(t, { workers: 0 });
+  const audience = await Audience.during(t, [[fleet.a], [fleet.b]], 'told', await fleet.a.token());
+  const seqs = [];
+  for (const [step, progress] of FRACTIONS.entries()) {
+    const node = fleet.serves[step % 2];
+    seqs.push((await node.report('told', { stage: 'rendering', progress, message: `${step}` })).seq);
+  }
+  seqs.push((await fleet.b.report('told', { status: 'completed', result: { frames: 60 } })).seq);
+  await audience.end();
+  for (const viewer of audience.at('jobs')) assert.deepEqual(told(viewer), [...FRACTIONS, 'completed']);
+  for (const { heard } of audience.at('events')) assert.deepEqual(heard.map(({ seq }) => seq), seqs);
+  for (const node of fleet.serves) assert.equal((await node.job('told')).seq, seqs.at(-1));
+});
+
+test('of what is told to both at once, both tell the same', { timeout: 120_000 }, async (t) => {
+  const fleet = await Fleet.during(t, { workers: 0 });
+  const audience = await Audience.during(t, [[fleet.a], [fleet.b]], 'hurried', await fleet.a.token());
+  await Promise.all(fleet.serves.map(async (node) => {
+    for (const progress of FRACTIONS) await node.report('hurried', { stage: 'rendering', progress, message: `by ${node.port}` });
+  }));
+  // One of them is the first to say that it is over; for the other it is over already.
+  const ends = await Promise.all(fleet.serves.map((node) =>
+    node.post('/api/jobs/hurried/progress', { status: 'completed', result: { by: node.port } })));
+  assert.deepEqual(ends.map(({ status }) => status < 300).sort(), [false, true]);
+  await audience.end();
+  const [one, other] = audience.at('events').map(({ heard }) => heard.map(({ text }) => text));
+  assert.deepEqual(one, other);
+  for (const door of ['stream', 'download', 'jobs', 'broadcast', 'plain', 'socketio']) {
+    const [here, there] = audience.at(door).map(told);
+    assert.deepEqual(here, there, door);
+  }
+});
+
+test("somebody else's job is nobody's business at any node", { timeout: 60_000 }, async (t) => {
+  const secret = 'a secret that is long enough for anybody';
+  const fleet = await Fleet.during(t, { workers: 0, serveArgs: ['--jwt-secret', secret] });
+  const [alice, bob] = await Promise.all(['alice', 'bob'].map((subject) => fleet.a.token({ subject, args: ['--jwt-secret', secret] })));
+  const { job_id: id } = (await fleet.a.post('/jobs/create', {}, alice)).json;
+  await fleet.a.report(id, { stage: 'rendering', progress: 0.5, message: 'half' }, alice);
+  assert.equal((await fleet.b.job(id, alice)).progress, 0.5);
+  assert.equal((await fleet.b.get(`/api/jobs/${id}`, bob)).status, 404);
+  assert.deepEqual((await fleet.b.get('/api/jobs', bob)).json.jobs, []);
+  assert.equal((await fleet.b.get('/api/jobs', alice)).json.jobs.length, 1);
+  assert.equal((await fleet.b.request(`/api/jobs/${id}`, { method: 'DELETE', token: bob })).status, 404);
+  assert.ok((await fleet.b.post(`/api/jobs/${id}/progress`, { progress: 0.9 }, bob)).status >= 400);
+  assert.equal((await fleet.b.job(id, alice)).progress, 0.5);
 });

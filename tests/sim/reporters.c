@@ -44,6 +44,7 @@ static void speak_up(struct actor *a, const struct change *c)
         return;
     other.fraction = c->fraction + 0.05;
     other.text[TEXT_MESSAGE] = "by another";
+    other.text[TEXT_STAGE] = NULL; /* whichever it is then: an old one would begin anew */
     fleet_jobs_apply(n->jobs,
                      &(struct fleet_apply){ .id = a->id,
                                             .change = &other,

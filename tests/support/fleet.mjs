@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -20,23 +20,31 @@ import { Watcher } from './watcher.mjs';
 const { io } = require('socket.io-client');
 const run = promisify(execFile);
 
-// A Redis that may remember (`keeps`) and listen elsewhere too (`also`).
+// A Redis that may remember (`keeps`), listen elsewhere too (`also`) and be set up as one
+// of several (`more`).
 export class FleetRedis extends Redis {
-  static async during(t, { keeps = false, also = [], isDown = false } = {}) {
+  static async during(t, { keeps = false, also = [], more = [], isDown = false } = {}) {
     const redis = new FleetRedis();
-    Object.assign(redis, { keeps, also, port: await freePort(), folder: temporaryFolder('reelay-redis-') });
+    Object.assign(redis, { keeps, also, more, port: await freePort(), folder: temporaryFolder('reelay-redis-') });
     t.after(() => redis.end());
     if (!isDown) await redis.start();
     return redis;
   }
 
-  async start() {
-    this.process = spawn('setpriv', ['--pdeathsig', 'KILL', 'redis-server', '--port', String(this.port),
-      '--bind', '127.0.0.1', ...this.also, '--protected-mode', 'no', '--dir', this.folder, '--save', '',
-      '--appendonly', this.keeps ? 'yes' : 'no', '--appendfsync', 'everysec'], { stdio: 'ignore' });
+  launch(args) {
+    this.process = spawn('setpriv', ['--pdeathsig', 'KILL', 'redis-server', ...args], { stdio: 'ignore' });
     this.exited = new Promise((resolve) => this.process.on('close', resolve));
     this.process.unref();
-    await waitFor(() => this.cli('ping').then((said) => said === 'PONG', () => false), 'Redis to answer', { every: 30 });
+  }
+
+  answers() {
+    return waitFor(() => this.cli('ping').then((said) => said === 'PONG', () => false), 'Redis to answer', { every: 30 });
+  }
+
+  async start() {
+    this.launch(['--port', String(this.port), '--bind', '127.0.0.1', ...this.also, '--protected-mode', 'no',
+      '--dir', this.folder, '--save', '', '--appendonly', this.keeps ? 'yes' : 'no', '--appendfsync', 'always', ...this.more]);
+    await this.answers();
   }
 
   // Several commands that nothing comes between.
@@ -48,6 +56,26 @@ export class FleetRedis extends Redis {
     await within(new Promise((resolve) => child.on('close', resolve)), 'redis-cli');
     assert.doesNotMatch(said, /\bERR\b|EXECABORT/);
     return said;
+  }
+}
+
+// Who watches over a primary and puts a replica in its place.
+export class Sentinel extends FleetRedis {
+  static async during(t, primary) {
+    const sentinel = new Sentinel();
+    Object.assign(sentinel, { port: await freePort(), folder: temporaryFolder('reelay-sentinel-') });
+    const file = path.join(sentinel.folder, 'sentinel.conf');
+    writeFileSync(file, `port ${sentinel.port}\nbind 127.0.0.1\ndir ${sentinel.folder}\n` +
+      `sentinel monitor main 127.0.0.1 ${primary.port} 1\nsentinel down-after-milliseconds main 500\n` +
+      'sentinel failover-timeout main 3000\n');
+    t.after(() => sentinel.end());
+    sentinel.launch([file, '--sentinel']);
+    await sentinel.answers();
+    return sentinel;
+  }
+
+  get url() {
+    return `redis+sentinel://127.0.0.1:${this.port}/main`;
   }
 }
 
@@ -241,6 +269,7 @@ export class Worker extends Server {
   // for as long as a test needs, on any machine.
   freeze() {
     this.frozen = this.ffmpegs.map(({ pid }) => pid);
+    assert.ok(this.frozen.length > 0, 'the conversion was over too soon');
     for (const pid of this.frozen) process.kill(pid, 'SIGSTOP');
     return this.frozen;
   }
@@ -263,7 +292,7 @@ export class Fleet {
   serves = [];
   workers = [];
 
-  // `engine`: the way to Redis of a node, by its name: "a", "b", "1", "2".
+  // `engine`: the URL of Redis, unless it is redis.url.
   static async during(t, { serves = 2, workers = 2, keeps, also, workerArgs = [], redis, ...rest } = {}) {
     const fleet = new Fleet();
     Object.assign(fleet, rest, { t, workerArgs });
@@ -278,14 +307,14 @@ export class Fleet {
     return fleet;
   }
 
-  async serve({ engine = this.redis.url, args = [], ...options } = {}) {
+  async serve({ engine = this.engine ?? this.redis.url, args = [], ...options } = {}) {
     const node = new Node({ engine, dataDir: this.dataDir, args: [...(this.serveArgs ?? []), ...args], ...options });
     this.serves.push(node);
     await node.start();
     return node;
   }
 
-  async worker({ engine = this.redis.url, args = [], ...options } = {}) {
+  async worker({ engine = this.engine ?? this.redis.url, args = [], ...options } = {}) {
     const lease = args.includes('--lease') ? [] : ['--lease', `${LEASE / 1000}s`];
     const all = [...lease, '--preset', 'fast', ...this.workerArgs, ...args];
     const worker = new Worker({ engine, dataDir: this.dataDir, args: all, ...options });
@@ -303,7 +332,7 @@ export class Fleet {
   }
 
   // An upload of which everything is there but the word to begin.
-  async upload({ seconds = 24, size = '640x480', rate = 15, chunks = 4 } = {}) {
+  async upload({ seconds = 20, size = '640x480', rate = 15, chunks = 4 } = {}) {
     const bytes = readFileSync(await clip({ seconds, size, rate }));
     const upload = await Upload.create(this.a, { bytes, chunks });
     return upload.putAll();
@@ -344,6 +373,24 @@ export class Fleet {
         return `${path.relative(folder, file)} ${createHash('sha256').update(readFileSync(file)).digest('hex')}`;
       })
       .sort();
+  }
+
+  // Kills Redis, and waits until every node has noticed and says so.
+  async loseRedis() {
+    await this.redis.stop();
+    for (const node of this.serves) {
+      await node.ready(false);
+      const { status, json } = await node.get('/health');
+      assert.equal(status, 200);
+      assert.equal(json.status, 'degraded');
+      assert.equal(json.redis.status, 'away');
+      assert.notEqual(json.redis.why ?? '', '');
+    }
+  }
+
+  async findRedis() {
+    await this.redis.start();
+    await Promise.all(this.serves.map((node) => node.ready()));
   }
 
   // Workers first: they may have to give back what they hold.
@@ -482,6 +529,7 @@ export class Viewer {
       }
       this.connection = null;
       this.at++;
+      if (this.ends.length > 0) return; // who knows the end does not come back for more
     }
   }
 

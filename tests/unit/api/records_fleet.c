@@ -243,7 +243,10 @@ static void node_start(struct node *n)
     struct buf why;
 
     buf_init(&why, 256);
-    assert_int_equal(fleet_link_open(&loop, server.url, "test", &events, n, &n->link, &why), OK);
+    assert_int_equal(fleet_link_open(&loop, server.url,
+                                     &(struct fleet_link_settings){ .name = "test" }, &events, n,
+                                     &n->link, &why),
+                     OK);
     n->observer = (struct observer){ watched, unwatched, watched_all };
     n->ledger = ledger_new_mirror(&n->observer);
     n->parts = (struct fleet_parts){

@@ -124,6 +124,19 @@ static void a_number_ends_where_its_string_ends(void **state)
     assert_true(d == 1.2);
 }
 
+static void whole_numbers_are_written_as_they_are_read(void **state)
+{
+    char text[STR_U64_SIZE];
+
+    (void)state;
+    assert_true(is_text(str_of_u64(0, text), "0"));
+    assert_true(is_text(str_of_u64(9, text), "9"));
+    assert_true(is_text(str_of_u64(10, text), "10"));
+    assert_true(is_text(str_of_u64(1000200030, text), "1000200030"));
+    assert_true(is_text(str_of_u64(UINT64_MAX, text), "18446744073709551615"));
+    assert_string_equal(text, "18446744073709551615");
+}
+
 static void decimal_numbers_are_read(void **state)
 {
     static const struct {
@@ -171,6 +184,7 @@ int main(void)
         cmocka_unit_test(whole_numbers_are_read_up_to_their_limit),
         cmocka_unit_test(what_is_no_whole_number_is_refused),
         cmocka_unit_test(a_number_ends_where_its_string_ends),
+        cmocka_unit_test(whole_numbers_are_written_as_they_are_read),
         cmocka_unit_test(decimal_numbers_are_read),
         cmocka_unit_test(what_is_no_finite_decimal_number_is_refused),
     };

@@ -11,6 +11,7 @@
 #include <hiredis/hiredis.h>
 
 #include "../io/redis_harness.h"
+#include "base/clock.h"
 #include "base/emit.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -133,7 +134,10 @@ static void node_start(struct node *n)
     buf_init(&why, 256);
     n->observer = (struct observer){ watched, unwatched, watched_all };
     n->listener.post = post;
-    assert_int_equal(fleet_link_open(&loop, server.url, "test", &events, n, &n->link, &why), OK);
+    assert_int_equal(fleet_link_open(&loop, server.url,
+                                     &(struct fleet_link_settings){ .name = "test" }, &events, n,
+                                     &n->link, &why),
+                     OK);
     buf_deinit(&why);
     n->ledger = ledger_new_mirror(NULL);
     assert_int_equal(ledger_listen(n->ledger, &n->listener, &n->index), OK);
@@ -505,6 +509,8 @@ static void a_job_made_anew_takes_nothing_back(void **state)
     assert_int_equal(say(&a, "n2", FLEET_ALWAYS, JOB_COMPLETED, -1, NULL), OK);
     WAIT_FOR(&loop, has_heard(&a, JOB_COMPLETED, 1));
     run("FLUSHALL");
+    /* What is made anew is younger. */
+    WAIT_FOR(&loop, clock_wall_ms() > last(&a)->created_ms);
     watch(&b, "n1");
     watch(&b, "n2");
     assert_int_equal(say(&b, "n1", FLEET_ALWAYS, JOB_PROCESSING, 0.25, "rendering"), OK);

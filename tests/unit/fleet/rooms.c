@@ -86,7 +86,9 @@ static void node_start(struct node *n, unsigned port)
 
     buf_init(&why, 256);
     snprintf(url, sizeof(url), "redis://127.0.0.1:%u/0", port);
-    assert_int_equal(fleet_link_open(&loop, url, "test", &events, n, &n->link, &why), OK);
+    assert_int_equal(fleet_link_open(&loop, url, &(struct fleet_link_settings){ .name = "test" },
+                                     &events, n, &n->link, &why),
+                     OK);
     buf_deinit(&why);
     n->rooms = fleet_rooms_new(fleet_link_port(n->link), &settings);
 }
