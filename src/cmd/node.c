@@ -89,6 +89,16 @@ static void on_push(void *context, const struct redis_push *push)
     fleet_work_push(n->work, push);
 }
 
+static void on_refused(void *context, struct str name, enum redis_topic kind, const char *why)
+{
+    fleet_jobs_refused(((struct node *)context)->jobs, name, kind, why);
+}
+
+static void on_dropped(void *context, struct str channel)
+{
+    fleet_jobs_dropped(((struct node *)context)->jobs, channel);
+}
+
 static void on_tick(void *context)
 {
     struct node *n = context;
@@ -104,7 +114,13 @@ static void on_tick(void *context)
 }
 
 static const struct fleet_link_events of_link = {
-    .up = on_up, .down = on_down, .heard = on_heard, .push = on_push, .tick = on_tick
+    .up = on_up,
+    .down = on_down,
+    .heard = on_heard,
+    .push = on_push,
+    .refused = on_refused,
+    .dropped = on_dropped,
+    .tick = on_tick,
 };
 
 void node_look(void *context, struct fleet_state *out)

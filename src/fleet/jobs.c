@@ -27,6 +27,7 @@ struct fleet_jobs *fleet_jobs_new(struct fleet_port *port, struct ledger *ledger
 
 static void forget(struct fleet_jobs *j, struct job *job)
 {
+    order_leave_line(job);
     HASH_DEL(j->jobs, job);
     fleet_record_deinit(&job->known);
     update_unref(&job->next);

@@ -90,6 +90,9 @@ void fleet_jobs_up(struct fleet_jobs *j);
 void fleet_jobs_down(struct fleet_jobs *j);
 void fleet_jobs_heard(struct fleet_jobs *j, struct str name, enum redis_topic kind);
 void fleet_jobs_push(struct fleet_jobs *j, const struct redis_push *push);
+void fleet_jobs_refused(struct fleet_jobs *j, struct str name, enum redis_topic kind,
+                        const char *why);
+void fleet_jobs_dropped(struct fleet_jobs *j, struct str channel);
 void fleet_jobs_tick(struct fleet_jobs *j); /* every FLEET_TICK_MS */
 
 /* Whether all that is watched is heard and read. */

@@ -4,6 +4,7 @@
  * present state, and the next one is chosen from what is wanted then. A script
  * whose answer was lost may have been done: it is sent again as it was, with the
  * mark of the write in it, so that its own doing is recognised. */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,9 +17,10 @@
 #include "fleet/jobs_room.h"
 
 enum {
-    CROWDED = 16,     /* so many changes of one job wait: they are merged from then on */
-    BATCH_MAX = 64,   /* into one */
-    WRITES_MAX = 1024 /* of one job; the oldest foreign one makes room */
+    CROWDED = 16,      /* so many changes of one job wait: they are merged from then on */
+    BATCH_MAX = 64,    /* into one */
+    WRITES_MAX = 1024, /* of one job; the oldest foreign one makes room */
+    RUNNING_MAX = 4000 /* scripts under way: more, and the last is answered too late */
 };
 enum { RETRY_MS = 200, HASH_SIZE = 17 };
 
@@ -299,6 +301,57 @@ static void try_later(struct job *job, int err)
         log_warn("redis_refused", LOG_S("job", job->id), LOG_S("reason", fail_name(err)));
 }
 
+/* At most RUNNING_MAX of all jobs are under way; who comes then stands in line, but for those
+ * that somebody waits for, or that are of a lease. */
+
+static void set_running(struct job *job, bool is_running)
+{
+    assert(!is_running || !job->is_running);
+    job->owner->running += is_running;
+    job->owner->running -= job->is_running;
+    job->is_running = is_running;
+}
+
+static bool is_urgent(const struct job *job)
+{
+    return job->finders != NULL || (job->writes != NULL && job->writes->hash == 0);
+}
+
+void order_leave_line(struct job *job)
+{
+    if (job->is_in_line)
+        DL_DELETE2(job->owner->line, job, line_prev, line_next);
+    job->is_in_line = false;
+}
+
+/* Whether it has to, and does. */
+static bool stand_in_line(struct job *job)
+{
+    struct fleet_jobs *j = job->owner;
+
+    if (is_urgent(job) || (j->running < RUNNING_MAX && j->line == NULL))
+        return false;
+    if (!job->is_in_line)
+        DL_APPEND2(j->line, job, line_prev, line_next);
+    job->is_in_line = true;
+    return true;
+}
+
+static void run(struct job *job);
+
+/* Behind every answer. */
+static void go_on(struct job *job)
+{
+    struct fleet_jobs *j = job->owner;
+
+    order_run(job);
+    while (j->line != NULL && j->running < RUNNING_MAX) {
+        struct job *next = j->line;
+        order_leave_line(next);
+        run(next);
+    }
+}
+
 /* Looking */
 
 static void status_taken(void *context, int err, struct update *u)
@@ -312,10 +365,11 @@ static void looked(void *context, int err, const struct redis_reply *reply)
 {
     struct job *job = context;
 
-    job->is_running = false;
+    set_running(job, false);
     if (err || reply->type != REDIS_ARRAY || reply->count != 2) {
         job->needs_look = true;
         try_later(job, err ? err : FAIL_SYNTAX);
+        go_on(job);
         return;
     }
     take_text(job, reply->items[0].text);
@@ -323,7 +377,7 @@ static void looked(void *context, int err, const struct redis_reply *reply)
     tell(job, false); /* also what was known before it was watched */
     if (!bridge_take_status(job, reply->items[1].text, status_taken, job) && !job->needs_look)
         answer_finders(job, OK);
-    order_run(job);
+    go_on(job);
 }
 
 static void send_look(struct job *job)
@@ -338,7 +392,7 @@ static void send_look(struct job *job)
         return;
     }
     job->needs_look = false;
-    job->is_running = true;
+    set_running(job, true);
 }
 
 /* Changing */
@@ -429,6 +483,12 @@ static bool derive_batch(struct job *job, size_t *count)
     return is_changed;
 }
 
+/* Redis came back without what it had said: then it gets that back, under its number. */
+static bool has_lost(const struct job *job)
+{
+    return job->number_there < known_number(job);
+}
+
 static void refuse(struct job *job, size_t count)
 {
     job->sent = count;
@@ -479,9 +539,10 @@ static void applied(void *context, int err, const struct redis_reply *reply)
 {
     struct job *job = context;
 
-    job->is_running = false;
+    set_running(job, false);
     if (err || reply->type != REDIS_ARRAY || reply->count < 2) {
         try_later(job, err ? err : FAIL_SYNTAX);
+        go_on(job);
         return;
     }
     struct str word = reply->items[0].text, rest = reply->items[1].text;
@@ -496,7 +557,7 @@ static void applied(void *context, int err, const struct redis_reply *reply)
         if (job->sent > 0 && job->next_write == write && !job->is_running)
             end_seen(job, reply->items + 2, reply->count - 2);
     }
-    order_run(job);
+    go_on(job);
 }
 
 /* Sending */
@@ -592,8 +653,15 @@ static int send_state(struct job *job, const struct update *u, uint64_t number, 
     buf_deinit(&t.state);
     buf_deinit(&t.report);
     buf_deinit(&t.bytes);
-    job->is_running = err == OK;
+    set_running(job, err == OK);
     return err;
+}
+
+static bool is_held(const struct job *job)
+{
+    const struct fleet_jobs *j = job->owner;
+
+    return job->is_running || j->is_over || job->retry_ms != 0 || !j->port->ops->is_up(j->port);
 }
 
 static void send_writes(struct job *job)
@@ -608,6 +676,8 @@ static void send_writes(struct job *job)
             str_of_u64(job->number_there, job->expected);
         } else if (job->is_fresh) {
             refuse(job, count);
+            if (is_held(job)) /* by what those who were told asked for within */
+                return;
         } else {
             send_look(job);
             return;
@@ -627,9 +697,10 @@ static void put_back_done(void *context, int err, const struct redis_reply *repl
     struct job *job = context;
     uint64_t number;
 
-    job->is_running = false;
+    set_running(job, false);
     if (err || reply->type != REDIS_ARRAY || reply->count < 2) {
         try_later(job, err ? err : FAIL_SYNTAX);
+        go_on(job);
         return;
     }
     struct str rest = reply->items[1].text;
@@ -645,13 +716,7 @@ static void put_back_done(void *context, int err, const struct redis_reply *repl
         job->number_there = number;
         job->contested = 0;
     }
-    order_run(job);
-}
-
-/* Redis came back without what it had said: then it gets that back, under its number. */
-static bool has_lost(const struct job *job)
-{
-    return job->number_there < known_number(job);
+    go_on(job);
 }
 
 static void put_back(struct job *job, uint64_t number)
@@ -665,28 +730,40 @@ static void put_back(struct job *job, uint64_t number)
         try_later(job, err);
 }
 
-void order_run(struct job *job)
+static void run(struct job *job)
 {
-    struct fleet_jobs *j = job->owner;
-
-    if (job->is_running || j->is_over || job->retry_ms != 0 || !j->port->ops->is_up(j->port))
+    if (is_held(job))
         return;
     if (job->needs_look)
         send_look(job);
     else if (job->writes != NULL)
         send_writes(job);
-    if (job->is_running || job->writes != NULL)
+    if (is_held(job) || job->writes != NULL)
         return;
-    if (has_lost(job))
+    if (job->needs_look)
+        send_look(job);
+    else if (has_lost(job))
         put_back(job, known_number(job));
     else if (job->contested != 0)
         put_back(job, 0);
 }
 
+static bool wants_to_run(const struct job *job)
+{
+    return job->needs_look || job->writes != NULL || has_lost(job) || job->contested != 0;
+}
+
+void order_run(struct job *job)
+{
+    if (!is_held(job) && wants_to_run(job) && !stand_in_line(job))
+        run(job);
+}
+
+/* Who is told may ask for more at once: nobody is while these are gone through. */
 static void give_up_late(struct job *job, uint64_t now_ms)
 {
-    struct write *w, *next_write;
-    struct finder *f, *next_finder;
+    struct write *late = NULL, *w, *next_write;
+    struct finder *waited = NULL, *f, *next_finder;
     size_t at = 0;
 
     DL_FOREACH_SAFE(job->writes, w, next_write)
@@ -700,12 +777,18 @@ static void give_up_late(struct job *job, uint64_t now_ms)
         if (is_sent)
             job->sent = 0;
         detach(job, w);
-        write_end(w, FAIL_CLOSED, NULL);
+        DL_APPEND(late, w);
     }
     DL_FOREACH_SAFE(job->finders, f, next_finder)
     if (now_ms >= f->deadline_ms) {
         DL_DELETE(job->finders, f);
         job->owner->pending--;
+        DL_APPEND(waited, f);
+    }
+    DL_FOREACH_SAFE(late, w, next_write)
+    write_end(w, FAIL_CLOSED, NULL);
+    DL_FOREACH_SAFE(waited, f, next_finder)
+    {
         f->done(f->context, FAIL_CLOSED, NULL);
         mem_free(f);
     }

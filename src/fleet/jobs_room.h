@@ -55,6 +55,8 @@ struct job {
     char expected[STR_U64_SIZE]; /* number that it follows */
     struct finder *finders;
     bool is_running; /* a script is under way: at most one per job */
+    bool is_in_line; /* until fewer of all jobs are */
+    struct job *line_prev, *line_next;
     bool is_watched;
     uint64_t contested; /* number of a record in Redis that is a younger job's than the known one,
                            or 0 */
@@ -74,7 +76,9 @@ struct fleet_jobs {
     struct job *jobs;
     size_t pending; /* writes and finders, of all jobs */
     size_t unread;  /* jobs whose is_unread */
-    bool is_over;   /* being freed: nothing new */
+    size_t running; /* jobs whose is_running */
+    struct job *line;
+    bool is_over; /* being freed: nothing new */
     bool is_all_watched;
     unsigned all_heard; /* of the patterns */
     bool needs_index;   /* the list of live jobs is to be read */
@@ -103,6 +107,7 @@ void order_take(struct job *job, struct fleet_record *r);
  * here, heard before its answer. False: it is to be read. */
 bool order_knows(struct job *job, struct str record);
 void order_run(struct job *job); /* the next script, if there is need for one */
+void order_leave_line(struct job *job);
 void order_tick(struct job *job, uint64_t now_ms);
 void order_abandon(struct job *job, int err); /* everything that waits is over */
 struct write *write_new(const struct fleet_apply *a, fleet_job_done *done, void *context);
