@@ -108,8 +108,12 @@ static void on_tick(void *context)
     if (n->rooms != NULL)
         fleet_rooms_tick(n->rooms);
     bool is_ready = fleet_jobs_is_ready(n->jobs);
+    const char *refusal = fleet_jobs_refusal(n->jobs);
     pthread_mutex_lock(&n->lock);
     n->state.is_ready = is_ready;
+    n->state.is_refusing = n->state.is_up && refusal != NULL;
+    if (n->state.is_up)
+        snprintf(n->state.why, sizeof(n->state.why), "%s", refusal != NULL ? refusal : "");
     pthread_mutex_unlock(&n->lock);
 }
 

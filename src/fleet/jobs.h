@@ -45,7 +45,7 @@ struct fleet_jobs_settings {
      * it? May be NULL. */
     void (*silent)(void *context, const struct update *u);
     void *context;
-    uint32_t pending_max; /* changes that wait for Redis, of all jobs */
+    uint32_t pending_max; /* changes that wait for Redis, of all jobs; half are foreign at most */
 };
 
 /* Borrows everything. `ledger` NULL: this node has no viewers (a worker). */
@@ -98,6 +98,9 @@ void fleet_jobs_refused(struct fleet_jobs *j, struct str name, enum redis_topic 
                         const char *why);
 void fleet_jobs_dropped(struct fleet_jobs *j, struct str channel);
 void fleet_jobs_tick(struct fleet_jobs *j); /* every FLEET_TICK_MS */
+
+/* What Redis says of the changes that it does not take, of late; or NULL. */
+const char *fleet_jobs_refusal(const struct fleet_jobs *j);
 
 /* Whether all that is watched is heard and read. */
 bool fleet_jobs_is_ready(const struct fleet_jobs *j);

@@ -23,12 +23,35 @@ static int each_channel(struct job *job,
     return errs[0] ? errs[0] : errs[1] ? errs[1] : errs[2];
 }
 
+static int subscribe_to(struct fleet_port *port, struct str name, enum redis_topic kind)
+{
+    int err = port->ops->subscribe(port, name, kind);
+
+    return err == FAIL_EXISTS ? OK : err;
+}
+
+static bool is_first_complaint(struct fleet_jobs *j, struct str channel, char name[FLEET_KEY_MAX]);
+
+/* Where more is watched than can be listened to, that is no reason for all others to wait:
+ * what there is of it is read once, and its channels are asked for until there is room. */
 static void subscribe(struct job *job)
 {
-    int err = each_channel(job, job->owner->port->ops->subscribe);
+    char name[FLEET_KEY_MAX];
+    int err = each_channel(job, subscribe_to);
 
-    if (err)
+    job->is_deaf = err != OK;
+    if (err == OK || job->heard == HEARD_ALL)
+        return;
+    if (is_first_complaint(job->owner, STR("too many"), name))
         log_error("not_subscribed", LOG_S("job", job->id), LOG_S("reason", fail_name(err)));
+    job->heard = HEARD_ALL;
+    order_look(job);
+}
+
+void bridge_tick(struct job *job)
+{
+    if (job->is_deaf && job->is_watched)
+        subscribe(job);
 }
 
 static void mark_unread(struct job *job)
@@ -225,7 +248,7 @@ static bool has_room(struct job *job, const struct report *report)
 {
     enum { ENDS_MAX = 16 };
 
-    return job->owner->pending < job->owner->settings.pending_max || order_make_room(job) ||
+    return job->owner->pending < job->owner->settings.pending_max / 2 || order_make_room(job) ||
            (job_is_final((enum job_state)report->change.state) && job->write_count < ENDS_MAX);
 }
 

@@ -19,10 +19,10 @@
 enum {
     CROWDED = 16,      /* so many changes of one job wait: they are merged from then on */
     BATCH_MAX = 64,    /* into one */
-    WRITES_MAX = 1024, /* of one job; the oldest foreign one makes room */
+    WRITES_MAX = 1024, /* of one job; the oldest that others replace makes room */
     RUNNING_MAX = 4000 /* scripts under way: more, and the last is answered too late */
 };
-enum { RETRY_MS = 200, HASH_SIZE = 17 };
+enum { RETRY_MS = 200, REFUSED_RETRY_MS = 1000, REFUSED_LOG_MS = 60 * 1000, HASH_SIZE = 17 };
 
 struct write *write_new(const struct fleet_apply *a, fleet_job_done *done, void *context)
 {
@@ -60,13 +60,21 @@ static void detach(struct job *job, struct write *w)
     job->owner->pending--;
 }
 
+/* Those behind it say all that it says, or nobody can promise that it is heard. */
+static bool is_dispensable(const struct write *w)
+{
+    bool is_end = w->change.state >= 0 && job_is_final((enum job_state)w->change.state);
+
+    return !is_end && (w->hash != 0 || (w->is_latest_only && w->done == NULL));
+}
+
 bool order_make_room(struct job *job)
 {
     struct write *w;
     size_t at = 0;
 
     DL_FOREACH(job->writes, w)
-    if (at++ >= job->sent && w->hash != 0 && !job_is_final((enum job_state)w->change.state)) {
+    if (at++ >= job->sent && is_dispensable(w)) {
         detach(job, w);
         write_end(w, OK, NULL);
         return true;
@@ -289,16 +297,30 @@ static void take_text(struct job *job, struct str text)
         end_sent(job, OK);
 }
 
-/* A script whose answer did not come, or was that it cannot be done now. */
-static void try_later(struct job *job, int err)
+/* Redis is there and does not do it: its memory is full, an ACL is against it, ... */
+static void note_refusal(struct fleet_jobs *j, const char *why, uint64_t now_ms)
 {
-    struct fleet_port *port = job->owner->port;
+    snprintf(j->refusal, sizeof(j->refusal), "%s", why);
+    j->refusal_ms = now_ms;
+    if (j->refusal_told_ms != 0 && now_ms - j->refusal_told_ms < REFUSED_LOG_MS)
+        return;
+    j->refusal_told_ms = now_ms;
+    log_error("redis_refused", LOG_S("why", j->refusal));
+}
+
+/* A script whose answer did not come, or was that it cannot be done now. */
+static void try_later(struct job *job, int err, const struct redis_reply *reply)
+{
+    struct fleet_jobs *j = job->owner;
+    uint64_t now_ms = j->port->ops->mono_ms(j->port);
 
     if (err == FAIL_CANCELLED)
         return;
-    job->retry_ms = port->ops->mono_ms(port) + RETRY_MS;
-    if (err != FAIL_CLOSED && err != FAIL_TIMEOUT && err != FAIL_LIMIT && err != FAIL_STATE)
-        log_warn("redis_refused", LOG_S("job", job->id), LOG_S("reason", fail_name(err)));
+    job->retry_ms = now_ms + RETRY_MS;
+    if (reply == NULL)
+        return;
+    job->retry_ms = now_ms + REFUSED_RETRY_MS;
+    note_refusal(j, reply->type == REDIS_ERROR ? reply->text.at : fail_name(err), now_ms);
 }
 
 /* At most RUNNING_MAX of all jobs are under way; who comes then stands in line, but for those
@@ -368,7 +390,7 @@ static void looked(void *context, int err, const struct redis_reply *reply)
     set_running(job, false);
     if (err || reply->type != REDIS_ARRAY || reply->count != 2) {
         job->needs_look = true;
-        try_later(job, err ? err : FAIL_SYNTAX);
+        try_later(job, err ? err : FAIL_SYNTAX, reply);
         go_on(job);
         return;
     }
@@ -388,7 +410,7 @@ static void send_look(struct job *job)
     int err = j->port->ops->run(j->port, &j->look, 2, args, 2, looked, job);
 
     if (err) {
-        try_later(job, err);
+        try_later(job, err, NULL);
         return;
     }
     job->needs_look = false;
@@ -541,12 +563,13 @@ static void applied(void *context, int err, const struct redis_reply *reply)
 
     set_running(job, false);
     if (err || reply->type != REDIS_ARRAY || reply->count < 2) {
-        try_later(job, err ? err : FAIL_SYNTAX);
+        try_later(job, err ? err : FAIL_SYNTAX, reply);
         go_on(job);
         return;
     }
     struct str word = reply->items[0].text, rest = reply->items[1].text;
     if (str_equal(word, STR("ok"))) {
+        job->owner->refusal[0] = '\0';
         end_done(job, rest);
     } else if (str_equal(word, STR("stale"))) {
         take_text(job, rest);
@@ -689,7 +712,7 @@ static void send_writes(struct job *job)
     if (err == FAIL_NOMEM)
         end_sent(job, FAIL_LIMIT);
     else if (err)
-        try_later(job, err);
+        try_later(job, err, NULL);
 }
 
 static void put_back_done(void *context, int err, const struct redis_reply *reply)
@@ -699,7 +722,7 @@ static void put_back_done(void *context, int err, const struct redis_reply *repl
 
     set_running(job, false);
     if (err || reply->type != REDIS_ARRAY || reply->count < 2) {
-        try_later(job, err ? err : FAIL_SYNTAX);
+        try_later(job, err ? err : FAIL_SYNTAX, reply);
         go_on(job);
         return;
     }
@@ -728,7 +751,7 @@ static void put_back(struct job *job, uint64_t number)
     str_of_u64(job->number_there, job->expected);
     int err = send_state(job, job->known.update, number, put_back_done);
     if (err)
-        try_later(job, err);
+        try_later(job, err, NULL);
 }
 
 static void run(struct job *job)

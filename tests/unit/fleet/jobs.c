@@ -674,6 +674,57 @@ static void many_jobs_are_not_asked_for_all_at_once(void **state)
     WAIT_FOR(&loop, is_bounded(&a));
 }
 
+static void a_redis_that_is_full_is_told_of_and_tried_again(void **state)
+{
+    struct outcome o = { 0 };
+    struct change c;
+
+    (void)state;
+    change_init(&c);
+    c.state = JOB_PROCESSING;
+    run("CONFIG SET maxmemory 1");
+    fleet_jobs_apply(a.jobs,
+                     &(struct fleet_apply){ .id = "full", .change = &c, .when = FLEET_ALWAYS },
+                     note, &o);
+    WAIT_FOR(&loop, fleet_jobs_refusal(a.jobs) != NULL);
+    assert_memory_equal(fleet_jobs_refusal(a.jobs), "OOM ", 4);
+    assert_true(fleet_jobs_is_ready(a.jobs));
+    run("CONFIG SET maxmemory 0");
+    WAIT_FOR(&loop, o.is_there);
+    assert_int_equal(o.err, OK);
+    assert_null(fleet_jobs_refusal(a.jobs));
+    update_unref(&o.u);
+}
+
+static void an_end_is_told_however_much_progress_waits(void **state)
+{
+    struct outcome o = { 0 };
+    struct change c;
+
+    (void)state;
+    assert_int_equal(say(&a, "p1", FLEET_ALWAYS, JOB_PROCESSING, 0, "converting"), OK);
+    watch(&b, "p1");
+    WAIT_FOR(&loop, has_heard(&b, JOB_PROCESSING, 0));
+    run("CONFIG SET maxmemory 1");
+    change_init(&c);
+    for (int i = 0; i < 3 * (int)settings.pending_max; i++) {
+        c.fraction = i / (4.0 * settings.pending_max);
+        fleet_jobs_apply(a.jobs,
+                         &(struct fleet_apply){ .id = "p1", .change = &c, .is_latest_only = true },
+                         NULL, NULL);
+    }
+    c.state = JOB_COMPLETED;
+    fleet_jobs_apply(a.jobs, &(struct fleet_apply){ .id = "p1", .change = &c }, note, &o);
+    assert_true(a.jobs->pending < 1100);
+    run("CONFIG SET maxmemory 0");
+    WAIT_FOR(&loop, o.is_there && has_heard(&b, JOB_COMPLETED, 1));
+    assert_int_equal(o.err, OK);
+    /* How far it had come last is heard before. */
+    assert_true(b.seen[b.count - 2]->fraction ==
+                (3 * settings.pending_max - 1) / (4.0 * settings.pending_max));
+    update_unref(&o.u);
+}
+
 struct second_thoughts {
     struct outcome asked;
     size_t answers;
@@ -732,6 +783,8 @@ int main(void)
         TEST(what_is_far_too_large_is_dropped),
         TEST(many_jobs_are_not_asked_for_all_at_once),
         TEST(who_is_refused_may_ask_within),
+        TEST(an_end_is_told_however_much_progress_waits),
+        TEST(a_redis_that_is_full_is_told_of_and_tried_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
