@@ -110,6 +110,7 @@ test('what is asked while Redis is away is refused, not forgotten', { timeout: 1
   const answers = await Promise.all([
     upload.tryAssemble(), upload.askUrl(0), fleet.b.get(`/api/jobs/${upload.id}`, upload.token), fleet.b.get('/api/jobs'),
     fleet.a.post('/streaming/create-video/', { title: 'late' }, upload.token),
+    fleet.b.get('/api/status/nobody?wait=60'), fleet.b.get(`/api/jobs/${upload.id}?wait=60&after=1`, upload.token),
   ]);
   for (const { status, json } of answers) assert.deepEqual([status, json.error?.code ?? json.code], [503, 'redis_away']);
   await fleet.findRedis();
