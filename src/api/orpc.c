@@ -76,6 +76,8 @@ static void reply_refusal(struct call *c, int status, const char *field, const c
 {
     struct buf value;
 
+    if (status == 503)
+        exchange_header(c->x, "Retry-After", "1");
     buf_init(&value, ANSWER_MAX);
     emit_open(&value, '{');
     emit_field_bool(&value, "defined", false);

@@ -119,7 +119,9 @@ static void wait_for_news(struct call *c, struct update *u)
 
 static void found(struct call *c, int err, struct update *u)
 {
-    if (is_waited_for(c, u))
+    bool is_told = err == OK || err == FAIL_MISSING || err == FAIL_DENIED;
+
+    if (is_told && is_waited_for(c, u))
         wait_for_news(c, u);
     else
         answer(c, err, u);

@@ -24,7 +24,10 @@ struct keeping {
 
 bool keeping_is_shared(const struct serve_options *o)
 {
-    return str_equal(str_of(o->engine), STR("local")) == false;
+    struct str engine = str_of(o->engine);
+
+    /* REDIS_URL may be there and empty, as compose files make it. */
+    return engine.len > 0 && !str_equal(engine, STR("local"));
 }
 
 /* One's own */

@@ -34,6 +34,8 @@ static int read_file(const char *path, size_t max, struct buf *out, struct buf *
         else if (got == 0)
             break;
         out->len += got > 0 ? (size_t)got : 0;
+        if (at != NULL)
+            out->data[out->len] = '\0'; /* a secret is as long as its text */
     }
     if (fd >= 0)
         close(fd);

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,8 +12,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "dialect/dialects.h"
+#include "proto/redis_url.h"
 
-enum { PENDING_MAX = 100000, BACKOFF_MIN_MS = 1000, BACKOFF_MAX_MS = 60 * 1000 };
+enum {
+    PENDING_MAX = 100000,
+    BACKOFF_MIN_MS = 1000,
+    BACKOFF_MAX_MS = 60 * 1000,
+    REDIS_URL_TEXT_MAX = 4096
+};
 
 struct node {
     struct observer observer; /* first: observers are nodes */
@@ -220,25 +227,88 @@ static struct fleet_rooms *open_rooms(struct node *n)
                                                      });
 }
 
+/* A job whose work is nowhere: Redis has lost it, and nobody held it. */
+
+struct orphan {
+    struct node *node;
+    char id[JOB_ID_MAX + 1];
+};
+
+static void work_sought(void *context, int err, const struct fleet_work_state *state)
+{
+    struct orphan *o = context;
+    struct change c;
+
+    (void)state;
+    if (err == FAIL_MISSING && !o->node->is_closed) {
+        log_warn("work_lost", LOG_S("job", o->id));
+        change_init(&c);
+        c.state = JOB_FAILED;
+        c.text[TEXT_MESSAGE] = "Video processing failed";
+        c.text[TEXT_ERROR] = "Redis has lost what was to be done: it has to be uploaded again";
+        fleet_jobs_apply(o->node->jobs, &(struct fleet_apply){ .id = o->id, .change = &c }, NULL,
+                         NULL);
+    }
+    mem_free(o);
+}
+
+static void on_silent(void *context, const struct update *u)
+{
+    struct orphan *o = mem_new(struct orphan);
+
+    o->node = context;
+    snprintf(o->id, sizeof(o->id), "%s", u->text[TEXT_ID]);
+    fleet_work_find(o->node->work, o->id, work_sought, o);
+}
+
+/* Whoever has a REDIS_URL for something else should find out where this comes from. */
+static const char *source_of(const char *engine)
+{
+    const char *url = getenv("REDIS_URL");
+    bool is_alias = url != NULL && strcmp(url, engine) == 0 && getenv("REELAY_ENGINE") == NULL;
+
+    return is_alias ? "REDIS_URL" : "--engine";
+}
+
+static int check_engine(const char *engine, struct buf *why)
+{
+    struct redis_url url;
+    struct buf text;
+
+    buf_init(&text, REDIS_URL_TEXT_MAX);
+    int err = redis_url_parse(engine, &url, &text);
+    if (err) {
+        buf_printf(why, "%s: %s", source_of(engine), buf_text(&text));
+    } else {
+        redis_url_describe(&url, &text);
+        log_info("engine", LOG_S("redis", buf_text(&text)), LOG_S("from", source_of(engine)));
+        redis_url_deinit(&url);
+    }
+    buf_deinit(&text);
+    return err;
+}
+
 int node_open(uv_loop_t *loop, const struct node_settings *settings, struct node **out,
               struct buf *why)
 {
+    int err = check_engine(settings->engine, why);
+    if (err)
+        return err;
     struct node *n = mem_new(struct node);
-
     make_name(n, settings->role);
     pthread_mutex_init(&n->lock, NULL);
     n->observer = (struct observer){ watched, unwatched, watched_all };
     n->mailbox = settings->mailbox;
     n->state.since_ms = clock_wall_ms();
     snprintf(n->state.why, sizeof(n->state.why), "it was not reached yet");
-    int err = fleet_link_open(loop, settings->engine,
-                              &(struct fleet_link_settings){
-                                  .name = n->name,
-                                  .ca_file = settings->ca_file,
-                                  .cert_file = settings->cert_file,
-                                  .key_file = settings->key_file,
-                              },
-                              &of_link, n, &n->link, why);
+    err = fleet_link_open(loop, settings->engine,
+                          &(struct fleet_link_settings){
+                              .name = n->name,
+                              .ca_file = settings->ca_file,
+                              .cert_file = settings->cert_file,
+                              .key_file = settings->key_file,
+                          },
+                          &of_link, n, &n->link, why);
     if (err) {
         node_free(n);
         return err;
@@ -252,6 +322,8 @@ int node_open(uv_loop_t *loop, const struct node_settings *settings, struct node
                                  .status_ttl_s = (uint32_t)(settings->status_ttl_ms / 1000),
                                  .job_ttl_ms = settings->job_ttl_ms,
                                  .report_ttl_ms = settings->report_ttl_ms,
+                                 .silent = on_silent,
+                                 .context = n,
                                  .pending_max = PENDING_MAX,
                              });
     n->work = fleet_work_new(fleet_link_port(n->link), &(struct fleet_work_settings){

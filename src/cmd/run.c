@@ -232,6 +232,7 @@ static void report_end(struct run *r)
     struct buf why;
 
     r->has_reported = true;
+    run_pumps_news(&r->pumps, &r->report.news); /* what was read behind the command's end */
     r->report.state = RUN_COMPLETED;
     if (r->status != 0) {
         buf_init(&why, 64 * 1024);

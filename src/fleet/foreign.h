@@ -2,7 +2,8 @@
  * `job_progress:{id}` (document 003) and `progress:{id}` (document 004). They are read
  * as a report over HTTP is; whoever may write to Redis need not be right. Nobody is
  * told of what is refused here, and an end must not be lost for the length of its
- * traceback: texts that are too long are cut, JSON that is too large is left out.
+ * traceback: texts that are too long are cut, JSON that is too large is left out, a
+ * dict for a text is shown as JSON, a number may be in quotes ("42", "42%").
  * Pure. */
 #ifndef FLEET_FOREIGN_H
 #define FLEET_FOREIGN_H

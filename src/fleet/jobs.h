@@ -41,7 +41,11 @@ struct fleet_jobs_settings {
     uint32_t status_ttl_s;                                   /* of job_status:{id} */
     uint64_t job_ttl_ms;                                     /* of a finished job's record */
     uint64_t report_ttl_ms; /* an external job of which nothing is heard for so long fails */
-    uint32_t pending_max;   /* changes that wait for Redis, of all jobs; half are foreign at most */
+    /* A job that is worked on here and of which nothing was heard for a minute: is there work of
+     * it? May be NULL. */
+    void (*silent)(void *context, const struct update *u);
+    void *context;
+    uint32_t pending_max; /* changes that wait for Redis, of all jobs; half are foreign at most */
 };
 
 /* Borrows everything. `ledger` NULL: this node has no viewers (a worker). */

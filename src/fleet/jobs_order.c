@@ -738,6 +738,7 @@ static void put_back_done(void *context, int err, const struct redis_reply *repl
         job->known.update = u;
         job->number_there = number;
         job->contested = 0;
+        index_note(job->owner, u); /* the lists were lost as well */
     }
     go_on(job);
 }

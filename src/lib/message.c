@@ -47,7 +47,7 @@ static void emit_progress(struct buf *b, double progress)
     int scaled = (int)(progress * 10000 + 0.5);
     int len = snprintf(digits, sizeof(digits), "%d.%04d", scaled / 10000, scaled % 10000);
 
-    while (digits[len - 1] == '0' && digits[len - 2] != '.')
+    while (len > 2 && digits[len - 1] == '0' && digits[len - 2] != '.')
         digits[--len] = '\0';
     emit_field_raw(b, "progress", digits);
 }

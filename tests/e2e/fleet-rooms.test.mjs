@@ -1,10 +1,12 @@
 // A Socket.IO client that loses its node comes back to its files at another: it keeps one
 // URL, behind which a load balancer sends it to whoever is there.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import net from 'node:net';
 import { describe, test } from 'node:test';
+import { promisify } from 'node:util';
 
-import { Fleet } from '../support/fleet.mjs';
+import { Fleet, FleetRedis } from '../support/fleet.mjs';
 import { mint, withSecret } from '../support/jwt.mjs';
 import { require } from '../support/packages.mjs';
 import { Gateway, TRANSPORTS } from '../support/socketio.mjs';
@@ -57,6 +59,7 @@ class Balancer {
   }
 }
 
+const run = promisify(execFile);
 const at = (percent, rest) => ({ stage: 'a', progress: percent / 100, message: 'x', ...rest });
 
 function assertStory(gateway, file) {
@@ -163,6 +166,28 @@ describe('a client whose node is gone', () => {
     await gateway.until('processing:progress', ({ progress }) => progress === 20);
     assert.equal(gateway.socket.recovered, true);
   });
+});
+
+test('clients come back to another node over a cluster', { timeout: 120_000 }, async (t) => {
+  const more = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000'];
+  const nodes = await Promise.all([1, 2, 3].map(() => FleetRedis.during(t, { more })));
+  await run('redis-cli', ['--cluster', 'create', ...nodes.map(({ port }) => `127.0.0.1:${port}`), '--cluster-yes']);
+  const all = (command, says) => async () => {
+    const answers = await Promise.all(nodes.map((node) => node.cli(...command)));
+    return says(answers);
+  };
+  await waitFor(all(['cluster', 'info'], (states) => states.every((state) => /cluster_state:ok/.test(state))), 'the cluster to be one');
+  const { fleet, balancer } = await begin(t, { redis: nodes[0] });
+  const gateways = await Promise.all([...Array(12)].map(() => Gateway.during(t, balancer, { transports: ['websocket'] })));
+  await Promise.all(gateways.map((gateway) => gateway.subscribe('video')));
+  const rooms = all(['keys', 'reelay:room:*'], (keys) => keys.join('\n').split('\n').filter((key) => key !== '').length);
+  await waitFor(async () => (await rooms()) === gateways.length, 'all of them to be known');
+  balancer.to = fleet.b;
+  await fleet.a.kill();
+  await Promise.all(gateways.map((gateway) => gateway.back()));
+  for (const gateway of gateways) assert.equal(gateway.socket.recovered, true);
+  await fleet.b.tell('video', { status: 'completed', result: {} });
+  for (const gateway of gateways) await gateway.until('processing:completed');
 });
 
 // Document 001's component: it subscribes when it is mounted, and only then.

@@ -1,10 +1,12 @@
 // Two that serve, two that work, one Redis: to everybody who uploads, watches or plays,
 // it is one server.
 import assert from 'node:assert/strict';
+import path from 'node:path';
 import { test } from 'node:test';
 
 import { Audience, Fleet, FleetRedis } from '../support/fleet.mjs';
 import { verify } from '../support/hls.mjs';
+import { reelay, Server } from '../support/server.mjs';
 import { waitFor } from '../support/wait.mjs';
 
 test('an upload through both nodes is watched, and played, at both', { timeout: 180_000 }, async (t) => {
@@ -119,6 +121,31 @@ test('an upload that nobody goes on with is given up, by one node for all', { ti
   const audience = await Audience.during(t, [[fleet.a], [fleet.b]], upload.id, upload.token);
   await audience.end('failed');
   await waitFor(() => fleet.remains(upload.id).length === 0, 'what was uploaded to be cleared away');
+});
+
+test('which Redis it is stands in the log, by its option or REDIS_URL, and its password nowhere', { timeout: 60_000 }, async (t) => {
+  const redis = await FleetRedis.during(t);
+  const url = `redis://:hush@127.0.0.1:${redis.port}`;
+  const named = await Server.during(t, { args: ['--engine', url] });
+  const found = await Server.during(t, { env: { REDIS_URL: url } });
+  await waitFor(() => [named, found].every(({ log }) => /event=redis_down/.test(log)), 'Redis to refuse the password');
+  for (const [{ log }, from] of [[named, '--engine'], [found, 'REDIS_URL']]) {
+    assert.match(log, new RegExp(`event=engine redis=redis://127.0.0.1:${redis.port}/0 from=${from}\n`));
+    assert.doesNotMatch(log, /hush/);
+  }
+  const own = await Server.during(t, { env: { REDIS_URL: '' } });
+  assert.equal((await own.get('/health')).json.engine, 'local');
+  for (const [args, env, says] of [
+    [['--engine', 'http://:hush@127.0.0.1'], {}, /^reelay (serve|worker): --engine: it begins with none of redis:/],
+    [[], { REDIS_URL: 'redis://:hush@127.0.0.1:nowhere' }, /^reelay (serve|worker): REDIS_URL: its port is not a number/],
+  ]) {
+    for (const command of ['serve', 'worker']) {
+      const { status, stderr } = await reelay([command, '--data-dir', path.join(own.dataDir, command), ...args], { env });
+      assert.equal(status, 1);
+      assert.match(stderr, says);
+      assert.doesNotMatch(stderr, /hush/);
+    }
+  }
 });
 
 test('a serve that starts beside another one shares its keys', { timeout: 60_000 }, async (t) => {

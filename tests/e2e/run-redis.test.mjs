@@ -75,6 +75,15 @@ test('a failure is told with the stage and the progress it failed at', async (t)
   assert.equal((await status(redis, 'b')).error, 'no-such-command: No such file or directory');
 });
 
+test('what was printed last counts, also when it is read behind the end', async (t) => {
+  const redis = await Redis.during(t);
+  const run = await finish(t, ['--engine', redis.url, '--job', 'a', '--', 'sh', '-c',
+    '(while [ -d /proc/$$ ]; do sleep 0.01; done; echo PROGRESS 30% half) & exit 3']);
+  assert.equal(run.status, 3, run.err);
+  const { progress, error } = await status(redis, 'a');
+  assert.deepEqual([progress, error], [0.3, 'sh exited with status 3']);
+});
+
 test('bytes, speed and the time left are told where they are known', async (t) => {
   const redis = await Redis.during(t);
   const file = folderOf(t);

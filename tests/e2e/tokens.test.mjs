@@ -2,7 +2,7 @@
 // each door says so in its own way, and nothing is learned from it.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
@@ -248,6 +248,14 @@ test('whose a token is may be said by another claim, in a text or a number', asy
   }
   const minted = await server.token({ subject: '42', args: ['--jwt-subject-claim', 'user_id'] });
   assert.equal((await server.get(`/api/jobs/${id}`, minted)).status, 200);
+});
+
+test('a key that is made in the folder is what the file has, and nothing besides', async (t) => {
+  const server = await Server.during(t, { env: { MALLOC_PERTURB_: '165' } });
+  const key = readFileSync(path.join(server.dataDir, 'secret'), 'utf8');
+  assert.match(key, /^[0-9a-f]{64}$/);
+  assert.equal((await server.get('/streaming/uploads/1', mint({}, { key }))).status, 404);
+  assert.equal((await server.get('/streaming/uploads/1', await server.token())).status, 404);
 });
 
 describe('somebody else\'s job is like one that is not there', () => {

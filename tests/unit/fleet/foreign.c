@@ -49,7 +49,43 @@ static void bytes_of_the_broadcast_document_are_a_report(void **state)
     assert_int_equal(r.change.state, JOB_PROCESSING);
     assert_true(r.change.fraction == 0.42);
     assert_int_equal(r.change.bytes_done, 4200);
-    assert_int_equal(r.change.bytes_total, CHANGE_KEEP_NUMBER);
+    assert_int_equal(r.change.bytes_total, -1);
+    report_deinit(&r);
+    assert_int_equal(reads("{\"percent\":42}", &r), OK);
+    assert_int_equal(r.change.bytes_done, CHANGE_KEEP_NUMBER);
+    report_deinit(&r);
+}
+
+static void numbers_may_be_in_quotes(void **state)
+{
+    struct report r;
+
+    (void)state;
+    assert_int_equal(reads("{\"percent\":\" 42.5%\",\"downloaded_bytes\":\"7\",\"total_bytes\":-1}",
+                           &r),
+                     OK);
+    assert_true(r.change.fraction == 0.425);
+    assert_int_equal(r.change.bytes_done, 7);
+    assert_int_equal(r.change.bytes_total, -1);
+    report_deinit(&r);
+    assert_int_equal(reads("{\"progress\":\"0.7\"}", &r), OK);
+    assert_true(r.change.fraction == 0.7);
+    report_deinit(&r);
+}
+
+static void an_error_that_is_no_text_does_not_cost_the_end(void **state)
+{
+    struct report r;
+
+    (void)state;
+    assert_int_equal(reads("{\"status\":\"failed\",\"stage\":3,\"error\":{\"code\":1},"
+                           "\"message\":null,\"progress\":[]}",
+                           &r),
+                     OK);
+    assert_int_equal(r.change.state, JOB_FAILED);
+    assert_string_equal(r.change.text[TEXT_STAGE], "3");
+    assert_string_equal(r.change.text[TEXT_ERROR], "{\"code\":1}");
+    assert_string_equal(r.change.text[TEXT_MESSAGE], "Error: {\"code\":1}");
     report_deinit(&r);
 }
 
@@ -97,7 +133,7 @@ static void what_is_no_report_is_refused_with_a_reason(void **state)
                                          "\"ping\"",
                                          "{\"status\":\"unheard of\"}",
                                          "{\"progress\":\"much\"}",
-                                         "{\"message\":1}" };
+                                         "{\"percent\":4,\"total_bytes\":\"many\"}" };
     struct report r;
 
     (void)state;
@@ -116,6 +152,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_of_the_jobs_document_is_a_report),
         cmocka_unit_test(bytes_of_the_broadcast_document_are_a_report),
+        cmocka_unit_test(numbers_may_be_in_quotes),
+        cmocka_unit_test(an_error_that_is_no_text_does_not_cost_the_end),
         cmocka_unit_test(a_long_traceback_does_not_cost_the_end),
         cmocka_unit_test(a_large_result_does_not_cost_the_end),
         cmocka_unit_test(what_is_no_report_is_refused_with_a_reason),

@@ -62,7 +62,9 @@ static void tick(void *context)
     fleet_rooms_tick(((struct node *)context)->rooms);
 }
 
-static const struct fleet_link_events events = { up, down, heard, push, tick };
+static const struct fleet_link_events events = {
+    .up = up, .down = down, .heard = heard, .push = push, .tick = tick
+};
 
 static const struct fleet_rooms_settings settings = {
     .lifetime_ms = LIFETIME_MS,
