@@ -28,8 +28,10 @@ struct client {
     struct viewer *viewer; /* by the token of the handshake's request, or NULL ... */
     const char *why;       /* ... for this reason */
     struct session session;
-    struct recovery_hold hold; /* while it is in the namespace */
-    bool is_in;                /* the namespace: then there is a session */
+    struct recovery_hold hold;  /* while it is in the namespace */
+    struct recovery_wait *wait; /* for what it had, while it comes in, or NULL */
+    struct viewer *entrant;     /* who comes in: one reference, or NULL */
+    bool is_in;                 /* the namespace: then there is a session */
 };
 
 /* Who is asking */
@@ -109,24 +111,46 @@ static int subscribe(struct client *c, const char *job)
     return err;
 }
 
-static void resubscribe(void *context, const char *job)
-{
-    subscribe(context, job);
-}
-
-static void enter_files(struct client *c, struct viewer *viewer, const json_t *auth)
+static void open_session(struct client *c)
 {
     struct engine_socket *socket = socketio_link_socket(c->link);
     struct hub *hub = io_thread_hub(engine_socket_thread(socket));
 
     session_open(&c->session, hub, &dialect_socketio, engine_socket_sink(socket),
-                 engine_socket_framing(socket), viewer);
+                 engine_socket_framing(socket), c->entrant);
+    viewer_unref(&c->entrant);
     c->is_in = true;
+}
+
+static void on_claimed(void *context, const struct recovery_answer *answer)
+{
+    struct client *c = context;
+    const char *job = answer->jobs;
+
+    c->wait = NULL;
+    c->hold = answer->hold;
+    open_session(c);
+    for (size_t i = 0; i < answer->count; i++, job += strlen(job) + 1)
+        subscribe(c, job);
+    accept_as(c, NS_FILES, c->hold.sid, c->hold.pid);
+}
+
+static void enter_files(struct client *c, struct viewer *viewer, const json_t *auth)
+{
+    struct io_thread *thread = engine_socket_thread(socketio_link_socket(c->link));
+
+    c->entrant = viewer_ref(viewer);
     /* `offset`, which clients also send, counts messages kept for them: here the
      * present is kept, and it is all they missed. */
-    recovery_claim(c->api->recovery, json_string_value(json_object_get(auth, "pid")),
-                   viewer->subject, clock_mono_ms(), &c->hold, resubscribe, c);
-    accept_as(c, NS_FILES, c->hold.sid, c->hold.pid);
+    c->wait =
+        recovery_claim(c->api->recovery, &(struct recovery_ask){
+                                             .home = io_thread_mailbox(thread),
+                                             .pid = json_string_value(json_object_get(auth, "pid")),
+                                             .subject = viewer->subject,
+                                             .now_ms = clock_mono_ms(),
+                                             .done = on_claimed,
+                                             .context = c,
+                                         });
 }
 
 static void on_connect(void *context, unsigned ns, const json_t *auth)
@@ -227,9 +251,12 @@ static void on_gone(void *context)
 {
     struct client *c = context;
 
+    if (c->wait != NULL)
+        recovery_abandon(c->api->recovery, c->wait);
     if (c->is_in)
         recovery_lose(c->api->recovery, &c->hold, clock_mono_ms());
     leave(c);
+    viewer_unref(&c->entrant);
     viewer_unref(&c->viewer);
     mem_free(c);
 }

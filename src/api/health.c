@@ -19,8 +19,8 @@ static void emit_shared(struct buf *json, const struct records_shared *s)
     clock_iso8601(s->since_ms, since);
     emit_key(json, "redis");
     emit_open(json, '{');
-    emit_field_string(json, "status", s->is_up ? "up" : "away");
-    if (!s->is_up && *s->why)
+    emit_field_string(json, "status", !s->is_up ? "away" : s->is_refusing ? "refusing" : "up");
+    if ((!s->is_up || s->is_refusing) && *s->why)
         emit_field_string(json, "why", s->why);
     emit_field_string(json, "since", since);
     emit_close(json, '}');
@@ -47,7 +47,8 @@ static void emit_own(struct buf *json, const struct api *api, const struct buf *
 static void tell_health(struct call *c, const struct records_health *health)
 {
     const struct records_shared *shared = health->shared;
-    bool is_well = health->trouble.len == 0 && (shared == NULL || shared->is_up);
+    bool is_well =
+        health->trouble.len == 0 && (shared == NULL || (shared->is_up && !shared->is_refusing));
     struct buf json;
 
     buf_init(&json, ANSWER_MAX);

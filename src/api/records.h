@@ -50,9 +50,9 @@ enum { RECORDS_LIST_MAX = 200 };
 
 /* Of records that are shared; -1: not known yet. */
 struct records_shared {
-    bool is_up;
+    bool is_up, is_refusing;
     int64_t since_ms; /* it is so, or is not; wall clock */
-    const char *why;  /* it is not up */
+    const char *why;  /* it is not up, or refuses */
     int64_t queued, running, delayed, open, workers;
 };
 
@@ -128,8 +128,9 @@ extern const struct records_ops records_fleet;
 /* What records_fleet works over (struct api's `fleet`). */
 struct fleet_state {
     bool is_up, is_ready;
+    bool is_refusing; /* it is up, and takes no changes */
     int64_t since_ms; /* wall clock: it is up, or is not */
-    char why[256];    /* it is not ready */
+    char why[256];    /* it is not ready, or refuses */
 };
 
 struct fleet_jobs;

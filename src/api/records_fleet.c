@@ -247,6 +247,7 @@ static void check_back(struct errand *errand)
     api->fleet->look(api->fleet->context, &state);
     struct records_shared shared = {
         .is_up = state.is_up,
+        .is_refusing = state.is_refusing,
         .since_ms = state.since_ms,
         .why = state.why,
         .queued = k->count.queued,

@@ -1,5 +1,7 @@
 /* Connection state recovery: what a Socket.IO client was subscribed to, kept
- * for a while after its connection was lost, over a restart of the server too.
+ * for a while after its connection was lost, over a restart of the server too
+ * (recovery_local.c: in memory and in the store), or over its end, at any other node
+ * (recovery_fleet.c: in a Redis that they share).
  * The client shows a private id (`pid`) that only it was told, and a token of the
  * same subject; it is given the same `sid` and rooms, and hears the present of
  * each, so nothing else need be kept.
@@ -15,9 +17,8 @@
  * A claim takes what another connection holds: the client has noticed that one's
  * end before us. Only the latest holder's word counts.
  *
- * What is here is also in the store, if there is one, but for what it could not
- * write. At a start all of that is lost from that moment. Any thread: one mutex, which is never
- * taken on the way of an update; the store's queue is taken below it. */
+ * What the local one has is also in the store, but for what it could not write. At a
+ * start all of that is lost from that moment. Any thread. */
 #ifndef API_RECOVERY_H
 #define API_RECOVERY_H
 
@@ -26,9 +27,14 @@
 #include <stdint.h>
 
 #include "core/limits.h"
+#include "io/mailbox.h"
 #include "store/store.h"
 
-struct recovery;
+struct recovery_ops;
+
+struct recovery {
+    const struct recovery_ops *ops;
+};
 
 struct recovery_settings {
     uint32_t lifetime_ms;
@@ -44,16 +50,56 @@ struct recovery_hold {
     uint64_t number;
 };
 
-/* Blocks: reads the store. NULL: there is none, and nothing outlives the process. */
-struct recovery *recovery_new(struct store *store, const struct recovery_settings *settings,
-                              uint64_t now_ms);
-void recovery_free(struct recovery *r);
+/* All is borrowed for the call. */
+struct recovery_answer {
+    struct recovery_hold hold;
+    bool is_known;    /* else the hold is new */
+    const char *jobs; /* one behind the other, each with its '\0' */
+    size_t count;
+};
 
-/* True: `pid` is known, and this subject's: `each` is told its jobs, with no lock
- * held. Else `hold` is new. `pid` may be NULL. */
-bool recovery_claim(struct recovery *r, const char *pid, const char *subject, uint64_t now_ms,
-                    struct recovery_hold *hold, void (*each)(void *context, const char *job),
-                    void *context);
+typedef void recovery_done(void *context, const struct recovery_answer *answer);
+
+struct recovery_ask {
+    struct mailbox *home;      /* of the asking thread */
+    const char *pid, *subject; /* a pid that is this subject's is known; NULL: none is shown */
+    uint64_t now_ms;           /* monotonic, as all times here */
+    recovery_done *done;
+    void *context;
+};
+
+/* A claim whose answer is to come. */
+struct recovery_wait;
+
+struct recovery_ops {
+    struct recovery_wait *(*claim)(struct recovery *r, const struct recovery_ask *ask);
+    void (*abandon)(struct recovery *r, struct recovery_wait *wait); /* NULL: nobody ever waits */
+    void (*join)(struct recovery *r, const struct recovery_hold *hold, const char *subject,
+                 const char *job);
+    void (*part)(struct recovery *r, const struct recovery_hold *hold, const char *job);
+    void (*lose)(struct recovery *r, const struct recovery_hold *hold, uint64_t now_ms);
+    void (*forget)(struct recovery *r, const struct recovery_hold *hold);
+    void (*sweep)(struct recovery *r, uint64_t now_ms); /* may be NULL */
+    void (*free)(struct recovery *r);
+};
+
+/* Blocks: reads the store. */
+struct recovery *recovery_new_local(struct store *store, const struct recovery_settings *settings,
+                                    uint64_t now_ms);
+
+/* Both are borrowed; the rooms live on the desk. They outlive this, and this outlives
+ * the desk's mailbox. */
+struct fleet_rooms;
+struct recovery *recovery_new_fleet(struct mailbox *desk, struct fleet_rooms *rooms);
+
+void recovery_free(struct recovery *r); /* NULL is fine */
+
+/* `done` runs exactly once, on the asking thread: within the call, which then gives
+ * NULL, or later, unless it is abandoned. */
+struct recovery_wait *recovery_claim(struct recovery *r, const struct recovery_ask *ask);
+
+/* Who asked is gone, as it must be before its thread is. */
+void recovery_abandon(struct recovery *r, struct recovery_wait *wait);
 
 void recovery_join(struct recovery *r, const struct recovery_hold *hold, const char *subject,
                    const char *job);
@@ -63,10 +109,13 @@ void recovery_part(struct recovery *r, const struct recovery_hold *hold, const c
 void recovery_lose(struct recovery *r, const struct recovery_hold *hold, uint64_t now_ms);
 void recovery_forget(struct recovery *r, const struct recovery_hold *hold);
 
-/* Every now and then. Times are monotonic. */
+/* Every now and then. */
 void recovery_sweep(struct recovery *r, uint64_t now_ms);
 
-/* Clients and rooms that are kept. */
-void recovery_count(struct recovery *r, size_t *clients, size_t *rooms);
+/* Clients and rooms that the local one keeps. */
+void recovery_local_count(struct recovery *r, size_t *clients, size_t *rooms);
+
+/* For those who implement it: a new client's. */
+void recovery_name(struct recovery_hold *hold);
 
 #endif

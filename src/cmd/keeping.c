@@ -14,6 +14,7 @@ struct keeping {
     struct keeping_parts parts;
     struct ledger *ledger; /* own, or the node's */
     struct pipeline_book *book;
+    struct recovery *recovery;
     struct store *store;
     struct uploads *uploads;
     struct node *node;
@@ -69,6 +70,12 @@ static int open_local(struct keeping *k, struct buf *why)
         .disk = k->parts.disk,
         .uploads = k->uploads,
     });
+    k->recovery = recovery_new_local(k->store,
+                                     &(struct recovery_settings){
+                                         .lifetime_ms = RECOVERY_LIFETIME_MS,
+                                         .rooms_max = RECOVERY_ROOMS_MAX,
+                                     },
+                                     clock_mono_ms());
     return OK;
 }
 
@@ -140,6 +147,7 @@ static int open_node(struct keeping *k, struct buf *why)
         .work = node_work(k->node),
         .disk = k->parts.disk,
     });
+    k->recovery = recovery_new_fleet(k->parts.mailbox, node_rooms(k->node));
     return OK;
 }
 
@@ -162,6 +170,8 @@ void keeping_resume(struct keeping *k, struct pipelines *ps)
 
 void keeping_sweep(struct keeping *k, int64_t now_ms)
 {
+    if (k->recovery != NULL)
+        recovery_sweep(k->recovery, clock_mono_ms());
     if (k->store == NULL)
         return;
     sweep_reports(k, now_ms);
@@ -187,6 +197,7 @@ void keeping_free(struct keeping *k)
 {
     if (k == NULL)
         return;
+    recovery_free(k->recovery);
     if (k->node != NULL) {
         book_fleet_free(k->book);
         node_free(k->node);
@@ -211,6 +222,11 @@ struct pipeline_book *keeping_book(struct keeping *k)
 const struct records_ops *keeping_records(const struct keeping *k)
 {
     return k->node != NULL ? &records_fleet : &records_local;
+}
+
+struct recovery *keeping_recovery(struct keeping *k)
+{
+    return k->recovery;
 }
 
 struct store *keeping_store(struct keeping *k)

@@ -5,6 +5,7 @@
 #define CMD_KEEPING_H
 
 #include "api/records.h"
+#include "api/recovery.h"
 #include "cmd/node.h"
 #include "cmd/serve_options.h"
 #include "media/book.h"
@@ -40,6 +41,7 @@ void keeping_free(struct keeping *k); /* behind the loop's end */
 struct ledger *keeping_ledger(struct keeping *k);
 struct pipeline_book *keeping_book(struct keeping *k);
 const struct records_ops *keeping_records(const struct keeping *k);
+struct recovery *keeping_recovery(struct keeping *k);
 
 /* NULL where there is none: of one's own, of a shared Redis. */
 struct store *keeping_store(struct keeping *k);

@@ -26,6 +26,7 @@ struct node {
     struct fleet_link *link;
     struct fleet_jobs *jobs;
     struct fleet_work *work;
+    struct fleet_rooms *rooms; /* of a node that has viewers */
     struct ledger *ledger;
     struct mailbox *mailbox;
     bool is_closed;
@@ -67,6 +68,8 @@ static void on_up(void *context)
     set_state(n, true, "");
     fleet_jobs_up(n->jobs);
     fleet_work_up(n->work);
+    if (n->rooms != NULL)
+        fleet_rooms_up(n->rooms);
 }
 
 static void on_down(void *context, const struct redis_down *down)
@@ -93,20 +96,42 @@ static void on_push(void *context, const struct redis_push *push)
     fleet_work_push(n->work, push);
 }
 
+static void on_refused(void *context, struct str name, enum redis_topic kind, const char *why)
+{
+    fleet_jobs_refused(((struct node *)context)->jobs, name, kind, why);
+}
+
+static void on_dropped(void *context, struct str channel)
+{
+    fleet_jobs_dropped(((struct node *)context)->jobs, channel);
+}
+
 static void on_tick(void *context)
 {
     struct node *n = context;
 
     fleet_jobs_tick(n->jobs);
     fleet_work_tick(n->work);
+    if (n->rooms != NULL)
+        fleet_rooms_tick(n->rooms);
     bool is_ready = fleet_jobs_is_ready(n->jobs);
+    const char *refusal = fleet_jobs_refusal(n->jobs);
     pthread_mutex_lock(&n->lock);
     n->state.is_ready = is_ready;
+    n->state.is_refusing = n->state.is_up && refusal != NULL;
+    if (n->state.is_up)
+        snprintf(n->state.why, sizeof(n->state.why), "%s", refusal != NULL ? refusal : "");
     pthread_mutex_unlock(&n->lock);
 }
 
 static const struct fleet_link_events of_link = {
-    .up = on_up, .down = on_down, .heard = on_heard, .push = on_push, .tick = on_tick
+    .up = on_up,
+    .down = on_down,
+    .heard = on_heard,
+    .push = on_push,
+    .refused = on_refused,
+    .dropped = on_dropped,
+    .tick = on_tick,
 };
 
 void node_look(void *context, struct fleet_state *out)
@@ -191,6 +216,51 @@ static void make_name(struct node *n, const char *role)
              (unsigned)(random_u64() & 0xffffff));
 }
 
+static struct fleet_rooms *open_rooms(struct node *n)
+{
+    return fleet_rooms_new(fleet_link_port(n->link), &(struct fleet_rooms_settings){
+                                                         .lifetime_ms = RECOVERY_LIFETIME_MS,
+                                                         .refresh_ms = RECOVERY_REFRESH_MS,
+                                                         .patience_ms = RECOVERY_PATIENCE_MS,
+                                                         .rooms_max = RECOVERY_ROOMS_MAX,
+                                                         .claims_max = RECOVERY_CLAIMS_MAX,
+                                                     });
+}
+
+/* A job whose work is nowhere: Redis has lost it, and nobody held it. */
+
+struct orphan {
+    struct node *node;
+    char id[JOB_ID_MAX + 1];
+};
+
+static void work_sought(void *context, int err, const struct fleet_work_state *state)
+{
+    struct orphan *o = context;
+    struct change c;
+
+    (void)state;
+    if (err == FAIL_MISSING && !o->node->is_closed) {
+        log_warn("work_lost", LOG_S("job", o->id));
+        change_init(&c);
+        c.state = JOB_FAILED;
+        c.text[TEXT_MESSAGE] = "Video processing failed";
+        c.text[TEXT_ERROR] = "Redis has lost what was to be done: it has to be uploaded again";
+        fleet_jobs_apply(o->node->jobs, &(struct fleet_apply){ .id = o->id, .change = &c }, NULL,
+                         NULL);
+    }
+    mem_free(o);
+}
+
+static void on_silent(void *context, const struct update *u)
+{
+    struct orphan *o = mem_new(struct orphan);
+
+    o->node = context;
+    snprintf(o->id, sizeof(o->id), "%s", u->text[TEXT_ID]);
+    fleet_work_find(o->node->work, o->id, work_sought, o);
+}
+
 /* Whoever has a REDIS_URL for something else should find out where this comes from. */
 static const char *source_of(const char *engine)
 {
@@ -252,6 +322,8 @@ int node_open(uv_loop_t *loop, const struct node_settings *settings, struct node
                                  .status_ttl_s = (uint32_t)(settings->status_ttl_ms / 1000),
                                  .job_ttl_ms = settings->job_ttl_ms,
                                  .report_ttl_ms = settings->report_ttl_ms,
+                                 .silent = on_silent,
+                                 .context = n,
                                  .pending_max = PENDING_MAX,
                              });
     n->work = fleet_work_new(fleet_link_port(n->link), &(struct fleet_work_settings){
@@ -261,6 +333,8 @@ int node_open(uv_loop_t *loop, const struct node_settings *settings, struct node
                                                            .backoff_min_ms = BACKOFF_MIN_MS,
                                                            .backoff_max_ms = BACKOFF_MAX_MS,
                                                        });
+    if (settings->has_viewers)
+        n->rooms = open_rooms(n);
     *out = n;
     return OK;
 }
@@ -268,6 +342,8 @@ int node_open(uv_loop_t *loop, const struct node_settings *settings, struct node
 void node_close(struct node *n)
 {
     n->is_closed = true;
+    if (n->rooms != NULL)
+        fleet_rooms_close(n->rooms);
     fleet_link_close(n->link);
     fleet_jobs_free(n->jobs);
     fleet_work_free(n->work);
@@ -279,6 +355,7 @@ void node_free(struct node *n)
 {
     if (n == NULL)
         return;
+    fleet_rooms_free(n->rooms);
     ledger_free(n->ledger);
     pthread_mutex_destroy(&n->lock);
     mem_free(n);
@@ -297,6 +374,11 @@ struct fleet_jobs *node_jobs(struct node *n)
 struct fleet_work *node_work(struct node *n)
 {
     return n->work;
+}
+
+struct fleet_rooms *node_rooms(struct node *n)
+{
+    return n->rooms;
 }
 
 const char *node_name(const struct node *n)

@@ -9,6 +9,7 @@
 #include "core/ledger.h"
 #include "fleet/jobs.h"
 #include "fleet/port_redis.h"
+#include "fleet/rooms.h"
 #include "fleet/work.h"
 #include "io/mailbox.h"
 
@@ -39,6 +40,7 @@ void node_free(struct node *n);
 struct ledger *node_ledger(struct node *n);
 struct fleet_jobs *node_jobs(struct node *n);
 struct fleet_work *node_work(struct node *n);
+struct fleet_rooms *node_rooms(struct node *n); /* NULL: it has no viewers */
 const char *node_name(const struct node *n);
 
 /* Any thread: whether Redis is heard, and all that is watched was read. */

@@ -13,7 +13,6 @@
 #include <uv.h>
 
 #include "api/api.h"
-#include "api/recovery.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -39,7 +38,6 @@ struct server {
     struct pipelines *pipelines;
     struct io_pool *pool;
     struct engine *engine;
-    struct recovery *recovery;
     struct jwt_keys *keys;
     struct presign_key presign;
     struct serve_settings settings;
@@ -72,8 +70,6 @@ static void sweep(uv_timer_t *timer)
 
     pipelines_sweep(s->pipelines, now_ms - (int64_t)s->options.upload_ttl_ms);
     keeping_sweep(s->keeping, now_ms);
-    if (s->recovery != NULL)
-        recovery_sweep(s->recovery, clock_mono_ms());
 }
 
 static int open_loop(struct server *s)
@@ -122,12 +118,6 @@ static void open_engine(struct server *s, const struct io_settings *io)
         .sockets_max = io->connections_max,
         .allows_eio3 = true,
     });
-    s->recovery = recovery_new(keeping_store(s->keeping),
-                               &(struct recovery_settings){
-                                   .lifetime_ms = RECOVERY_LIFETIME_MS,
-                                   .rooms_max = RECOVERY_ROOMS_MAX,
-                               },
-                               clock_mono_ms());
 }
 
 static void end_thread(void *context, struct io_thread *t)
@@ -154,7 +144,7 @@ static int open_doors(struct server *s)
         .pipelines = s->pipelines,
         .desk = s->mailbox,
         .engine = s->engine,
-        .recovery = s->recovery,
+        .recovery = keeping_recovery(s->keeping),
         .keys = s->keys,
         .presign = &s->presign,
         .started_ms = clock_mono_ms(),
@@ -235,7 +225,6 @@ static void close_all(struct server *s)
         io_pool_stop(s->pool, 2000);
     if (s->engine != NULL)
         engine_free(s->engine);
-    recovery_free(s->recovery);
     keeping_close(s->keeping);
     if (s->is_loop_open) {
         mailbox_close(s->mailbox);

@@ -53,6 +53,9 @@ enum {
     SOCKETIO_CONNECT_TIMEOUT_MS = 45 * 1000, /* to join a namespace */
     RECOVERY_LIFETIME_MS = 2 * 60 * 1000,    /* a lost connection's rooms are kept for */
     RECOVERY_ROOMS_MAX = 200000,             /* rooms kept, of all connections */
+    RECOVERY_CLAIMS_MAX = 20000,             /* clients that wait to be recovered at a node */
+    RECOVERY_REFRESH_MS = 30 * 1000,         /* how often a shared Redis is told of them */
+    RECOVERY_PATIENCE_MS = 2 * 1000,         /* for what it knows; then a client begins anew */
 
     /* Sockets */
     CONNECTIONS_PER_ADDRESS_MAX = 1000, /* of others; this machine's own have no limit */

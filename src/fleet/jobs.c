@@ -11,6 +11,7 @@
 /* A job that nobody needs is remembered for a while: the next change of it then
  * needs no question first. */
 enum { IDLE_MS = 30 * 1000, SETTLE_TICKS = 1000 / FLEET_TICK_MS, FIND_PATIENCE_MS = 5000 };
+enum { JOBS_MANY = 20000, IDLE_MANY_MS = 1000, REFUSAL_MS = 5000 };
 
 struct fleet_jobs *fleet_jobs_new(struct fleet_port *port, struct ledger *ledger,
                                   const struct fleet_jobs_settings *settings)
@@ -27,6 +28,7 @@ struct fleet_jobs *fleet_jobs_new(struct fleet_port *port, struct ledger *ledger
 
 static void forget(struct fleet_jobs *j, struct job *job)
 {
+    order_leave_line(job);
     HASH_DEL(j->jobs, job);
     fleet_record_deinit(&job->known);
     update_unref(&job->next);
@@ -80,7 +82,9 @@ void shared_settle(struct job *job, uint64_t now_ms)
     bool is_idle = job->writes == NULL && job->finders == NULL && !job->is_running &&
                    !job->is_watched && !job->needs_look;
 
-    if (is_idle && now_ms - job->used_ms >= IDLE_MS)
+    uint64_t idle_ms = HASH_COUNT(job->owner->jobs) > JOBS_MANY ? IDLE_MANY_MS : IDLE_MS;
+
+    if (is_idle && now_ms - job->used_ms >= idle_ms)
         forget(job->owner, job);
 }
 
@@ -146,6 +150,8 @@ void fleet_jobs_tick(struct fleet_jobs *j)
             job->is_doubted = false;
         order_tick(job, now_ms);
         if (must_settle)
+            bridge_tick(job);
+        if (must_settle)
             shared_settle(job, now_ms);
     }
 }
@@ -153,4 +159,11 @@ void fleet_jobs_tick(struct fleet_jobs *j)
 bool fleet_jobs_is_ready(const struct fleet_jobs *j)
 {
     return j->port->ops->is_up(j->port) && j->unread == 0 && !j->needs_index && !j->is_indexing;
+}
+
+const char *fleet_jobs_refusal(const struct fleet_jobs *j)
+{
+    bool is_of_late = j->port->ops->mono_ms(j->port) - j->refusal_ms < REFUSAL_MS;
+
+    return j->refusal[0] != '\0' && is_of_late ? j->refusal : NULL;
 }

@@ -41,7 +41,11 @@ struct fleet_jobs_settings {
     uint32_t status_ttl_s;                                   /* of job_status:{id} */
     uint64_t job_ttl_ms;                                     /* of a finished job's record */
     uint64_t report_ttl_ms; /* an external job of which nothing is heard for so long fails */
-    uint32_t pending_max;   /* changes that wait for Redis, of all jobs */
+    /* A job that is worked on here and of which nothing was heard for a minute: is there work of
+     * it? May be NULL. */
+    void (*silent)(void *context, const struct update *u);
+    void *context;
+    uint32_t pending_max; /* changes that wait for Redis, of all jobs; half are foreign at most */
 };
 
 /* Borrows everything. `ledger` NULL: this node has no viewers (a worker). */
@@ -90,7 +94,13 @@ void fleet_jobs_up(struct fleet_jobs *j);
 void fleet_jobs_down(struct fleet_jobs *j);
 void fleet_jobs_heard(struct fleet_jobs *j, struct str name, enum redis_topic kind);
 void fleet_jobs_push(struct fleet_jobs *j, const struct redis_push *push);
+void fleet_jobs_refused(struct fleet_jobs *j, struct str name, enum redis_topic kind,
+                        const char *why);
+void fleet_jobs_dropped(struct fleet_jobs *j, struct str channel);
 void fleet_jobs_tick(struct fleet_jobs *j); /* every FLEET_TICK_MS */
+
+/* What Redis says of the changes that it does not take, of late; or NULL. */
+const char *fleet_jobs_refusal(const struct fleet_jobs *j);
 
 /* Whether all that is watched is heard and read. */
 bool fleet_jobs_is_ready(const struct fleet_jobs *j);

@@ -9,20 +9,49 @@
 #include "core/counters.h"
 #include "fleet/jobs_room.h"
 
-static void each_channel(struct job *job,
-                         int (*tell)(struct fleet_port *, struct str, enum redis_topic))
+/* Each, also where one fails: what was refused before is not there to be given up. */
+static int each_channel(struct job *job,
+                        int (*tell)(struct fleet_port *, struct str, enum redis_topic))
 {
     struct fleet_port *port = job->owner->port;
     struct fleet_key records = fleet_key_channel(job->id), reports = fleet_key_reports(job->id);
     struct fleet_key bytes = fleet_key_bytes(job->id);
-    int err = tell(port, fleet_key_str(&records), REDIS_SHARD);
+    int errs[] = { tell(port, fleet_key_str(&records), REDIS_SHARD),
+                   tell(port, fleet_key_str(&reports), REDIS_CHANNEL),
+                   tell(port, fleet_key_str(&bytes), REDIS_CHANNEL) };
 
-    if (err == OK)
-        err = tell(port, fleet_key_str(&reports), REDIS_CHANNEL);
-    if (err == OK)
-        err = tell(port, fleet_key_str(&bytes), REDIS_CHANNEL);
-    if (err)
+    return errs[0] ? errs[0] : errs[1] ? errs[1] : errs[2];
+}
+
+static int subscribe_to(struct fleet_port *port, struct str name, enum redis_topic kind)
+{
+    int err = port->ops->subscribe(port, name, kind);
+
+    return err == FAIL_EXISTS ? OK : err;
+}
+
+static bool is_first_complaint(struct fleet_jobs *j, struct str channel, char name[FLEET_KEY_MAX]);
+
+/* Where more is watched than can be listened to, that is no reason for all others to wait:
+ * what there is of it is read once, and its channels are asked for until there is room. */
+static void subscribe(struct job *job)
+{
+    char name[FLEET_KEY_MAX];
+    int err = each_channel(job, subscribe_to);
+
+    job->is_deaf = err != OK;
+    if (err == OK || job->heard == HEARD_ALL)
+        return;
+    if (is_first_complaint(job->owner, STR("too many"), name))
         log_error("not_subscribed", LOG_S("job", job->id), LOG_S("reason", fail_name(err)));
+    job->heard = HEARD_ALL;
+    order_look(job);
+}
+
+void bridge_tick(struct job *job)
+{
+    if (job->is_deaf && job->is_watched)
+        subscribe(job);
 }
 
 static void mark_unread(struct job *job)
@@ -51,7 +80,7 @@ void fleet_jobs_watch(struct fleet_jobs *j, const char *id)
     job->is_watched = true;
     job->heard = 0;
     mark_unread(job);
-    each_channel(job, j->port->ops->subscribe);
+    subscribe(job);
 }
 
 void fleet_jobs_unwatch(struct fleet_jobs *j, const char *id)
@@ -116,6 +145,28 @@ void bridge_up(struct fleet_jobs *j)
     }
 }
 
+/* Once for each channel, and of so many a minute: who sends one wrong message sends many. */
+static bool is_first_complaint(struct fleet_jobs *j, struct str channel, char name[FLEET_KEY_MAX])
+{
+    enum { KEPT = sizeof(j->complained) / sizeof(*j->complained), KEPT_MS = 60 * 1000 };
+    uint64_t now_ms = j->port->ops->mono_ms(j->port);
+
+    if (now_ms - j->complained_ms >= KEPT_MS) {
+        j->complained_ms = now_ms;
+        j->complaints = 0;
+    }
+    size_t len = channel.len < FLEET_KEY_MAX ? channel.len : FLEET_KEY_MAX - 1;
+    memcpy(name, channel.at, len);
+    name[len] = '\0';
+    for (unsigned i = 0; i < j->complaints; i++)
+        if (strcmp(j->complained[i], name) == 0)
+            return false;
+    if (j->complaints == KEPT)
+        return false;
+    memcpy(j->complained[j->complaints++], name, len + 1);
+    return true;
+}
+
 static void heard_pattern(struct fleet_jobs *j, struct str name)
 {
     for (unsigned i = 0; i < PATTERNS; i++)
@@ -146,30 +197,32 @@ void fleet_jobs_heard(struct fleet_jobs *j, struct str name, enum redis_topic ki
     }
 }
 
+/* By its rules this node may not listen there. What else there is to be heard is worth more
+ * than to wait for it for ever. */
+void fleet_jobs_refused(struct fleet_jobs *j, struct str name, enum redis_topic kind,
+                        const char *why)
+{
+    char channel[FLEET_KEY_MAX];
+
+    if (is_first_complaint(j, name, channel))
+        log_error("not_let_in", LOG_S("channel", channel), LOG_S("why", why));
+    fleet_jobs_heard(j, name, kind);
+}
+
 /* Foreign messages */
 
-/* Once for each channel, and of so many a minute: who sends one wrong message sends many. */
 static void complain(struct fleet_jobs *j, struct str channel, const char *why)
 {
-    enum { KEPT = sizeof(j->complained) / sizeof(*j->complained), KEPT_MS = 60 * 1000 };
-    uint64_t now_ms = j->port->ops->mono_ms(j->port);
     char name[FLEET_KEY_MAX];
 
     counter_add(COUNT_FOREIGN_DROPPED, 1);
-    if (now_ms - j->complained_ms >= KEPT_MS) {
-        j->complained_ms = now_ms;
-        j->complaints = 0;
-    }
-    size_t len = channel.len < sizeof(name) ? channel.len : sizeof(name) - 1;
-    memcpy(name, channel.at, len);
-    name[len] = '\0';
-    for (unsigned i = 0; i < j->complaints; i++)
-        if (strcmp(j->complained[i], name) == 0)
-            return;
-    if (j->complaints == KEPT)
-        return;
-    memcpy(j->complained[j->complaints++], name, len + 1);
-    log_warn("message_dropped", LOG_S("channel", name), LOG_S("why", why));
+    if (is_first_complaint(j, channel, name))
+        log_warn("message_dropped", LOG_S("channel", name), LOG_S("why", why));
+}
+
+void fleet_jobs_dropped(struct fleet_jobs *j, struct str channel)
+{
+    complain(j, channel, "it is far too large");
 }
 
 static struct write *write_of(struct job *job, const struct report *report, uint64_t hash,
@@ -195,7 +248,7 @@ static bool has_room(struct job *job, const struct report *report)
 {
     enum { ENDS_MAX = 16 };
 
-    return job->owner->pending < job->owner->settings.pending_max || order_make_room(job) ||
+    return job->owner->pending < job->owner->settings.pending_max / 2 || order_make_room(job) ||
            (job_is_final((enum job_state)report->change.state) && job->write_count < ENDS_MAX);
 }
 

@@ -13,7 +13,7 @@
 #define ALL_JOBS  FLEET_JOBS "all"
 #define LIVE_JOBS FLEET_JOBS "live"
 
-enum { LIVE_MAX = 10000, SWEEP_MS = 60 * 1000, SWEEP_JOBS = 200 };
+enum { LIVE_MAX = 10000, SWEEP_MS = 60 * 1000, SWEEP_JOBS = 1000, SILENT_MS = 60 * 1000 };
 enum { LIST_MAX = 200, LIST_PAGE = 200, LIST_PAGES = 20 };
 
 static struct str score_text(char out[24], int64_t score)
@@ -166,6 +166,30 @@ static void judge_silence(struct fleet_jobs *j, struct update *u)
                      NULL, NULL);
 }
 
+/* What others work on is theirs to fail; of what is worked on here, whoever knows the work judges.
+ */
+static int64_t silence_ms(const struct fleet_jobs *j)
+{
+    return j->settings.report_ttl_ms < SILENT_MS ? (int64_t)j->settings.report_ttl_ms : SILENT_MS;
+}
+
+static void judge_work(struct fleet_jobs *j, struct update *u)
+{
+    int64_t now_ms = j->port->ops->wall_ms(j->port);
+
+    if (u->kind == JOB_EXTERNAL || job_is_final(u->state) || u->time_ms + silence_ms(j) > now_ms)
+        return;
+    put(j, STR(LIVE_JOBS), u->text[TEXT_ID], now_ms); /* the next time those behind it */
+    if (j->settings.silent != NULL)
+        j->settings.silent(j->settings.context, u);
+}
+
+static void working_read(void *context, int err, const struct redis_reply *reply)
+{
+    if (err == OK && reply->type == REDIS_ARRAY)
+        glance(context, reply, judge_work);
+}
+
 static void silent_read(void *context, int err, const struct redis_reply *reply)
 {
     if (err == OK && reply->type == REDIS_ARRAY)
@@ -188,6 +212,8 @@ static void sweep(struct fleet_jobs *j)
                                                       (int64_t)j->settings.report_ttl_ms) };
 
     j->port->ops->command(j->port, STR(LIVE_JOBS), find, 7, silent_read, j);
+    find[3] = score_text(silent, now_ms - silence_ms(j));
+    j->port->ops->command(j->port, STR(LIVE_JOBS), find, 7, working_read, j);
     j->port->ops->command(j->port, STR(ALL_JOBS), forget, 4, NULL, NULL);
 }
 

@@ -4,6 +4,7 @@
  * present state, and the next one is chosen from what is wanted then. A script
  * whose answer was lost may have been done: it is sent again as it was, with the
  * mark of the write in it, so that its own doing is recognised. */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,11 +17,12 @@
 #include "fleet/jobs_room.h"
 
 enum {
-    CROWDED = 16,     /* so many changes of one job wait: they are merged from then on */
-    BATCH_MAX = 64,   /* into one */
-    WRITES_MAX = 1024 /* of one job; the oldest foreign one makes room */
+    CROWDED = 16,      /* so many changes of one job wait: they are merged from then on */
+    BATCH_MAX = 64,    /* into one */
+    WRITES_MAX = 1024, /* of one job; the oldest that others replace makes room */
+    RUNNING_MAX = 4000 /* scripts under way: more, and the last is answered too late */
 };
-enum { RETRY_MS = 200, HASH_SIZE = 17 };
+enum { RETRY_MS = 200, REFUSED_RETRY_MS = 1000, REFUSED_LOG_MS = 60 * 1000, HASH_SIZE = 17 };
 
 struct write *write_new(const struct fleet_apply *a, fleet_job_done *done, void *context)
 {
@@ -58,13 +60,21 @@ static void detach(struct job *job, struct write *w)
     job->owner->pending--;
 }
 
+/* Those behind it say all that it says, or nobody can promise that it is heard. */
+static bool is_dispensable(const struct write *w)
+{
+    bool is_end = w->change.state >= 0 && job_is_final((enum job_state)w->change.state);
+
+    return !is_end && (w->hash != 0 || (w->is_latest_only && w->done == NULL));
+}
+
 bool order_make_room(struct job *job)
 {
     struct write *w;
     size_t at = 0;
 
     DL_FOREACH(job->writes, w)
-    if (at++ >= job->sent && w->hash != 0 && !job_is_final((enum job_state)w->change.state)) {
+    if (at++ >= job->sent && is_dispensable(w)) {
         detach(job, w);
         write_end(w, OK, NULL);
         return true;
@@ -287,16 +297,81 @@ static void take_text(struct job *job, struct str text)
         end_sent(job, OK);
 }
 
-/* A script whose answer did not come, or was that it cannot be done now. */
-static void try_later(struct job *job, int err)
+/* Redis is there and does not do it: its memory is full, an ACL is against it, ... */
+static void note_refusal(struct fleet_jobs *j, const char *why, uint64_t now_ms)
 {
-    struct fleet_port *port = job->owner->port;
+    snprintf(j->refusal, sizeof(j->refusal), "%s", why);
+    j->refusal_ms = now_ms;
+    if (j->refusal_told_ms != 0 && now_ms - j->refusal_told_ms < REFUSED_LOG_MS)
+        return;
+    j->refusal_told_ms = now_ms;
+    log_error("redis_refused", LOG_S("why", j->refusal));
+}
+
+/* A script whose answer did not come, or was that it cannot be done now. */
+static void try_later(struct job *job, int err, const struct redis_reply *reply)
+{
+    struct fleet_jobs *j = job->owner;
+    uint64_t now_ms = j->port->ops->mono_ms(j->port);
 
     if (err == FAIL_CANCELLED)
         return;
-    job->retry_ms = port->ops->mono_ms(port) + RETRY_MS;
-    if (err != FAIL_CLOSED && err != FAIL_TIMEOUT && err != FAIL_LIMIT && err != FAIL_STATE)
-        log_warn("redis_refused", LOG_S("job", job->id), LOG_S("reason", fail_name(err)));
+    job->retry_ms = now_ms + RETRY_MS;
+    if (reply == NULL)
+        return;
+    job->retry_ms = now_ms + REFUSED_RETRY_MS;
+    note_refusal(j, reply->type == REDIS_ERROR ? reply->text.at : fail_name(err), now_ms);
+}
+
+/* At most RUNNING_MAX of all jobs are under way; who comes then stands in line, but for those
+ * that somebody waits for, or that are of a lease. */
+
+static void set_running(struct job *job, bool is_running)
+{
+    assert(!is_running || !job->is_running);
+    job->owner->running += is_running;
+    job->owner->running -= job->is_running;
+    job->is_running = is_running;
+}
+
+static bool is_urgent(const struct job *job)
+{
+    return job->finders != NULL || (job->writes != NULL && job->writes->hash == 0);
+}
+
+void order_leave_line(struct job *job)
+{
+    if (job->is_in_line)
+        DL_DELETE2(job->owner->line, job, line_prev, line_next);
+    job->is_in_line = false;
+}
+
+/* Whether it has to, and does. */
+static bool stand_in_line(struct job *job)
+{
+    struct fleet_jobs *j = job->owner;
+
+    if (is_urgent(job) || (j->running < RUNNING_MAX && j->line == NULL))
+        return false;
+    if (!job->is_in_line)
+        DL_APPEND2(j->line, job, line_prev, line_next);
+    job->is_in_line = true;
+    return true;
+}
+
+static void run(struct job *job);
+
+/* Behind every answer. */
+static void go_on(struct job *job)
+{
+    struct fleet_jobs *j = job->owner;
+
+    order_run(job);
+    while (j->line != NULL && j->running < RUNNING_MAX) {
+        struct job *next = j->line;
+        order_leave_line(next);
+        run(next);
+    }
 }
 
 /* Looking */
@@ -312,10 +387,11 @@ static void looked(void *context, int err, const struct redis_reply *reply)
 {
     struct job *job = context;
 
-    job->is_running = false;
+    set_running(job, false);
     if (err || reply->type != REDIS_ARRAY || reply->count != 2) {
         job->needs_look = true;
-        try_later(job, err ? err : FAIL_SYNTAX);
+        try_later(job, err ? err : FAIL_SYNTAX, reply);
+        go_on(job);
         return;
     }
     take_text(job, reply->items[0].text);
@@ -323,7 +399,7 @@ static void looked(void *context, int err, const struct redis_reply *reply)
     tell(job, false); /* also what was known before it was watched */
     if (!bridge_take_status(job, reply->items[1].text, status_taken, job) && !job->needs_look)
         answer_finders(job, OK);
-    order_run(job);
+    go_on(job);
 }
 
 static void send_look(struct job *job)
@@ -334,11 +410,11 @@ static void send_look(struct job *job)
     int err = j->port->ops->run(j->port, &j->look, 2, args, 2, looked, job);
 
     if (err) {
-        try_later(job, err);
+        try_later(job, err, NULL);
         return;
     }
     job->needs_look = false;
-    job->is_running = true;
+    set_running(job, true);
 }
 
 /* Changing */
@@ -442,6 +518,12 @@ static bool derive_batch(struct job *job, size_t *count)
     return is_changed;
 }
 
+/* Redis came back without what it had said: then it gets that back, under its number. */
+static bool has_lost(const struct job *job)
+{
+    return job->number_there < known_number(job);
+}
+
 static void refuse(struct job *job, size_t count)
 {
     job->sent = count;
@@ -492,13 +574,15 @@ static void applied(void *context, int err, const struct redis_reply *reply)
 {
     struct job *job = context;
 
-    job->is_running = false;
+    set_running(job, false);
     if (err || reply->type != REDIS_ARRAY || reply->count < 2) {
-        try_later(job, err ? err : FAIL_SYNTAX);
+        try_later(job, err ? err : FAIL_SYNTAX, reply);
+        go_on(job);
         return;
     }
     struct str word = reply->items[0].text, rest = reply->items[1].text;
     if (str_equal(word, STR("ok"))) {
+        job->owner->refusal[0] = '\0';
         end_done(job, rest);
     } else if (str_equal(word, STR("stale"))) {
         take_text(job, rest);
@@ -509,7 +593,7 @@ static void applied(void *context, int err, const struct redis_reply *reply)
         if (job->sent > 0 && job->next_write == write && !job->is_running)
             end_seen(job, reply->items + 2, reply->count - 2);
     }
-    order_run(job);
+    go_on(job);
 }
 
 /* Sending */
@@ -605,8 +689,15 @@ static int send_state(struct job *job, const struct update *u, uint64_t number, 
     buf_deinit(&t.state);
     buf_deinit(&t.report);
     buf_deinit(&t.bytes);
-    job->is_running = err == OK;
+    set_running(job, err == OK);
     return err;
+}
+
+static bool is_held(const struct job *job)
+{
+    const struct fleet_jobs *j = job->owner;
+
+    return job->is_running || j->is_over || job->retry_ms != 0 || !j->port->ops->is_up(j->port);
 }
 
 static void send_writes(struct job *job)
@@ -621,6 +712,8 @@ static void send_writes(struct job *job)
             str_of_u64(job->number_there, job->expected);
         } else if (job->is_fresh) {
             refuse(job, count);
+            if (is_held(job)) /* by what those who were told asked for within */
+                return;
         } else {
             send_look(job);
             return;
@@ -632,7 +725,7 @@ static void send_writes(struct job *job)
     if (err == FAIL_NOMEM)
         end_sent(job, FAIL_LIMIT);
     else if (err)
-        try_later(job, err);
+        try_later(job, err, NULL);
 }
 
 static void put_back_done(void *context, int err, const struct redis_reply *reply)
@@ -640,9 +733,10 @@ static void put_back_done(void *context, int err, const struct redis_reply *repl
     struct job *job = context;
     uint64_t number;
 
-    job->is_running = false;
+    set_running(job, false);
     if (err || reply->type != REDIS_ARRAY || reply->count < 2) {
-        try_later(job, err ? err : FAIL_SYNTAX);
+        try_later(job, err ? err : FAIL_SYNTAX, reply);
+        go_on(job);
         return;
     }
     struct str rest = reply->items[1].text;
@@ -657,14 +751,9 @@ static void put_back_done(void *context, int err, const struct redis_reply *repl
         job->known.update = u;
         job->number_there = number;
         job->contested = 0;
+        index_note(job->owner, u); /* the lists were lost as well */
     }
-    order_run(job);
-}
-
-/* Redis came back without what it had said: then it gets that back, under its number. */
-static bool has_lost(const struct job *job)
-{
-    return job->number_there < known_number(job);
+    go_on(job);
 }
 
 static void put_back(struct job *job, uint64_t number)
@@ -675,31 +764,43 @@ static void put_back(struct job *job, uint64_t number)
     str_of_u64(job->number_there, job->expected);
     int err = send_state(job, job->known.update, number, put_back_done);
     if (err)
-        try_later(job, err);
+        try_later(job, err, NULL);
 }
 
-void order_run(struct job *job)
+static void run(struct job *job)
 {
-    struct fleet_jobs *j = job->owner;
-
-    if (job->is_running || j->is_over || job->retry_ms != 0 || !j->port->ops->is_up(j->port))
+    if (is_held(job))
         return;
     if (job->needs_look)
         send_look(job);
     else if (job->writes != NULL)
         send_writes(job);
-    if (job->is_running || job->writes != NULL)
+    if (is_held(job) || job->writes != NULL)
         return;
-    if (has_lost(job))
+    if (job->needs_look)
+        send_look(job);
+    else if (has_lost(job))
         put_back(job, known_number(job));
     else if (job->contested != 0)
         put_back(job, 0);
 }
 
+static bool wants_to_run(const struct job *job)
+{
+    return job->needs_look || job->writes != NULL || has_lost(job) || job->contested != 0;
+}
+
+void order_run(struct job *job)
+{
+    if (!is_held(job) && wants_to_run(job) && !stand_in_line(job))
+        run(job);
+}
+
+/* Who is told may ask for more at once: nobody is while these are gone through. */
 static void give_up_late(struct job *job, uint64_t now_ms)
 {
-    struct write *w, *next_write;
-    struct finder *f, *next_finder;
+    struct write *late = NULL, *w, *next_write;
+    struct finder *waited = NULL, *f, *next_finder;
     size_t at = 0;
 
     DL_FOREACH_SAFE(job->writes, w, next_write)
@@ -713,12 +814,18 @@ static void give_up_late(struct job *job, uint64_t now_ms)
         if (is_sent)
             job->sent = 0;
         detach(job, w);
-        write_end(w, FAIL_CLOSED, NULL);
+        DL_APPEND(late, w);
     }
     DL_FOREACH_SAFE(job->finders, f, next_finder)
     if (now_ms >= f->deadline_ms) {
         DL_DELETE(job->finders, f);
         job->owner->pending--;
+        DL_APPEND(waited, f);
+    }
+    DL_FOREACH_SAFE(late, w, next_write)
+    write_end(w, FAIL_CLOSED, NULL);
+    DL_FOREACH_SAFE(waited, f, next_finder)
+    {
         f->done(f->context, FAIL_CLOSED, NULL);
         mem_free(f);
     }

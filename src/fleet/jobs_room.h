@@ -55,7 +55,10 @@ struct job {
     char expected[STR_U64_SIZE]; /* number that it follows */
     struct finder *finders;
     bool is_running; /* a script is under way: at most one per job */
+    bool is_in_line; /* until fewer of all jobs are */
+    struct job *line_prev, *line_next;
     bool is_watched;
+    bool is_deaf;       /* there was no room for all of its channels */
     uint64_t contested; /* number of a record in Redis that is a younger job's than the known one,
                            or 0 */
     bool is_doubted;    /* an older record than the known one came by */
@@ -74,7 +77,9 @@ struct fleet_jobs {
     struct job *jobs;
     size_t pending; /* writes and finders, of all jobs */
     size_t unread;  /* jobs whose is_unread */
-    bool is_over;   /* being freed: nothing new */
+    size_t running; /* jobs whose is_running */
+    struct job *line;
+    bool is_over; /* being freed: nothing new */
     bool is_all_watched;
     unsigned all_heard; /* of the patterns */
     bool needs_index;   /* the list of live jobs is to be read */
@@ -84,6 +89,8 @@ struct fleet_jobs {
     char complained[64][FLEET_KEY_MAX]; /* channels whose first bad message was logged ... */
     unsigned complaints;                /* ... since then */
     uint64_t complained_ms;
+    char refusal[160]; /* what Redis said last of what it does not do, or "" */
+    uint64_t refusal_ms, refusal_told_ms;
 };
 
 /* jobs.c: the table */
@@ -93,7 +100,7 @@ void shared_settle(struct job *job, uint64_t now_ms); /* gone if nobody needs it
 
 /* jobs_order.c: what Redis says of a job, and what is to be changed */
 void order_append(struct job *job, struct write *w);
-/* Lets go of the oldest foreign message that waits and is no end; false: there is none. */
+/* Lets go of the oldest progress that waits, foreign or latest only; false: there is none. */
 bool order_make_room(struct job *job);
 void order_find(struct job *job, struct finder *f);
 void order_look(struct job *job); /* what Redis has is to be read */
@@ -103,6 +110,7 @@ void order_take(struct job *job, struct fleet_record *r);
  * here, heard before its answer. False: it is to be read. */
 bool order_knows(struct job *job, struct str record);
 void order_run(struct job *job); /* the next script, if there is need for one */
+void order_leave_line(struct job *job);
 void order_tick(struct job *job, uint64_t now_ms);
 void order_abandon(struct job *job, int err); /* everything that waits is over */
 struct write *write_new(const struct fleet_apply *a, fleet_job_done *done, void *context);
@@ -112,6 +120,7 @@ struct write *write_new(const struct fleet_apply *a, fleet_job_done *done, void 
  * its way, and `done` will come. */
 bool bridge_take_status(struct job *job, struct str status, fleet_job_done *done, void *context);
 void bridge_mark_read(struct job *job);
+void bridge_tick(struct job *job);    /* now and then */
 void bridge_up(struct fleet_jobs *j); /* all that is watched is to be read */
 
 /* jobs_index.c: the lists of jobs */

@@ -49,6 +49,11 @@ struct fleet_key fleet_key_bytes(const char *id)
     return make(STR("progress:"), id, STR(""));
 }
 
+struct fleet_key fleet_key_room(const char *pid)
+{
+    return make(STR("reelay:room:"), pid, STR(""));
+}
+
 struct str fleet_key_str(const struct fleet_key *key)
 {
     return (struct str){ key->text, key->len };

@@ -5,6 +5,7 @@
  *   reelay:job:{job_status:ID}    a job's record, in the slot of its status
  *   reelay:seen:{job_status:ID}   foreign messages of late, by hash
  *   reelay:state:{job_status:ID}  the channel of its records
+ *   reelay:room:PID               what a Socket.IO client is subscribed to
  *   {reelay}:...                  work: all of one slot, so that one script can
  *                                 move a job between queue, lease and end
  *   {reelay:jobs}:...             which jobs there are */
@@ -25,8 +26,9 @@ struct fleet_key fleet_key_record(const char *id);
 struct fleet_key fleet_key_seen(const char *id);
 struct fleet_key fleet_key_channel(const char *id);
 struct fleet_key fleet_key_status(const char *id);
-struct fleet_key fleet_key_reports(const char *id);    /* job_progress:ID */
-struct fleet_key fleet_key_bytes(const char *id);      /* progress:ID */
+struct fleet_key fleet_key_reports(const char *id); /* job_progress:ID */
+struct fleet_key fleet_key_bytes(const char *id);   /* progress:ID */
+struct fleet_key fleet_key_room(const char *pid);
 struct str fleet_key_str(const struct fleet_key *key); /* borrows */
 
 /* The id in a channel's name. False when it is none of ours or no valid id. */

@@ -18,4 +18,7 @@ extern const char fleet_lua_work_hold[];
 extern const char fleet_lua_work_give[];
 extern const char fleet_lua_work_count[];
 
+extern const char fleet_lua_rooms_claim[];
+extern const char fleet_lua_rooms_tell[];
+
 #endif

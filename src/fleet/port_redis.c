@@ -110,8 +110,27 @@ static void on_push(void *context, const struct redis_push *push)
     l->events->push(l->context, push);
 }
 
+static void on_refused(void *context, struct str name, enum redis_topic kind, const char *why)
+{
+    struct fleet_link *l = context;
+
+    l->events->refused(l->context, name, kind, why);
+}
+
+static void on_dropped(void *context, struct str channel)
+{
+    struct fleet_link *l = context;
+
+    l->events->dropped(l->context, channel);
+}
+
 static const struct redis_service_events of_service = {
-    .up = on_up, .down = on_down, .heard = on_heard, .push = on_push
+    .up = on_up,
+    .down = on_down,
+    .heard = on_heard,
+    .push = on_push,
+    .refused = on_refused,
+    .dropped = on_dropped,
 };
 
 static void on_tick(uv_timer_t *timer)

@@ -11,6 +11,8 @@ struct fleet_link_events {
     void (*down)(void *context, const struct redis_down *down);
     void (*heard)(void *context, struct str name, enum redis_topic kind);
     void (*push)(void *context, const struct redis_push *push);
+    void (*refused)(void *context, struct str name, enum redis_topic kind, const char *why);
+    void (*dropped)(void *context, struct str channel);
     void (*tick)(void *context); /* every FLEET_TICK_MS, also while it is down */
 };
 

@@ -144,6 +144,9 @@ int work_verdict(int err, const struct redis_reply *reply)
         { "stale", FAIL_STALE },
     };
 
+    /* An error of Redis' own is none of the script's words. */
+    if (err == FAIL_STATE || err == FAIL_EXISTS || err == FAIL_MISSING)
+        return FAIL_CLOSED;
     if (err != OK)
         return err;
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)

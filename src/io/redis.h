@@ -133,6 +133,8 @@ struct redis_listener_events {
     /* A shard channel's slot is not here, or not any more: it is subscribed to no
      * longer. May be NULL. */
     void (*moved)(void *context, struct str name);
+    /* A message over message_max, which is not kept. May be NULL. */
+    void (*dropped)(void *context, struct str channel);
 };
 
 struct redis_listener;

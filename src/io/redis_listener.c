@@ -251,8 +251,13 @@ static void on_message(struct redis_listener *l, enum redis_topic kind,
     const struct topic *topic =
         find(l, kind == REDIS_PATTERN ? push->pattern : push->channel, kind);
 
-    if (is_cut || push->message.len > l->wire.settings.message_max)
-        l->dropped++;
+    bool is_dropped = is_cut || push->message.len > l->wire.settings.message_max;
+
+    l->dropped += is_dropped;
+    if (is_dropped && l->events->dropped != NULL)
+        l->events->dropped(l->context, push->channel);
+    else if (is_dropped)
+        return;
     else if (topic != NULL && topic->is_wanted)
         l->events->push(l->context, push);
 }

@@ -103,8 +103,9 @@ static void on_push(void *context, const struct redis_push *push)
 }
 
 static const struct redis_events link_events = { on_up, on_down };
-static const struct redis_listener_events listener_events = { on_up, on_down, on_push,
-                                                              NULL,  NULL,    NULL };
+static const struct redis_listener_events listener_events = { .up = on_up,
+                                                              .down = on_down,
+                                                              .push = on_push };
 
 static void on_timer(uv_timer_t *timer)
 {

@@ -28,6 +28,8 @@ struct redis_service_events {
     void (*push)(void *context, const struct redis_push *push); /* borrowed */
     /* It refused (-NOPERM), and will not be asked again. */
     void (*refused)(void *context, struct str name, enum redis_topic kind, const char *why);
+    /* A message over message_max, which is not kept. May be NULL. */
+    void (*dropped)(void *context, struct str channel);
 };
 
 struct redis_service;

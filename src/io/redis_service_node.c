@@ -69,9 +69,17 @@ static void on_moved(void *context, struct str name)
     topics_moved(context, name);
 }
 
+static void on_dropped(void *context, struct str channel)
+{
+    struct redis_service *s = ((struct service_node *)context)->service;
+
+    if (s->events->dropped != NULL)
+        s->events->dropped(s->context, channel);
+}
+
 static const struct redis_events link_events = { on_link_up, on_link_down };
 static const struct redis_listener_events listener_events = {
-    on_listener_up, on_listener_down, on_push, on_subscribed, on_refused, on_moved,
+    on_listener_up, on_listener_down, on_push, on_subscribed, on_refused, on_moved, on_dropped,
 };
 
 struct service_node *node_find(struct redis_service *s, struct str host, uint16_t port)

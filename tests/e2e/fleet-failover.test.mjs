@@ -44,8 +44,8 @@ test('a primary dies in the middle of a conversion, and its replica takes over',
   job.holder.freeze();
   await measure(t, 'ready again behind a failover', async () => {
     await redis.stop();
-    for (const node of fleet.serves) await node.ready(false);
-    for (const node of fleet.serves) await node.ready();
+    await waitFor(() => fleet.serves.every(({ log }) => /event=redis_down/.test(log)), 'both to notice');
+    await Promise.all(fleet.serves.map((node) => node.ready()));
   });
   assert.match(await replica.cli('role'), /^master/);
   await finish(fleet, job);

@@ -10,6 +10,13 @@
 -- Answers {"ok", number}, or {"moved", record, seen...}: another state is there, and which
 --   hashes are in it ("1" or "0" each); {"seen", record}: all are; {"stale", record}: a later
 --   lease has spoken.
+-- What is of another type is somebody else's, and gives way.
+for i = 1, 3 do
+    local is = redis.call('TYPE', KEYS[i]).ok
+    if is ~= 'none' and is ~= (i == 3 and 'zset' or 'string') then
+        redis.call('DEL', KEYS[i])
+    end
+end
 local record = redis.call('GET', KEYS[1]) or ''
 local number, token = string.match(record, '^(%d+) (%d+) ')
 number = tonumber(number or '0')

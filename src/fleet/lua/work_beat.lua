@@ -8,7 +8,8 @@ local state, token, mark, cancel, queue, entry = unpack(redis.call('HMGET', KEYS
 local mine = tonumber(ARGV[3])
 if ARGV[6] == '1' then
     local time = redis.call('TIME')
-    redis.call('ZADD', KEYS[7], math.floor(time[1] * 1000 + time[2] / 1000), ARGV[4])
+    -- A Redis that is full refuses it, but not what keeps the lease.
+    redis.pcall('ZADD', KEYS[7], math.floor(time[1] * 1000 + time[2] / 1000), ARGV[4])
 end
 if not state then
     return {redis.call('ZSCORE', KEYS[8], ARGV[2]) and 'stale' or 'missing'}

@@ -95,7 +95,9 @@ static void tick(void *context)
     atomic_store(&n->is_ready, fleet_jobs_is_ready(n->parts.jobs));
 }
 
-static const struct fleet_link_events events = { up, down, heard, push, tick };
+static const struct fleet_link_events events = {
+    .up = up, .down = down, .heard = heard, .push = push, .tick = tick
+};
 
 static void look(void *context, struct fleet_state *out)
 {

@@ -11,8 +11,8 @@ static struct recovery_hold ann, bob;
 
 static void open_at(uint64_t now_ms, size_t rooms_max)
 {
-    recovery =
-        recovery_new(desk->store, &(struct recovery_settings){ LIFETIME_MS, rooms_max }, now_ms);
+    recovery = recovery_new_local(desk->store,
+                                  &(struct recovery_settings){ LIFETIME_MS, rooms_max }, now_ms);
 }
 
 static int begin(void **state)
@@ -38,36 +38,49 @@ static void restart_at(uint64_t now_ms, size_t rooms_max)
     open_at(now_ms, rooms_max);
 }
 
-static void add(void *context, const char *job)
-{
-    struct buf *all = context;
+struct told {
+    struct recovery_answer answer;
+    struct buf jobs;
+};
 
-    buf_printf(all, "%s ", job);
+static void hear(void *context, const struct recovery_answer *answer)
+{
+    struct told *told = context;
+    const char *job = answer->jobs;
+
+    told->answer = *answer;
+    for (size_t i = 0; i < answer->count; i++, job += strlen(job) + 1)
+        buf_printf(&told->jobs, "%s ", job);
 }
 
 /* `expected` NULL: is new. */
 static void claims(struct recovery_hold *hold, const char *pid, const char *subject,
                    uint64_t now_ms, const char *expected)
 {
-    struct buf jobs;
+    struct told told = { 0 };
     char old[RECOVERY_PID_SIZE] = "";
 
     snprintf(old, sizeof(old), "%s", pid ? pid : "");
-    buf_init(&jobs, 4096);
-    bool is_known = recovery_claim(recovery, pid ? old : NULL, subject, now_ms, hold, add, &jobs);
-    assert_int_equal(is_known, expected != NULL);
-    assert_string_equal(buf_text(&jobs), expected ? expected : "");
+    buf_init(&told.jobs, 4096);
+    assert_null(recovery_claim(recovery, &(struct recovery_ask){ .pid = pid ? old : NULL,
+                                                                 .subject = subject,
+                                                                 .now_ms = now_ms,
+                                                                 .done = hear,
+                                                                 .context = &told }));
+    *hold = told.answer.hold;
+    assert_int_equal(told.answer.is_known, expected != NULL);
+    assert_string_equal(buf_text(&told.jobs), expected ? expected : "");
     assert_int_equal(strcmp(hold->pid, old) == 0, expected != NULL);
     assert_int_equal(strlen(hold->pid), RECOVERY_PID_SIZE - 1);
     assert_int_equal(strlen(hold->sid), RECOVERY_SID_SIZE - 1);
-    buf_deinit(&jobs);
+    buf_deinit(&told.jobs);
 }
 
 static void kept(size_t clients, size_t rooms)
 {
     size_t c, r;
 
-    recovery_count(recovery, &c, &r);
+    recovery_local_count(recovery, &c, &r);
     assert_int_equal(c, clients);
     assert_int_equal(r, rooms);
 }
@@ -199,36 +212,15 @@ static void the_longest_lost_make_room(void **state)
     kept(1, 3);
 }
 
-static void without_a_store_rooms_last_as_long_as_the_process(void **state)
-{
-    (void)state;
-    recovery_free(recovery);
-    recovery = recovery_new(NULL, &(struct recovery_settings){ LIFETIME_MS, ROOMS_MAX }, 0);
-    claims(&ann, NULL, "ann", 0, NULL);
-    recovery_join(recovery, &ann, "ann", "a");
-    recovery_join(recovery, &ann, "ann", "b");
-    recovery_part(recovery, &ann, "a");
-    recovery_lose(recovery, &ann, 10);
-    claims(&ann, ann.pid, "ann", 20, "b ");
-    recovery_lose(recovery, &ann, 30);
-    recovery_sweep(recovery, 30 + LIFETIME_MS);
-    claims(&bob, ann.pid, "ann", 30 + LIFETIME_MS, NULL);
-}
-
 #define CASE(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(who_is_in_no_room_leaves_no_trace),
-        CASE(who_was_lost_comes_back_to_its_rooms),
-        CASE(who_stays_away_too_long_is_forgotten),
-        CASE(who_left_is_forgotten),
-        CASE(nobody_comes_back_as_somebody_else),
-        CASE(the_latest_connection_counts),
-        CASE(all_of_it_outlives_a_restart),
-        CASE(the_longest_lost_make_room),
-        CASE(without_a_store_rooms_last_as_long_as_the_process),
+        CASE(who_is_in_no_room_leaves_no_trace),    CASE(who_was_lost_comes_back_to_its_rooms),
+        CASE(who_stays_away_too_long_is_forgotten), CASE(who_left_is_forgotten),
+        CASE(nobody_comes_back_as_somebody_else),   CASE(the_latest_connection_counts),
+        CASE(all_of_it_outlives_a_restart),         CASE(the_longest_lost_make_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "fleet/jobs.h"
+#include "fleet/jobs_room.h"
 #include "fleet/port_redis.h"
 #include "fleet/record.h"
 
@@ -29,7 +30,7 @@ struct node {
     struct ledger *ledger;
     unsigned index;
     struct update *seen[SEEN_MAX];
-    size_t count;
+    size_t count, dropped;
 };
 
 static uv_loop_t loop;
@@ -89,13 +90,32 @@ static void push(void *context, const struct redis_push *p)
     fleet_jobs_push(((struct node *)context)->jobs, p);
 }
 
+static void refused(void *context, struct str name, enum redis_topic kind, const char *why)
+{
+    fleet_jobs_refused(((struct node *)context)->jobs, name, kind, why);
+}
+
+static void dropped(void *context, struct str channel)
+{
+    struct node *n = context;
+
+    n->dropped++;
+    fleet_jobs_dropped(n->jobs, channel);
+}
+
 static void tick(void *context)
 {
     fleet_jobs_tick(((struct node *)context)->jobs);
 }
 
 static const struct fleet_link_events events = {
-    .up = up, .down = down, .heard = heard, .push = push, .tick = tick
+    .up = up,
+    .down = down,
+    .heard = heard,
+    .push = push,
+    .refused = refused,
+    .dropped = dropped,
+    .tick = tick,
 };
 
 static void report(const struct update *u, struct buf *out)
@@ -261,6 +281,16 @@ static void text_of_key(const char *key, char *out, size_t size)
 
     snprintf(out, size, "%s", reply->type == REDIS_REPLY_STRING ? reply->str : "");
     freeReplyObject(reply);
+}
+
+/* The second of what it answers. */
+static long long count_of(const char *command)
+{
+    redisReply *reply = redisCommand(direct, command);
+    long long count = reply->element[1]->integer;
+
+    freeReplyObject(reply);
+    return count;
 }
 
 static void both_nodes_hear_one_order(void **state)
@@ -573,6 +603,178 @@ static void who_watches_all_begins_with_those_in_progress(void **state)
     assert_int_equal(b.count, 3);
 }
 
+static void keys_of_other_types_hold_nothing_up(void **state)
+{
+    (void)state;
+    run("HSET job_status:t1 status processing");
+    run("RPUSH reelay:job:{job_status:t1} x");
+    run("SET reelay:seen:{job_status:t1} x");
+    watch(&a, "t1");
+    WAIT_FOR(&loop, fleet_jobs_is_ready(a.jobs));
+    run("PUBLISH job_progress:t1 {\"status\":\"processing\",\"progress\":0.5}");
+    WAIT_FOR(&loop, has_heard(&a, JOB_PROCESSING, 0.5));
+    run("HSET job_status:t2 status processing");
+    assert_int_equal(say(&b, "t2", FLEET_IF_NEW, JOB_PROCESSING, 0.25, NULL), OK);
+}
+
+static void a_channel_that_it_may_not_hear_does_not_hold_it_up(void **state)
+{
+    (void)state;
+    run("ACL SETUSER default resetchannels &reelay:*");
+    WAIT_FOR(&loop, fleet_jobs_is_ready(a.jobs));
+    watch(&a, "n1");
+    WAIT_FOR(&loop, fleet_jobs_is_ready(a.jobs));
+    run("ACL SETUSER default allchannels");
+    assert_int_equal(say(&b, "n1", FLEET_ALWAYS, JOB_PROCESSING, 0.5, NULL), OK);
+    WAIT_FOR(&loop, has_heard(&a, JOB_PROCESSING, 0.5));
+    /* What was not refused is given up with it. */
+    fleet_jobs_unwatch(a.jobs, "n1");
+    WAIT_FOR(&loop, count_of("PUBSUB NUMSUB reelay:state:{job_status:n1}") == 0);
+}
+
+static void what_is_far_too_large_is_dropped(void **state)
+{
+    enum { LARGE = 2 * 1024 * 1024 };
+    char *large = mem_alloc(LARGE);
+
+    (void)state;
+    memset(large, 'x', LARGE);
+    watch(&a, "x1");
+    WAIT_FOR(&loop, fleet_jobs_is_ready(a.jobs));
+    run("PUBLISH job_progress:x1 %b", large, (size_t)LARGE);
+    mem_free(large);
+    WAIT_FOR(&loop, a.dropped == 1);
+    run("PUBLISH job_progress:x1 {\"progress\":0.5}");
+    WAIT_FOR(&loop, has_heard(&a, JOB_PROCESSING, 0.5));
+    assert_int_equal(a.count, 1);
+}
+
+static bool is_bounded(const struct node *n)
+{
+    assert_true(n->jobs->running <= 4000);
+    return fleet_jobs_is_ready(n->jobs);
+}
+
+static void many_jobs_are_not_asked_for_all_at_once(void **state)
+{
+    char id[16];
+
+    (void)state;
+    for (int i = 0; i < 6000; i++) {
+        snprintf(id, sizeof(id), "many%d", i);
+        fleet_jobs_watch(a.jobs, id);
+    }
+    WAIT_FOR(&loop, is_bounded(&a));
+    run("CLIENT KILL TYPE pubsub");
+    WAIT_FOR(&loop, !fleet_jobs_is_ready(a.jobs));
+    WAIT_FOR(&loop, is_bounded(&a));
+    run("SET job_status:many5999 {\"progress\":0.5}");
+    run("CLIENT KILL TYPE normal SKIPME yes");
+    WAIT_FOR(&loop, !fleet_jobs_is_ready(a.jobs));
+    WAIT_FOR(&loop, is_bounded(&a));
+}
+
+static void a_redis_that_is_full_is_told_of_and_tried_again(void **state)
+{
+    struct outcome o = { 0 };
+    struct change c;
+
+    (void)state;
+    change_init(&c);
+    c.state = JOB_PROCESSING;
+    run("CONFIG SET maxmemory 1");
+    fleet_jobs_apply(a.jobs,
+                     &(struct fleet_apply){ .id = "full", .change = &c, .when = FLEET_ALWAYS },
+                     note, &o);
+    WAIT_FOR(&loop, fleet_jobs_refusal(a.jobs) != NULL);
+    assert_memory_equal(fleet_jobs_refusal(a.jobs), "OOM ", 4);
+    assert_true(fleet_jobs_is_ready(a.jobs));
+    run("CONFIG SET maxmemory 0");
+    WAIT_FOR(&loop, o.is_there);
+    assert_int_equal(o.err, OK);
+    assert_null(fleet_jobs_refusal(a.jobs));
+    update_unref(&o.u);
+}
+
+static void an_end_is_told_however_much_progress_waits(void **state)
+{
+    struct outcome o = { 0 };
+    struct change c;
+
+    (void)state;
+    assert_int_equal(say(&a, "p1", FLEET_ALWAYS, JOB_PROCESSING, 0, "converting"), OK);
+    watch(&b, "p1");
+    WAIT_FOR(&loop, has_heard(&b, JOB_PROCESSING, 0));
+    run("CONFIG SET maxmemory 1");
+    change_init(&c);
+    for (int i = 0; i < 3 * (int)settings.pending_max; i++) {
+        c.fraction = i / (4.0 * settings.pending_max);
+        fleet_jobs_apply(a.jobs,
+                         &(struct fleet_apply){ .id = "p1", .change = &c, .is_latest_only = true },
+                         NULL, NULL);
+    }
+    c.state = JOB_COMPLETED;
+    fleet_jobs_apply(a.jobs, &(struct fleet_apply){ .id = "p1", .change = &c }, note, &o);
+    assert_true(a.jobs->pending < 1100);
+    run("CONFIG SET maxmemory 0");
+    WAIT_FOR(&loop, o.is_there && has_heard(&b, JOB_COMPLETED, 1));
+    assert_int_equal(o.err, OK);
+    /* How far it had come last is heard before. */
+    assert_true(b.seen[b.count - 2]->fraction ==
+                (3 * settings.pending_max - 1) / (4.0 * settings.pending_max));
+    update_unref(&o.u);
+}
+
+static bool is_there(const char *key)
+{
+    char text[512];
+
+    text_of_key(key, text, sizeof(text));
+    return text[0] != '\0';
+}
+
+static void what_is_lost_is_put_back_by_who_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(say(&a, "q1", FLEET_ALWAYS, JOB_COMPLETED, -1, NULL), OK);
+    run("DEL reelay:job:{job_status:q1}");
+    assert_int_equal(say(&a, "q1", FLEET_IF_THERE, JOB_FAILED, -1, NULL), FAIL_STATE);
+    WAIT_FOR(&loop, is_there("reelay:job:{job_status:q1}"));
+}
+
+struct second_thoughts {
+    struct outcome asked;
+    size_t answers;
+};
+
+static void look_again(void *context, int err, struct update *u)
+{
+    struct second_thoughts *s = context;
+
+    (void)u;
+    assert_int_equal(err, FAIL_STATE);
+    s->answers++;
+    if (s->answers == 1)
+        fleet_jobs_find(a.jobs, "r1", note, &s->asked);
+}
+
+/* One script of a job at a time, also then: set_running insists. */
+static void who_is_refused_may_ask_within(void **state)
+{
+    struct second_thoughts s = { .answers = 0 };
+    struct change c;
+
+    (void)state;
+    assert_int_equal(say(&a, "r1", FLEET_ALWAYS, JOB_COMPLETED, -1, NULL), OK);
+    change_init(&c);
+    c.state = JOB_FAILED;
+    for (int i = 0; i < 3; i++)
+        fleet_jobs_apply(a.jobs, &(struct fleet_apply){ .id = "r1", .change = &c }, look_again, &s);
+    WAIT_FOR(&loop, s.answers == 3 && s.asked.is_there);
+    assert_int_equal(s.asked.err, OK);
+    update_unref(&s.asked.u);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -593,6 +795,14 @@ int main(void)
         TEST(who_is_too_late_is_told_so),
         TEST(jobs_are_listed_newest_first),
         TEST(who_watches_all_begins_with_those_in_progress),
+        TEST(keys_of_other_types_hold_nothing_up),
+        TEST(a_channel_that_it_may_not_hear_does_not_hold_it_up),
+        TEST(what_is_far_too_large_is_dropped),
+        TEST(many_jobs_are_not_asked_for_all_at_once),
+        TEST(what_is_lost_is_put_back_by_who_is_refused),
+        TEST(who_is_refused_may_ask_within),
+        TEST(an_end_is_told_however_much_progress_waits),
+        TEST(a_redis_that_is_full_is_told_of_and_tried_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
