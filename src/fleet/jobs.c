@@ -43,7 +43,7 @@ void fleet_jobs_free(struct fleet_jobs *j)
         return;
     j->is_over = true;
     HASH_ITER(hh, j->jobs, job, next)
-    order_abandon(job, FAIL_CANCELLED);
+    writes_abandon(job, FAIL_CANCELLED);
     HASH_ITER(hh, j->jobs, job, next)
     forget(j, job);
     mem_free(j);
@@ -101,7 +101,7 @@ void fleet_jobs_apply(struct fleet_jobs *j, const struct fleet_apply *a, fleet_j
     struct write *w = write_new(a, done, context);
     if (a->patience_ms > 0)
         w->deadline_ms = job->used_ms + a->patience_ms;
-    order_append(job, w);
+    writes_append(job, w);
     order_run(job);
 }
 
@@ -116,7 +116,7 @@ void fleet_jobs_find(struct fleet_jobs *j, const char *id, fleet_job_done *done,
     f->done = done;
     f->context = context;
     f->deadline_ms = job->used_ms + FIND_PATIENCE_MS;
-    order_find(job, f);
+    writes_find(job, f);
     order_run(job);
 }
 

@@ -248,7 +248,7 @@ static bool has_room(struct job *job, const struct report *report)
 {
     enum { ENDS_MAX = 16 };
 
-    return job->owner->pending < job->owner->settings.pending_max / 2 || order_make_room(job) ||
+    return job->owner->pending < job->owner->settings.pending_max / 2 || writes_make_room(job) ||
            (job_is_final((enum job_state)report->change.state) && job->write_count < ENDS_MAX);
 }
 
@@ -269,8 +269,8 @@ static bool bring_in(struct job *job, enum fleet_channel kind, struct str text, 
         return false;
     }
     counter_add(COUNT_FOREIGN, 1);
-    order_append(job, write_of(job, &report, foreign_hash(kind, text),
-                               kind == FLEET_CHANNEL_REPORTS, done, context));
+    writes_append(job, write_of(job, &report, foreign_hash(kind, text),
+                                kind == FLEET_CHANNEL_REPORTS, done, context));
     report_deinit(&report);
     return true;
 }
@@ -307,14 +307,14 @@ static void push_record(struct fleet_jobs *j, const char *id, struct str text)
 
     if (job == NULL && is_overtaken(j, id, text))
         job = shared_get(j, id);
-    if (job != NULL && order_knows(job, text))
+    if (job != NULL && learn_knows(job, text))
         return;
     if (fleet_record_read(text, &r) != OK || strcmp(r.update->text[TEXT_ID], id) != 0) {
         log_error("record_unreadable", LOG_S("job", id));
         return;
     }
     if (job != NULL) {
-        order_take(job, &r);
+        learn_take(job, &r);
         return;
     }
     ledger_hear(j->ledger, r.update);

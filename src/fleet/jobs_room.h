@@ -35,6 +35,8 @@ struct finder {
     void *context;
 };
 
+enum { BATCH_MAX = 64 }; /* changes in one record */
+
 enum heard { HEARD_RECORDS = 1, HEARD_REPORTS = 2, HEARD_BYTES = 4, HEARD_ALL = 7 };
 
 struct job {
@@ -98,22 +100,46 @@ struct job *shared_get(struct fleet_jobs *j, const char *id); /* found or made *
 struct job *shared_lookup(struct fleet_jobs *j, const char *id);
 void shared_settle(struct job *job, uint64_t now_ms); /* gone if nobody needs it any more */
 
-/* jobs_order.c: what Redis says of a job, and what is to be changed */
-void order_append(struct job *job, struct write *w);
+/* jobs_writes.c: what waits for Redis */
+struct write *write_new(const struct fleet_apply *a, fleet_job_done *done, void *context);
+void writes_append(struct job *job, struct write *w);
 /* Lets go of the oldest progress that waits, foreign or latest only; false: there is none. */
-bool order_make_room(struct job *job);
-void order_find(struct job *job, struct finder *f);
-void order_look(struct job *job); /* what Redis has is to be read */
+bool writes_make_room(struct job *job);
+void writes_find(struct job *job, struct finder *f);
+void writes_answer(struct job *job, int err); /* those who asked for the state */
+/* The batch under way is over, with what each of it came to. */
+void writes_end_sent(struct job *job, int err);
+/* Those of it whose message is in the state already, by the script's flags. */
+void writes_end_seen(struct job *job, const struct redis_reply *flags, size_t count);
+void writes_refuse(struct job *job, size_t count);     /* the first so many, each with its own */
+void writes_give_up(struct job *job, uint64_t now_ms); /* who waited too long */
+void writes_abandon(struct job *job, int err);         /* everything that waits is over */
+
+/* jobs_learn.c: what Redis says of a job */
+void learn_tell(struct job *job, bool is_news);     /* the ledger */
+uint64_t learn_number(const struct job *job);       /* of the known state; 0: none */
+struct change learn_change(const struct update *u); /* all that a state says; borrows its texts */
+void learn_next(struct job *job, struct update *u); /* what those under way came to; takes it */
+void learn_text(struct job *job, struct str text);  /* the record in an answer */
 /* A state that came by itself; takes the record. */
-void order_take(struct job *job, struct fleet_record *r);
+void learn_take(struct job *job, struct fleet_record *r);
 /* The same for a record that need not be read: older than what is known, or what is under way
  * here, heard before its answer. False: it is to be read. */
-bool order_knows(struct job *job, struct str record);
-void order_run(struct job *job); /* the next script, if there is need for one */
+bool learn_knows(struct job *job, struct str record);
+
+/* jobs_derive.c: the state that the first changes come to, as many as may be merged, as
+ * job->next; false: none of those `count` is possible. */
+bool derive_batch(struct job *job, size_t *count);
+
+/* jobs_send.c: `u` with a number of its own choice (0: Redis'). */
+int send_state(struct job *job, const struct update *u, uint64_t number, redis_done *done);
+struct str send_number(char out[24], uint64_t number);
+
+/* jobs_order.c: one script after the other */
+void order_look(struct job *job); /* what Redis has is to be read */
+void order_run(struct job *job);  /* the next script, if there is need for one */
 void order_leave_line(struct job *job);
 void order_tick(struct job *job, uint64_t now_ms);
-void order_abandon(struct job *job, int err); /* everything that waits is over */
-struct write *write_new(const struct fleet_apply *a, fleet_job_done *done, void *context);
 
 /* jobs_bridge.c: what is watched, and foreign messages */
 /* A status that one of us did not write is a message that may have been missed. True: it is on

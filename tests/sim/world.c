@@ -185,6 +185,7 @@ void redis_start(struct world *w, enum memory memory)
     world_trace(w, "redis starts with %s of its memory", names[memory]);
     r->last = NULL;
     r->kept_all = memory == MEMORY_ALL;
+    r->has_forgotten |= !r->kept_all;
     r->model = memory == MEMORY_NONE                        ? model_new()
                : memory == MEMORY_SAVED && r->saved != NULL ? model_copy(r->saved)
                : last != NULL                               ? model_copy(last)

@@ -38,6 +38,7 @@ struct sim_redis {
     struct model *last;  /* while it is down: what was in it */
     int64_t offset_us;   /* its clock's */
     bool kept_all;       /* when it last came back */
+    bool has_forgotten;  /* ever */
 };
 
 struct world {
