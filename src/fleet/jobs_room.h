@@ -133,7 +133,6 @@ bool derive_batch(struct job *job, size_t *count);
 
 /* jobs_send.c: `u` with a number of its own choice (0: Redis'). */
 int send_state(struct job *job, const struct update *u, uint64_t number, redis_done *done);
-struct str send_number(char out[24], uint64_t number);
 
 /* jobs_order.c: one script after the other */
 void order_look(struct job *job); /* what Redis has is to be read */

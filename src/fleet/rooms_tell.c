@@ -1,6 +1,4 @@
 /* What Redis is told of the clients that are here. */
-#include <inttypes.h>
-#include <stdio.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -8,7 +6,7 @@
 #include "fleet/rooms_internal.h"
 
 /* At one tick, and at a time; joins and parts in between are not counted. */
-enum { TELL_BATCH = 200, WORDS_MAX = 1000, NUMBER_SIZE = 24, FIXED_ARGS = 7 };
+enum { TELL_BATCH = 200, WORDS_MAX = 1000, FIXED_ARGS = 7 };
 
 /* A few refreshes may be missed. */
 uint32_t rooms_kept_ms(const struct fleet_rooms *r)
@@ -124,13 +122,6 @@ static size_t list_untold(struct guest *g, struct str *args, size_t *count)
     return joined;
 }
 
-static struct str number_text(char out[NUMBER_SIZE], uint64_t number)
-{
-    int len = snprintf(out, NUMBER_SIZE, "%" PRIu64, number);
-
-    return (struct str){ out, (size_t)len };
-}
-
 static void mark_sent(struct guest *g, struct word *w)
 {
     for (struct room *room = g->rooms; room != NULL; room = room->hh.next)
@@ -145,17 +136,17 @@ static int send_word(struct guest *g, struct word *w)
 {
     struct fleet_rooms *r = g->owner;
     struct fleet_key key = fleet_key_room(g->pid);
-    char token[NUMBER_SIZE], ttl[NUMBER_SIZE], joined[NUMBER_SIZE];
+    char token[STR_U64_SIZE], ttl[STR_U64_SIZE], joined[STR_U64_SIZE];
     struct str *args = mem_alloc((FIXED_ARGS + HASH_COUNT(g->rooms)) * sizeof(*args));
     size_t count = FIXED_ARGS;
 
     args[0] = fleet_key_str(&key);
-    args[1] = number_text(token, g->token);
-    args[2] = number_text(ttl, kept_ms(g));
+    args[1] = str_of_u64(g->token, token);
+    args[2] = str_of_u64(kept_ms(g), ttl);
     args[3] = w->is_end ? STR("end") : w->is_all ? STR("all") : STR("some");
     args[4] = str_of(g->sid);
     args[5] = str_of(g->subject);
-    args[6] = number_text(joined, list_untold(g, args, &count));
+    args[6] = str_of_u64(list_untold(g, args, &count), joined);
     int err = r->port->ops->run(r->port, &r->tell, 1, args, count, answered, w);
     mem_free(args);
     return err;
