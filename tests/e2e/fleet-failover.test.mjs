@@ -4,34 +4,12 @@ import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 
+import { Conversion } from '../support/conversion.mjs';
 import { Audience, Fleet, FleetRedis, Sentinel, measure } from '../support/fleet.mjs';
-import { verify } from '../support/hls.mjs';
-import { grown, treeOf } from '../support/segments.mjs';
 import { waitFor } from '../support/wait.mjs';
 
 const run = promisify(execFile);
 const SECONDS = 20;
-
-async function begin(t, fleet) {
-  const upload = await fleet.upload({ seconds: SECONDS });
-  const audience = await Audience.during(t, [[fleet.a], [fleet.b]], upload.id, upload.token);
-  await upload.assemble();
-  const holder = await fleet.holder();
-  await grown(treeOf(fleet, upload), 1);
-  await audience.progress();
-  return { upload, audience, holder };
-}
-
-async function finish(fleet, { upload, audience, holder }) {
-  holder.thaw();
-  const job = await upload.complete();
-  await audience.end();
-  for (const node of fleet.serves) {
-    await verify(node, job, SECONDS);
-    assert.deepEqual(await node.job(upload.id, upload.token), job);
-  }
-  await waitFor(() => fleet.remains(upload.id).length === 0, 'scratch to be cleared');
-}
 
 test('a primary dies in the middle of a conversion, and its replica takes over', { timeout: 180_000 }, async (t) => {
   const redis = await FleetRedis.during(t, { keeps: true });
@@ -40,7 +18,7 @@ test('a primary dies in the middle of a conversion, and its replica takes over',
   const sentinel = await Sentinel.during(t, redis);
   await waitFor(async () => /num-slaves\n1/.test(await sentinel.cli('sentinel', 'master', 'main')), 'the Sentinel to know the replica');
   const fleet = await Fleet.during(t, { redis, engine: sentinel.url });
-  const job = await begin(t, fleet);
+  const job = await Conversion.begin(t, fleet, SECONDS);
   job.holder.freeze();
   await measure(t, 'ready again behind a failover', async () => {
     await redis.stop();
@@ -48,7 +26,8 @@ test('a primary dies in the middle of a conversion, and its replica takes over',
     await Promise.all(fleet.serves.map((node) => node.ready()));
   });
   assert.match(await replica.cli('role'), /^master/);
-  await finish(fleet, job);
+  job.holder.thaw();
+  await job.end();
 });
 
 test('a cluster, one node of which dies and comes back', { timeout: 180_000 }, async (t) => {
@@ -64,7 +43,7 @@ test('a cluster, one node of which dies and comes back', { timeout: 180_000 }, a
     return states.every((state) => /cluster_state:ok/.test(state));
   }, 'the cluster to be one');
   const fleet = await Fleet.during(t, { redis: nodes[0] });
-  const job = await begin(t, fleet);
+  const job = await Conversion.begin(t, fleet, SECONDS);
   job.holder.freeze();
   // Work lies in one slot; so one of them is the one that it hurts most.
   const slot = await nodes[0].cli('cluster', 'keyslot', '{reelay}:');
@@ -73,7 +52,8 @@ test('a cluster, one node of which dies and comes back', { timeout: 180_000 }, a
   await Promise.all(fleet.serves.map((node) => node.ready(false)));
   await owner.start();
   await measure(t, 'ready again behind the return of a node', () => Promise.all(fleet.serves.map((node) => node.ready())));
-  await finish(fleet, job);
+  job.holder.thaw();
+  await job.end();
   // And a foreign reporter, at whatever node.
   const audience = await Audience.during(t, [[fleet.a], [fleet.b]], 'foreign', job.upload.token);
   const report = JSON.stringify({ job_id: 'foreign', status: 'processing', stage: 'rendering', progress: 0.5, message: 'half' });

@@ -3,37 +3,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { Conversion } from '../support/conversion.mjs';
 import { Audience, Fleet, measure } from '../support/fleet.mjs';
-import { verify } from '../support/hls.mjs';
 import { Cluster, Sentinels } from '../support/redis-many.mjs';
-import { grown, treeOf } from '../support/segments.mjs';
-import { waitFor } from '../support/wait.mjs';
 
 const SECONDS = 24;
 
-async function begin(t, fleet) {
-  const upload = await fleet.upload({ seconds: SECONDS });
-  const audience = await Audience.during(t, [[fleet.a], [fleet.b]], upload.id, upload.token);
-  await upload.assemble();
-  const holder = await fleet.holder();
-  await grown(treeOf(fleet, upload), 2);
-  await audience.progress();
-  return { upload, audience, holder };
-}
-
-async function finish(fleet, upload, audience) {
-  const job = await upload.complete();
-  await audience.end();
-  for (const node of fleet.serves) {
-    await verify(node, job, SECONDS);
-    assert.deepEqual(await node.job(upload.id, upload.token), job);
-  }
-  await waitFor(() => fleet.remains(upload.id).length === 0, 'scratch to be cleared');
-}
-
 // The same for every server that may be lost: `key` is of what only it knows.
 async function survive(t, fleet, key) {
-  const { upload, audience, holder } = await begin(t, fleet);
+  const conversion = await Conversion.begin(t, fleet, SECONDS, 2);
+  const { upload, audience, holder } = conversion;
   holder.freeze();
   const began = Date.now();
   const comeBack = await fleet.redis.failOver(key(upload.id));
@@ -42,7 +21,7 @@ async function survive(t, fleet, key) {
   for (const worker of fleet.workers) worker.thaw();
   holder.thaw();
   await measure(t, 'progress', () => audience.progress());
-  await finish(fleet, upload, audience);
+  await conversion.end();
   await comeBack();
 }
 

@@ -3,41 +3,26 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { Conversion } from '../support/conversion.mjs';
 import { Audience, Fleet, measure } from '../support/fleet.mjs';
 import { verify } from '../support/hls.mjs';
-import { grown, treeOf } from '../support/segments.mjs';
 import { waitFor } from '../support/wait.mjs';
 
 const SECONDS = 20;
-
-async function begin(t, fleet) {
-  const upload = await fleet.upload({ seconds: SECONDS });
-  const audience = await Audience.during(t, [[fleet.a], [fleet.b]], upload.id, upload.token);
-  await upload.assemble();
-  const holder = await fleet.holder();
-  await grown(treeOf(fleet, upload), 1);
-  await audience.progress();
-  return { upload, audience, holder };
-}
 
 for (const keeps of [true, false]) {
   const how = keeps ? 'with its memory' : 'empty';
 
   test(`Redis is killed in the middle of a conversion and comes back ${how}`, { timeout: 180_000 }, async (t) => {
     const fleet = await Fleet.during(t, { keeps });
-    const { upload, audience, holder } = await begin(t, fleet);
+    const conversion = await Conversion.begin(t, fleet, SECONDS);
+    const { audience, holder } = conversion;
     holder.freeze();
     await fleet.loseRedis();
     holder.thaw();
     await measure(t, `ready again, ${how}`, () => fleet.findRedis());
     await measure(t, `progress again, ${how}`, () => audience.progress());
-    const job = await upload.complete();
-    await audience.end();
-    for (const node of fleet.serves) {
-      await verify(node, job, SECONDS);
-      assert.deepEqual(await node.job(upload.id, upload.token), job);
-    }
-    await waitFor(() => fleet.remains(upload.id).length === 0, 'scratch to be cleared');
+    await conversion.end();
     // And nothing of it is left to do.
     const next = await fleet.upload({ seconds: 2, chunks: 1 });
     await next.assemble();
@@ -46,7 +31,7 @@ for (const keeps of [true, false]) {
 
   test(`a conversion ends while Redis is away, which comes back ${how}`, { timeout: 180_000 }, async (t) => {
     const fleet = await Fleet.during(t, { keeps });
-    const { upload, audience, holder } = await begin(t, fleet);
+    const { upload, audience, holder } = await Conversion.begin(t, fleet, SECONDS);
     await fleet.loseRedis();
     await waitFor(() => holder.ffmpegs.length === 0, 'ffmpeg to end', { timeout: 120_000 });
     await measure(t, `ready again, ${how}`, () => fleet.findRedis());
@@ -59,24 +44,19 @@ for (const keeps of [true, false]) {
 
 test('everything in Redis is thrown away in the middle of a conversion', { timeout: 180_000 }, async (t) => {
   const fleet = await Fleet.during(t);
-  const { upload, audience, holder } = await begin(t, fleet);
+  const conversion = await Conversion.begin(t, fleet, SECONDS);
+  const { audience, holder } = conversion;
   holder.freeze();
   await fleet.redis.cli('flushall');
   await fleet.redis.cli('script', 'flush');
   holder.thaw();
   await audience.progress();
-  const job = await upload.complete();
-  await audience.end();
-  for (const node of fleet.serves) {
-    await verify(node, job, SECONDS);
-    assert.deepEqual(await node.job(upload.id, upload.token), job);
-  }
-  await waitFor(() => fleet.remains(upload.id).length === 0, 'scratch to be cleared');
+  await conversion.end();
 });
 
 test('nodes can be asked to end while Redis is away, and the job is not lost', { timeout: 180_000 }, async (t) => {
   const fleet = await Fleet.during(t, { keeps: true, workerArgs: ['--drain-timeout', '100ms'] });
-  const { upload, holder } = await begin(t, fleet);
+  const { upload, holder } = await Conversion.begin(t, fleet, SECONDS);
   await fleet.redis.stop();
   await measure(t, 'all of them have ended', () => Promise.all([...fleet.serves, ...fleet.workers].map((node) => node.stop())));
   await fleet.redis.start();
