@@ -24,6 +24,7 @@
 #include "proto/jwt.h"
 #include "proto/presign.h"
 #include "storage/disk.h"
+#include "storage/storage.h"
 #include "store/store.h"
 
 struct api_settings {
@@ -49,6 +50,7 @@ struct api {
     struct store *store; /* these two are of records_local, else NULL */
     struct uploads *uploads;
     struct disk *disk;
+    struct storage *storage;     /* as pipeline_parts.storage; its tasks only on the desk */
     struct pipelines *pipelines; /* only on the desk */
     struct mailbox *desk;
     struct engine *engine;     /* of /socket.io/ */

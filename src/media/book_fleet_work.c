@@ -96,7 +96,7 @@ static void take(struct claim *c, const struct update *u)
                              "what is on record of its processing cannot be read");
         return;
     }
-    if (strcmp(c->step, pipeline_steps[0].name) != 0 || c->failures > 0)
+    if (strcmp(c->step, pipeline_first(&spec)->name) != 0 || c->failures > 0)
         log_info("job_resumed", LOG_S("job", c->video), LOG_S("step", c->step));
     pipelines_take(ps, &(struct taken){ .video = c->video,
                                         .token = c->token,

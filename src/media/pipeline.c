@@ -298,10 +298,11 @@ void pipeline_step_done(struct pipeline *p, int err, const char *why)
         pipeline_end_failed(p, err, why);
     } else {
         pipeline_stop_converting(p);
-        p->step++;
-        if (p->step->name != NULL)
-            checkpoint(p, p->step->name, recorded);
-        else
+        const struct step *next = pipeline_next(&p->spec, p->step);
+        if (next != NULL) {
+            p->step = next;
+            checkpoint(p, next->name, recorded);
+        } else
             pipeline_end_completed(p);
     }
 }
@@ -356,11 +357,6 @@ static void cancelled(void *context, int err)
     c->done(c->context, err);
     pipelines_settled(c->owner);
     mem_free(c);
-}
-
-bool pipeline_is_step(const char *name)
-{
-    return step_named(name) != NULL;
 }
 
 bool pipeline_is_cancellation(const char *name)

@@ -20,6 +20,7 @@
 #include "media/book.h"
 #include "media/media.h"
 #include "storage/disk.h"
+#include "storage/storage.h"
 
 struct pipelines;
 
@@ -34,6 +35,7 @@ struct pipeline_parts {
     uv_loop_t *loop;
     struct pipeline_book *book;
     struct disk *disk;
+    struct storage *storage; /* where chunks and what is published lie; NULL: on the disk */
     const struct pipeline_settings *settings;
 };
 

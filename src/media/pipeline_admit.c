@@ -130,7 +130,8 @@ static void explain(struct admission *a, int err)
 
 static void process_here(struct admission *a)
 {
-    struct pipeline *p = pipeline_new(a->owner, a->video, &a->spec, step_named(a->step));
+    struct pipeline *p =
+        pipeline_new(a->owner, a->video, &a->spec, pipeline_step(&a->spec, a->step));
 
     p->reserved = a->reserve;
     p->answer = a->answer;

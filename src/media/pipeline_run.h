@@ -19,12 +19,18 @@ struct step {
     const char *failure; /* the job's message when it fails */
 };
 
-/* In order; ends with a NULL name. */
-extern const struct step pipeline_steps[];
-const struct step *step_named(const char *name); /* NULL: no such step */
+/* step_upload.c, step_convert.c */
+extern const struct step step_assemble, step_probe, step_clean, step_convert, step_publish;
+
+/* The way a job goes (pipeline_plans.c). */
+enum pipeline_plan { PLAN_UPLOAD, PIPELINE_PLANS };
+
+const char *pipeline_plan_name(enum pipeline_plan plan);
+enum pipeline_plan pipeline_plan_named(const char *name); /* PIPELINE_PLANS: no such plan */
 
 /* What the steps know, and what a checkpoint keeps. */
 struct spec {
+    enum pipeline_plan plan;
     struct upload upload;         /* file name, chunk count, whether chunks are gone */
     char title[JOB_TEXT_MAX + 1]; /* the job's, or "" */
     char key[192];                /* "videos/hls/ID-RANDOM": where it will be published */
@@ -35,6 +41,11 @@ struct spec {
 
 void spec_write(const struct spec *s, struct buf *out);
 int spec_read(const char *json, struct spec *out);
+
+/* Of its plan. */
+const struct step *pipeline_first(const struct spec *s);
+const struct step *pipeline_next(const struct spec *s, const struct step *step); /* NULL: done */
+const struct step *pipeline_step(const struct spec *s, const char *name); /* NULL: no such step */
 
 struct pipeline {
     struct pipelines *owner;
@@ -78,6 +89,11 @@ struct pipelines {
 
 /* A step has ended: the next one begins, or the job. */
 void pipeline_step_done(struct pipeline *p, int err, const char *why);
+
+/* For steps that block: `work` on a worker thread, which sets p->err and p->why, then
+ * `done`; pipeline_offloaded ends the step with those. */
+void pipeline_offload(struct pipeline *p, void (*work)(void *), void (*done)(void *));
+void pipeline_offloaded(void *context);
 
 /* Tells everybody how far it is. Any thread. `fraction` of the stage. */
 struct convert_progress;

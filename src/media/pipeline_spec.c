@@ -13,6 +13,7 @@ void spec_write(const struct spec *s, struct buf *out)
     out->len--; /* reopen the object */
     if (s->title[0] != '\0')
         emit_field_string(out, "title", s->title);
+    emit_field_string(out, "plan", pipeline_plan_name(s->plan));
     emit_field_string(out, "key", s->key);
     emit_field_string(out, "out", s->out);
     if (s->has_info) {
@@ -38,18 +39,21 @@ static int read_info(json_t *object, struct spec *s)
 int spec_read(const char *json, struct spec *out)
 {
     struct spec s = { 0 };
-    const char *title = "", *key = "", *folder = "";
+    const char *title = "", *key = "", *folder = "", *plan = "upload";
     json_t *info = NULL;
     int err = upload_read(json, &s.upload);
 
     if (err)
         return err;
     json_t *root = json_loads(json, 0, NULL);
-    if (json_unpack(root, "{s?s, s?s, s?s, s?o}", "title", &title, "key", &key, "out", &folder,
-                    "info", &info) != 0)
+    if (json_unpack(root, "{s?s, s?s, s?s, s?s, s?o}", "plan", &plan, "title", &title, "key", &key,
+                    "out", &folder, "info", &info) != 0)
         err = FAIL_SYNTAX;
     if (err == OK && info != NULL)
         err = read_info(info, &s);
+    s.plan = pipeline_plan_named(plan);
+    if (s.plan == PIPELINE_PLANS)
+        err = FAIL_UNSUPPORTED;
     snprintf(s.title, sizeof(s.title), "%s", title);
     snprintf(s.key, sizeof(s.key), "%s", key);
     snprintf(s.out, sizeof(s.out), "%s", folder);

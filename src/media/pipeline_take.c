@@ -45,14 +45,15 @@ static void go_on(struct pipeline *p, const struct taken *t)
 
 void pipelines_take(struct pipelines *ps, const struct taken *t)
 {
-    const struct step *step = step_named(t->step);
+    const struct step *step = pipeline_step(t->spec, t->step);
 
     if (pipeline_is_over(t->job)) {
         pipelines_clear(ps, t->video, t->token, t->spec->key,
                         t->job && t->job->state == JOB_COMPLETED);
         return;
     }
-    struct pipeline *p = pipeline_new(ps, t->video, t->spec, step != NULL ? step : pipeline_steps);
+    struct pipeline *p =
+        pipeline_new(ps, t->video, t->spec, step != NULL ? step : pipeline_first(t->spec));
     p->token = t->token;
     if (p->spec.title[0] == '\0') /* an older one's checkpoint has none */
         snprintf(p->spec.title, sizeof(p->spec.title), "%s", update_text(t->job, TEXT_TITLE));

@@ -1,128 +1,16 @@
-/* What each step does. Every one may be begun again from nothing but its
- * checkpoint and what lies in scratch. */
+/* From a video to HLS where the world can fetch it. Every step may be begun again from
+ * nothing but its checkpoint and what lies in scratch. */
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 
-#include "base/emit.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "io/thread.h"
-#include "media/assemble.h"
 #include "media/pipeline_run.h"
 
-/* Document 000, "Processing Stages": where in its stage each activity lies. */
-static const double found_chunks = 0.05, reading_from = 0.10, reading_to = 0.50, saving = 0.55,
-                    cleaning = 0.70;
+/* Document 000, "Processing Stages", "Stage 2": where in it each activity lies. */
 static const double fetching = 0.05, fetched = 0.15, running_from = 0.20, running_to = 0.70,
                     publishing = 0.90;
-
-static void offload(struct pipeline *p, void (*work)(void *), void (*done)(void *))
-{
-    buf_reset(&p->why);
-    p->err = OK;
-    io_offload(p->owner->parts.loop, work, done, p);
-}
-
-static void offload_done(void *context)
-{
-    struct pipeline *p = context;
-
-    pipeline_step_done(p, p->err, buf_text(&p->why));
-}
-
-/* assemble */
-
-static void reading(void *context, uint32_t chunk)
-{
-    struct pipeline *p = context;
-    uint32_t total = p->spec.upload.total_chunks;
-    char message[64];
-
-    if (chunk > total) {
-        pipeline_say(p, "assembling", saving, "Saving assembled video", NULL);
-        return;
-    }
-    snprintf(message, sizeof(message), "Reading chunk %u/%u", chunk, total);
-    pipeline_say(p, "assembling", reading_from + (reading_to - reading_from) * chunk / total,
-                 message, NULL);
-}
-
-static void assemble_work(void *context)
-{
-    struct pipeline *p = context;
-    uint64_t size;
-    struct assembly a = {
-        .disk = p->owner->parts.disk,
-        .video = p->video,
-        .total_chunks = p->spec.upload.total_chunks,
-        .path = p->source,
-        .is_stopped = &p->is_stopped,
-        .progress = reading,
-        .context = p,
-    };
-
-    p->err = assemble(&a, &size, &p->why);
-}
-
-static void run_assemble(struct pipeline *p)
-{
-    pipeline_say(p, "assembling", 0, "Starting chunk assembly", NULL);
-    pipeline_say(p, "assembling", found_chunks, "Found chunks, preparing", NULL);
-    offload(p, assemble_work, offload_done);
-}
-
-/* probe: before the chunks go, so that what is no video can be mended */
-
-static void probed(void *context, int err, const char *why, const struct media_info *info)
-{
-    struct pipeline *p = context;
-
-    p->task = NULL;
-    if (err == OK) {
-        p->spec.info = *info;
-        p->spec.has_info = true;
-        p->spec.upload.has_source = true;
-    }
-    pipeline_step_done(p, err, why);
-}
-
-static void run_probe(struct pipeline *p)
-{
-    const struct pipeline_parts *parts = &p->owner->parts;
-
-    pipeline_say(p, "assembling", saving, "Saving assembled video", NULL);
-    int err = probe_start(parts->loop, &parts->settings->media, p->source, probed, p, &p->task);
-    if (err)
-        pipeline_step_done(p, err, "ffprobe could not be started");
-}
-
-/* clean */
-
-static void clean_work(void *context)
-{
-    struct pipeline *p = context;
-
-    p->err = disk_chunks_remove(p->owner->parts.disk, p->video);
-    if (p->err)
-        buf_printf(&p->why, "the chunks could not be removed: %s", fail_text(p->err));
-}
-
-static void cleaned(void *context)
-{
-    struct pipeline *p = context;
-
-    if (p->err == OK)
-        pipeline_say(p, "assembling", 1, "Assembly complete", NULL);
-    offload_done(p);
-}
-
-static void run_clean(struct pipeline *p)
-{
-    pipeline_say(p, "assembling", cleaning, "Cleaning up chunks", NULL);
-    offload(p, clean_work, cleaned);
-}
 
 /* convert: goes on with what an earlier attempt left in its folder */
 
@@ -213,7 +101,7 @@ static void run_convert(struct pipeline *p)
     snprintf(p->spec.out, sizeof(p->spec.out), "%s/tree", convert_folder);
     pipeline_say(p, "converting", 0, "Starting HLS conversion", NULL);
     pipeline_say(p, "converting", fetching, "Downloading from storage", NULL);
-    offload(p, convert_work, convert_ready);
+    pipeline_offload(p, convert_work, convert_ready);
 }
 
 /* publish */
@@ -238,28 +126,14 @@ static void published(void *context)
 
     if (p->err == OK)
         pipeline_say(p, "converting", 1, "Complete", NULL);
-    offload_done(p);
+    pipeline_offloaded(p);
 }
 
 static void run_publish(struct pipeline *p)
 {
     pipeline_say(p, "converting", publishing, "Uploading HLS files to storage", NULL);
-    offload(p, publish_work, published);
+    pipeline_offload(p, publish_work, published);
 }
 
-const struct step pipeline_steps[] = {
-    { "assemble", run_assemble, "Chunk assembly failed" },
-    { "probe", run_probe, "HLS conversion failed" },
-    { "clean", run_clean, "Chunk assembly failed" },
-    { "convert", run_convert, "HLS conversion failed" },
-    { "publish", run_publish, "HLS conversion failed" },
-    { NULL, NULL, NULL },
-};
-
-const struct step *step_named(const char *name)
-{
-    for (const struct step *s = pipeline_steps; s->name; s++)
-        if (strcmp(s->name, name) == 0)
-            return s;
-    return NULL;
-}
+const struct step step_convert = { "convert", run_convert, "HLS conversion failed" };
+const struct step step_publish = { "publish", run_publish, "HLS conversion failed" };
