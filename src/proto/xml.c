@@ -45,7 +45,7 @@ static const char *without_prefix(const char *name)
 {
     const char *colon = strrchr(name, ':');
 
-    return colon != NULL ? colon + 1 : name;
+    return colon != NULL && colon[1] != '\0' ? colon + 1 : name;
 }
 
 static void XMLCALL on_begin(void *context, const XML_Char *name, const XML_Char **attributes)
