@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 packages="
     build-essential pkg-config meson ninja-build
     libuv1-dev libssl-dev zlib1g-dev libjansson-dev libcjose-dev libsqlite3-dev
-    uthash-dev libseccomp-dev libcurl4-openssl-dev libcmocka-dev
+    uthash-dev libseccomp-dev libcurl4-openssl-dev libexpat1-dev libcmocka-dev
     clang clang-tidy clang-format libclang-rt-dev
     ffmpeg chromium nginx pv
     python3 python3-websockets python3-socketio python3-aiohttp python3-requests python3-websocket
@@ -15,7 +15,7 @@ packages="
     celery python3-fastapi python3-uvicorn
     git ca-certificates curl procps util-linux iproute2"
 tools="cc pkg-config meson ninja ffmpeg ffprobe python3 git curl node npm"
-libraries="libuv openssl zlib jansson cjose sqlite3 libseccomp libcurl hiredis lua5.1 cmocka"
+libraries="libuv openssl zlib jansson cjose sqlite3 libseccomp libcurl expat hiredis lua5.1 cmocka"
 node_least=18
 
 say() {
