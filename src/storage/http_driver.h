@@ -60,9 +60,9 @@ enum { HTTP_HEADERS_MAX = 12 };
  * PART_PUT, their Content-Length, Range and If-Match are not the driver's matter, nor
  * is Content-Type of a PUT. */
 struct http_request {
-    const char *method; /* static */
-    struct buf url;     /* whole, signed; left empty: there is nothing to ask, all is well */
-    struct buf body;    /* of COMPLETE */
+    const char *method;       /* static */
+    struct buf url;           /* whole, signed; left empty: there is nothing to ask, all is well */
+    struct buf body;          /* of COMPLETE */
     const char *content_type; /* static: of `body`; or NULL */
     struct fetch_header headers[HTTP_HEADERS_MAX];
     size_t header_count;
