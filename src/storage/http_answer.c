@@ -74,13 +74,20 @@ static bool has_document(enum http_verb verb)
 
 /* Where the code says more than the status. */
 static const struct http_code common_codes[] = {
-    { "RequestTimeout", FAIL_TIMEOUT, true },      { "SlowDown", FAIL_CLOSED, true },
-    { "InternalError", FAIL_CLOSED, true },        { "ServiceUnavailable", FAIL_CLOSED, true },
-    { "IncompleteBody", FAIL_IO, true },           { "BadDigest", FAIL_STATE, true },
-    { "QuotaExceeded", FAIL_FULL, false },         { "NoSuchUpload", FAIL_MISSING, false },
-    { "NoSuchBucket", FAIL_MISSING, false },       { "EntityTooLarge", FAIL_LIMIT, false },
-    { "EntityTooSmall", FAIL_LIMIT, false },       { "InvalidAccessKeyId", FAIL_DENIED, false },
-    { "SignatureDoesNotMatch", FAIL_DENIED, false }, { NULL, OK, false },
+    { "RequestTimeout", FAIL_TIMEOUT, true },
+    { "SlowDown", FAIL_CLOSED, true },
+    { "InternalError", FAIL_CLOSED, true },
+    { "ServiceUnavailable", FAIL_CLOSED, true },
+    { "IncompleteBody", FAIL_IO, true },
+    { "BadDigest", FAIL_STATE, true },
+    { "QuotaExceeded", FAIL_FULL, false },
+    { "NoSuchUpload", FAIL_MISSING, false },
+    { "NoSuchBucket", FAIL_MISSING, false },
+    { "EntityTooLarge", FAIL_LIMIT, false },
+    { "EntityTooSmall", FAIL_LIMIT, false },
+    { "InvalidAccessKeyId", FAIL_DENIED, false },
+    { "SignatureDoesNotMatch", FAIL_DENIED, false },
+    { NULL, OK, false },
 };
 
 static const struct http_code *find_code(const struct http_code *codes, const char *code)
@@ -144,8 +151,8 @@ void http_judge(const struct http_driver *driver, enum http_verb verb,
     memset(out, 0, sizeof(*out));
     if (answer->err) {
         out->err = answer->err;
-        out->may_pass = answer->err == FAIL_CLOSED || answer->err == FAIL_TIMEOUT ||
-                        answer->err == FAIL_IO;
+        out->may_pass =
+            answer->err == FAIL_CLOSED || answer->err == FAIL_TIMEOUT || answer->err == FAIL_IO;
         copy_line(str_of(answer->why), out->why, sizeof(out->why));
         return;
     }
@@ -244,8 +251,7 @@ void http_request_header(struct http_request *r, const char *name, const char *v
 {
     if (r->header_count == HTTP_HEADERS_MAX)
         return;
-    r->headers[r->header_count++] =
-        (struct fetch_header){ mem_strdup(name), mem_strdup(value) };
+    r->headers[r->header_count++] = (struct fetch_header){ mem_strdup(name), mem_strdup(value) };
 }
 
 void http_request_deinit(struct http_request *r)

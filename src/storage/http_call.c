@@ -107,8 +107,8 @@ static void call_free(struct http_call *c)
 {
     if (c->s.has_sink)
         close(c->s.sink);
-    const char *const texts[] = { c->s.ask.key,          c->s.ask.id,
-                                  c->s.ask.from,         c->s.ask.content_type,
+    const char *const texts[] = { c->s.ask.key,           c->s.ask.id,
+                                  c->s.ask.from,          c->s.ask.content_type,
                                   c->s.ask.cache_control, c->s.ask.after };
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
@@ -121,7 +121,8 @@ void http_calls_free(struct http_storage *h)
 {
     struct http_call *c, *next;
 
-    DL_FOREACH_SAFE (h->over, c, next) {
+    DL_FOREACH_SAFE(h->over, c, next)
+    {
         DL_DELETE(h->over, c);
         call_free(c);
     }
@@ -426,9 +427,9 @@ static void wake(struct http_storage *h, uint64_t now)
 {
     struct http_call *c, *next;
 
-    DL_FOREACH_SAFE (h->sleeping, c, next)
-        if (c->due_ms <= now)
-            call_move(c, CALL_WAITING);
+    DL_FOREACH_SAFE(h->sleeping, c, next)
+    if (c->due_ms <= now)
+        call_move(c, CALL_WAITING);
 }
 
 /* One at a time, for what hears of it may cancel any of them. */
@@ -436,7 +437,8 @@ static bool say_one(struct http_storage *h, uint64_t now)
 {
     struct http_call *c;
 
-    DL_FOREACH (h->running, c) {
+    DL_FOREACH(h->running, c)
+    {
         if (c->s.moved == NULL || now < c->said_ms + MOVED_EVERY_MS)
             continue;
         c->said_ms = now;
@@ -468,10 +470,10 @@ uint64_t http_calls_due(const struct http_storage *h)
 
     if (h->over != NULL || (h->waiting != NULL && h->running_count < h->parallel))
         return 0;
-    DL_FOREACH (h->sleeping, c)
-        due = earlier(due, c->due_ms > now ? c->due_ms - now : 0);
-    DL_FOREACH (h->running, c)
-        if (c->s.moved != NULL)
-            due = earlier(due, MOVED_EVERY_MS);
+    DL_FOREACH(h->sleeping, c)
+    due = earlier(due, c->due_ms > now ? c->due_ms - now : 0);
+    DL_FOREACH(h->running, c)
+    if (c->s.moved != NULL)
+        due = earlier(due, MOVED_EVERY_MS);
     return due;
 }

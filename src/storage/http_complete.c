@@ -49,9 +49,9 @@ static void on_head(void *context, const struct http_outcome *outcome)
 static void on_completed(void *context, const struct http_outcome *outcome)
 {
     struct complete_task *t = context;
-    struct http_call_settings settings = {
-        .ask = { .verb = VERB_HEAD, .key = t->key }, .done = on_head, .context = t
-    };
+    struct http_call_settings settings = { .ask = { .verb = VERB_HEAD, .key = t->key },
+                                           .done = on_head,
+                                           .context = t };
 
     t->call = NULL;
     if (outcome->err == FAIL_MISSING) {

@@ -69,10 +69,10 @@ void http_result_deinit(struct http_result *r);
 
 struct http_outcome {
     int err;
-    const char *why;                  /* unless OK */
+    const char *why;                   /* unless OK */
     const struct fetch_answer *answer; /* the last one; NULL: there was none */
-    struct http_result *result;       /* what the driver read; may be emptied */
-    uint64_t bytes;                   /* of the body that went into the sink */
+    struct http_result *result;        /* what the driver read; may be emptied */
+    uint64_t bytes;                    /* of the body that went into the sink */
 };
 
 struct http_call_settings {
@@ -83,17 +83,18 @@ struct http_call_settings {
     struct str bytes;
     bool has_sink; /* of GET: the object's bytes from `offset` on, `length` of them (0: to
                     * its end), into a file */
-    int sink; /* taken: closed when nothing is written to it any more */
+    int sink;      /* taken: closed when nothing is written to it any more */
     uint64_t sink_at;
-    size_t answer_max;                         /* 0: as much as an error may say */
-    bool is_once;                              /* not tried again */
+    size_t answer_max;                            /* 0: as much as an error may say */
+    bool is_once;                                 /* not tried again */
     void (*moved)(void *context, uint64_t bytes); /* so far, never less; or NULL */
     void (*done)(void *context, const struct http_outcome *outcome); /* NULL: nobody waits */
     void *context;
 };
 
 /* `done` comes once and never within this; the call is gone then. */
-struct http_call *http_call_start(struct http_storage *h, const struct http_call_settings *settings);
+struct http_call *http_call_start(struct http_storage *h,
+                                  const struct http_call_settings *settings);
 /* Not within its own `done`. NULL is fine. */
 void http_call_cancel(struct http_call *c);
 /* Makes those run whose turn it is, and says what has moved. */
@@ -123,10 +124,9 @@ struct storage_task *http_put(struct storage *s, const struct storage_put *put);
 struct storage_task *http_get(struct storage *s, const struct storage_get *get);
 struct storage_task *http_read(struct storage *s, const char *key, size_t max,
                                void (*done)(void *, int, const char *, struct str), void *context);
-struct storage_task *http_head(struct storage *s, const char *key,
-                               void (*done)(void *, int, const char *,
-                                            const struct storage_object *),
-                               void *context);
+struct storage_task *
+http_head(struct storage *s, const char *key,
+          void (*done)(void *, int, const char *, const struct storage_object *), void *context);
 struct storage_task *http_remove(struct storage *s, const char *key, storage_done *done,
                                  void *context);
 struct storage_task *http_list(struct storage *s, const char *prefix,
@@ -142,8 +142,8 @@ struct storage_task *http_part_copy(struct storage *s, const char *key, const ch
                                     uint32_t number, const char *from, storage_done *done,
                                     void *context);
 struct storage_task *http_parts(struct storage *s, const char *key, const char *id,
-                                void (*done)(void *, int, const char *,
-                                             const struct storage_part *, size_t),
+                                void (*done)(void *, int, const char *, const struct storage_part *,
+                                             size_t),
                                 void *context);
 struct storage_task *http_complete(struct storage *s, const char *key, const char *id,
                                    const struct storage_part *parts, size_t count,

@@ -49,8 +49,8 @@ static bool say_item(struct page_task *t, const struct http_item *item)
 
     if (key == NULL)
         return true; /* not ours */
-    return t->object ? t->object(t->ending.context, &object) :
-                       t->pending(t->ending.context, &pending);
+    return t->object ? t->object(t->ending.context, &object)
+                     : t->pending(t->ending.context, &pending);
 }
 
 static void keep_parts(struct page_task *t, const struct http_result *page)
@@ -63,9 +63,9 @@ static void keep_parts(struct page_task *t, const struct http_result *page)
     for (size_t i = 0; i < page->count; i++) {
         const struct http_item *item = &page->items[i];
         struct storage_part *part = &t->parts[t->part_count++];
-        *part = (struct storage_part){
-            .number = item->number, .size = item->size, .modified_s = item->modified_s
-        };
+        *part = (struct storage_part){ .number = item->number,
+                                       .size = item->size,
+                                       .modified_s = item->modified_s };
         memcpy(part->etag, item->etag, sizeof(part->etag));
     }
 }
@@ -160,8 +160,8 @@ struct storage_task *http_uploads(struct storage *s, const char *prefix,
 }
 
 struct storage_task *http_parts(struct storage *s, const char *key, const char *id,
-                                void (*done)(void *, int, const char *,
-                                             const struct storage_part *, size_t),
+                                void (*done)(void *, int, const char *, const struct storage_part *,
+                                             size_t),
                                 void *context)
 {
     struct page_task *t = page_new(s, VERB_PARTS, key);

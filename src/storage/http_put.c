@@ -44,9 +44,8 @@ struct put_task {
 /* Nobody waits for it. */
 static void abort_upload(struct put_task *t)
 {
-    struct http_call_settings settings = {
-        .ask = { .verb = VERB_ABORT, .key = t->full, .id = t->id }
-    };
+    struct http_call_settings settings = { .ask = {
+                                               .verb = VERB_ABORT, .key = t->full, .id = t->id } };
 
     if (!t->task.h->is_closing)
         http_call_start(t->task.h, &settings);
@@ -301,8 +300,7 @@ struct storage_task *http_put(struct storage *s, const struct storage_put *put)
     t->put.cache_control = put->cache_control ? mem_strdup(put->cache_control) : NULL;
     t->put.bytes = (struct str){ .at = NULL };
     if (!put->has_file && put->bytes.len > 0)
-        t->put.bytes =
-            (struct str){ mem_strndup(put->bytes.at, put->bytes.len), put->bytes.len };
+        t->put.bytes = (struct str){ mem_strndup(put->bytes.at, put->bytes.len), put->bytes.len };
     t->full = http_storage_key(t->task.h, put->key);
     t->part_size = part_size;
     struct http_ask ask = { .key = t->full,

@@ -102,10 +102,9 @@ static struct storage_task *start(struct storage *s, const char *key,
     return &t->task.task;
 }
 
-struct storage_task *http_head(struct storage *s, const char *key,
-                               void (*done)(void *, int, const char *,
-                                            const struct storage_object *),
-                               void *context)
+struct storage_task *
+http_head(struct storage *s, const char *key,
+          void (*done)(void *, int, const char *, const struct storage_object *), void *context)
 {
     struct storage_ending ending = { ENDING_HEAD, { .head = done }, context };
     struct http_call_settings settings = { .ask.verb = VERB_HEAD };

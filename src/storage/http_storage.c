@@ -38,7 +38,8 @@ static void free_ended(struct http_storage *h)
 {
     struct http_task *t, *next;
 
-    DL_FOREACH_SAFE (h->ended, t, next) {
+    DL_FOREACH_SAFE(h->ended, t, next)
+    {
         DL_DELETE(h->ended, t);
         mem_free(t);
     }
@@ -73,7 +74,6 @@ void http_storage_stir(struct http_storage *h)
     if (!h->is_closing)
         uv_timer_start(&h->timer, on_tick, 0, 0);
 }
-
 
 static void on_cancel(struct storage_task *task)
 {
