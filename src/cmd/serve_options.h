@@ -17,6 +17,9 @@ struct serve_options {
     const char *engine; /* "local", or where Redis is */
     const char *redis_ca_file, *redis_cert_file, *redis_key_file;
     uint64_t status_ttl_ms;
+    const char *storage; /* "disk", or where the bucket is */
+    const char *storage_public_url, *storage_ca_file;
+    uint64_t storage_parallel, storage_patience_ms, storage_url_ttl_ms;
     uint64_t threads;
     uint64_t connections_max, connections_per_address;
     struct option_list trusted_proxies;

@@ -7,7 +7,7 @@
  *   FOLDER/.reelay/uploads/ID/00000001   a part, whole
  *
  * All that touches the disk runs on worker threads, a step at a time. Only the loop's
- * side knows tasks (file_driver.c); the disk's side (file_room.c, file_page.c,
+ * side knows tasks (file_task.h); the disk's side (file_room.c, file_page.c,
  * file_upload.c) blocks, and knows nothing but the folder. For src/storage alone. */
 #ifndef STORAGE_FILE_DRIVER_H
 #define STORAGE_FILE_DRIVER_H
