@@ -248,16 +248,16 @@ static int judge_parts(const struct storage *s, const struct storage_part *parts
         *why = "so many parts make no object";
         return FAIL_LIMIT;
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         if (!is_number(s, parts[i].number) || (i > 0 && parts[i].number <= parts[i - 1].number)) {
             *why = "the parts are not in order";
             return FAIL_SYNTAX;
         }
-        if (i + 1 < count && parts[i].size < s->traits->part_min) {
+    for (size_t i = 0; i + 1 < count; i++)
+        if (parts[i].size < s->traits->part_min) {
             *why = "a part that is not the last one is too small";
             return FAIL_LIMIT;
         }
-    }
     return OK;
 }
 
