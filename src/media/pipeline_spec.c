@@ -2,10 +2,23 @@
  * that uploads_restore reads either kind of record. */
 #include <jansson.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/emit.h"
+#include "base/encode.h"
 #include "base/err.h"
 #include "media/pipeline_run.h"
+
+void pipeline_make_key(struct spec *s, const char *video)
+{
+    const char *slash = strrchr(s->key, '/');
+    char folder[32] = "videos/hls";
+
+    if (slash != NULL)
+        snprintf(folder, sizeof(folder), "%.*s", (int)(slash - s->key), s->key);
+    snprintf(s->key, sizeof(s->key), "%s/%s-%016llx", folder, video,
+             (unsigned long long)random_u64());
+}
 
 void spec_write(const struct spec *s, struct buf *out)
 {
