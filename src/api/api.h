@@ -33,6 +33,8 @@ struct api_settings {
     uint64_t chunk_max;                /* bytes of one chunk */
     uint64_t upload_max;               /* bytes of a whole upload */
     uint64_t url_lifetime_ms;          /* of a presigned upload URL */
+    uint64_t storage_url_lifetime_s;   /* of a viewer's presigned URL into the bucket */
+    bool takes_chunks;                 /* ours are the URLs of chunks, though there is a bucket */
     const char *public_url;            /* "" or "https://host", no slash at its end */
     const struct option_list *origins; /* whose pages may come: origins, or "*" */
     bool guards_host;                  /* whoever asks must know its name: no token is asked for */
@@ -52,6 +54,7 @@ struct api {
     struct disk *disk;
     struct storage *storage;     /* as pipeline_parts.storage; its tasks only on the desk */
     struct pipelines *pipelines; /* only on the desk */
+    const struct guard *guard;   /* of downloads; NULL: there are none */
     struct mailbox *desk;
     struct engine *engine;     /* of /socket.io/ */
     struct recovery *recovery; /* of its clients */
@@ -191,6 +194,7 @@ void videos_assemble(struct call *c);
 void videos_upload_state(struct call *c);
 void chunks_put(struct call *c);
 void orpc_call(struct call *c);
+void downloads_create(struct call *c);
 void jobs_create(struct call *c);
 void jobs_list(struct call *c);
 void jobs_show(struct call *c);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "cmd/fetching.h"
 
 enum { DESCRIPTORS_KEPT = 256 };
 
@@ -136,6 +137,7 @@ void serve_settings_pipeline(const struct serve_options *o, struct pipeline_sett
         .conversions_max = (unsigned)o->conversions,
         .public_url = o->public_url,
     };
+    fetching_settings(o, &out->download);
 }
 
 static void copy_rest(struct serve_settings *s)
@@ -147,6 +149,8 @@ static void copy_rest(struct serve_settings *s)
     s->api.upload_max = o->upload_max;
     s->api.url_lifetime_ms = o->url_ttl_ms;
     s->api.public_url = o->public_url;
+    s->api.takes_chunks = o->upload_via == UPLOAD_VIA_SERVER;
+    s->api.storage_url_lifetime_s = o->storage_url_ttl_ms / 1000;
     s->api.origins = &o->origins;
 }
 

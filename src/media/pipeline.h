@@ -18,6 +18,7 @@
 
 #include "base/buf.h"
 #include "media/book.h"
+#include "media/downloads.h"
 #include "media/media.h"
 #include "storage/disk.h"
 #include "storage/storage.h"
@@ -26,6 +27,7 @@ struct pipelines;
 
 struct pipeline_settings {
     struct media_settings media;
+    struct download_settings download;
     unsigned conversions_max; /* ffmpeg ladders at a time; others wait */
     const char *public_url;   /* put before "/videos/...": "" or "https://host" */
 };
@@ -37,6 +39,11 @@ struct pipeline_parts {
     struct disk *disk;
     struct storage *storage; /* where chunks and what is published lie; NULL: on the disk */
     const struct pipeline_settings *settings;
+    struct fetcher *fetcher;   /* a guarded one, for downloads; NULL: there are none */
+    const struct guard *guard; /* the same */
+    /* How many downloads are under way has changed; may be NULL. */
+    void (*fetching)(void *context, unsigned count);
+    void *context;
 };
 
 struct pipelines *pipelines_new(const struct pipeline_parts *parts);
@@ -59,6 +66,43 @@ void pipelines_cancel(struct pipelines *ps, const char *video, book_done *done, 
 
 /* Forgets uploads that nobody has touched since `before_ms`. */
 void pipelines_sweep(struct pipelines *ps, int64_t before_ms);
+
+/* Chunks of uploads that lie in a bucket (bucket_*.c). */
+
+/* The URL to PUT one to, by what is on record. FAIL_STATE: that is to be found out
+ * first, by pipelines_chunk_url; others as storage_part_url. Any thread. */
+int upload_chunk_url(const struct storage *s, const char *video, const struct upload_place *place,
+                     uint32_t index, uint64_t lifetime_s, struct buf *out);
+/* Whether it goes there as a part. Pure. */
+bool upload_chunk_is_part(const struct upload_place *place, uint32_t index);
+
+struct chunk_url {
+    const char *video;
+    uint32_t index, total;
+    uint64_t lifetime_s;
+};
+/* Finds out where the chunk is to go, and puts that on record. `url` is there only if
+ * err is OK. FAIL_MISSING, FAIL_STATE (it takes no chunks), FAIL_CLOSED, and what
+ * storages say; `why` for people. */
+typedef void chunk_url_done(void *context, int err, const char *why, const char *url);
+void pipelines_chunk_url(struct pipelines *ps, const struct chunk_url *ask, chunk_url_done *done,
+                         void *context);
+
+/* A received one goes into the bucket. `file` is borrowed until `done`. */
+struct pipeline_chunk {
+    const char *video;
+    const struct upload_place *place;
+    uint32_t index;
+    int file;
+    uint64_t size;
+};
+void pipelines_put_chunk(struct pipelines *ps, const struct pipeline_chunk *chunk, book_done *done,
+                         void *context);
+
+/* Which are there; sizes[i] -1: chunk i is not. Borrowed. */
+typedef void chunks_told(void *context, int err, const int64_t *sizes);
+void pipelines_chunks(struct pipelines *ps, const char *video, const struct upload *u,
+                      chunks_told *done, void *context);
 
 /* Begins nothing more, lets running steps end for `grace_ms`, then stops them;
  * `done` when none runs. Jobs stay as they are, for the next start. */

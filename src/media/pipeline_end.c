@@ -8,7 +8,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/thread.h"
+#include "media/bucket.h"
 #include "media/pipeline_run.h"
+#include "proto/url.h"
+
+/* What signatures allow at most (S3). */
+enum { DOWNLOAD_URL_LIFETIME_S = 7 * 24 * 3600 };
 
 /* The remains of a job that has ended. Its work record is dropped only when they
  * are gone, so that a crash, or a disk that refuses, leaves them to the next
@@ -27,11 +32,15 @@ static void remove_work(void *context)
     struct remains *r = context;
     struct disk *disk = r->owner->parts.disk;
 
+    int in_bucket = r->err;
+
     r->err = disk_chunks_remove(disk, r->video);
     if (r->err == OK)
         r->err = disk_scratch_remove(disk, r->video);
     if (r->err == OK && !r->is_published && r->key[0] != '\0')
         r->err = disk_unpublish(disk, r->key);
+    if (r->err == OK)
+        r->err = in_bucket;
 }
 
 static void dropped(void *context, int err)
@@ -59,6 +68,15 @@ static void removed(void *context)
                          dropped, r);
 }
 
+static void bucket_cleared(void *context, int err, const char *why)
+{
+    struct remains *r = context;
+
+    (void)why;
+    r->err = err;
+    io_offload(r->owner->parts.loop, remove_work, removed, r);
+}
+
 void pipelines_clear(struct pipelines *ps, const char *video, uint64_t token, const char *key,
                      bool is_published)
 {
@@ -70,7 +88,10 @@ void pipelines_clear(struct pipelines *ps, const char *video, uint64_t token, co
     snprintf(r->video, sizeof(r->video), "%s", video);
     snprintf(r->key, sizeof(r->key), "%s", key);
     ps->pending++;
-    io_offload(ps->parts.loop, remove_work, removed, r);
+    if (ps->bucket != NULL)
+        bucket_clear(ps->parts.storage, r->video, bucket_cleared, r);
+    else
+        io_offload(ps->parts.loop, remove_work, removed, r);
 }
 
 /* Whatever ran has stopped: the job is told, then the disk cleared. */
@@ -126,12 +147,63 @@ static void result(struct pipeline *p, const char *url, struct buf *out)
     emit_close(out, '}');
 }
 
+static void download_url(const struct pipeline *p, struct buf *out)
+{
+    const struct pipeline_parts *parts = &p->owner->parts;
+    const char *name = p->spec.upload.file_name;
+    struct buf key;
+
+    buf_init(&key, 1024);
+    buf_printf(&key, "%s/%s", p->spec.key, name);
+    if (parts->storage == NULL || !storage_traits(parts->storage)->has_urls) {
+        buf_printf(out, "%s/", parts->settings->public_url);
+        url_encode(buf_str(&key), true, out);
+    } else if (storage_public_url(parts->storage, buf_text(&key), out) != OK) {
+        buf_reset(out);
+        storage_url(parts->storage, buf_text(&key), name, DOWNLOAD_URL_LIFETIME_S, out);
+    }
+    buf_deinit(&key);
+}
+
+void pipeline_end_downloaded(struct pipeline *p)
+{
+    struct storage *storage = p->owner->parts.storage;
+    struct change c;
+    struct buf url, json;
+
+    buf_init(&url, JOB_TEXT_MAX);
+    buf_init(&json, JOB_JSON_MAX);
+    download_url(p, &url);
+    emit_open(&json, '{');
+    emit_field_string(&json, "url", buf_text(&url));
+    emit_field_string(&json, "fileName", p->spec.upload.file_name);
+    emit_field_int(&json, "size", (int64_t)p->published);
+    emit_field_real(&json, "duration",
+                    p->spec.info.duration_ms >= 0 ? (double)p->spec.info.duration_ms / 1000 : 0, 3);
+    emit_close(&json, '}');
+    change_init(&c);
+    c.state = JOB_COMPLETED;
+    c.file_size = (int64_t)p->published;
+    c.text[TEXT_MESSAGE] = "Job complete";
+    c.text[TEXT_URL] = buf_text(&url);
+    c.text[TEXT_STORAGE] = storage ? storage_traits(storage)->provider : "disk";
+    c.text[TEXT_RESULT] = buf_text(&json);
+    log_info("job_completed", LOG_S("job", p->video), LOG_I("bytes", p->published));
+    end(p, &c);
+    buf_deinit(&url);
+    buf_deinit(&json);
+}
+
 void pipeline_end_completed(struct pipeline *p)
 {
     const struct pipeline_parts *parts = &p->owner->parts;
     struct change c;
     struct buf url, json;
 
+    if (p->spec.plan == PLAN_DOWNLOAD) {
+        pipeline_end_downloaded(p);
+        return;
+    }
     buf_init(&url, JOB_TEXT_MAX);
     buf_init(&json, JOB_JSON_MAX);
     buf_printf(&url, "%s/%s/master.m3u8", parts->settings->public_url, p->spec.key);
@@ -182,7 +254,10 @@ static void tell_failure(struct pipeline *p)
     c.text[TEXT_ERROR] = buf_text(&p->why);
     log_warn("job_failed", LOG_S("job", p->video), LOG_S("step", p->step->name),
              LOG_S("reason", fail_name(p->err)), LOG_S("why", c.text[TEXT_ERROR]));
-    tell_end(p, &c, &p->spec.upload, failure_told);
+    if (spec_is_download(&p->spec)) /* nobody can send what is missing */
+        tell_end(p, &c, NULL, told);
+    else
+        tell_end(p, &c, &p->spec.upload, failure_told);
 }
 
 /* Of a failed attempt only what the next one starts from stays: the chunks, or
@@ -247,8 +322,7 @@ void pipeline_end_for_good(struct pipeline *p, int err, const char *why)
     io_offload(p->owner->parts.loop, clear_work, cleared, p);
 }
 
-/* What another attempt would end with too. */
-static bool is_inputs_fault(int err)
+bool pipeline_is_inputs_fault(int err)
 {
     return err == FAIL_SYNTAX || err == FAIL_UNSUPPORTED || err == FAIL_LIMIT;
 }
@@ -256,7 +330,7 @@ static bool is_inputs_fault(int err)
 /* Of several nodes another may do better, or this one later. */
 void pipeline_end_failed(struct pipeline *p, int err, const char *why)
 {
-    if (p->token == 0 || is_inputs_fault(err)) {
+    if (p->token == 0 || pipeline_is_inputs_fault(err)) {
         pipeline_end_for_good(p, err, why);
         return;
     }
