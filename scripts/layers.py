@@ -36,6 +36,7 @@ LIBRARIES = [
     (r"openssl/.*", {"base", "proto", "io", "storage", "cmd"}),
     (r"uv\.h", {"io", "fleet", "storage", "media", "api", "cmd", "main"}),
     (r"curl/.*", {"io"}),
+    (r"expat\.h", {"proto"}),
     (r"hiredis/.*", {"io", "lib"}),
     (r"sqlite3\.h", {"store"}),
     (r"(seccomp|linux/(landlock|seccomp|filter|ioprio|prctl))\.h", {"io", "cmd"}),

@@ -34,6 +34,7 @@ struct api_settings {
     uint64_t upload_max;               /* bytes of a whole upload */
     uint64_t url_lifetime_ms;          /* of a presigned upload URL */
     uint64_t storage_url_lifetime_s;   /* of a viewer's presigned URL into the bucket */
+    bool takes_chunks;                 /* ours are the URLs of chunks, though there is a bucket */
     const char *public_url;            /* "" or "https://host", no slash at its end */
     const struct option_list *origins; /* whose pages may come: origins, or "*" */
     bool guards_host;                  /* whoever asks must know its name: no token is asked for */

@@ -59,6 +59,13 @@ const struct option serve_option_table[] = {
       .value = "disk|URL",
       .help = "where chunks and finished videos lie: disk is --data-dir, or a bucket: "
               "s3://BUCKET, r2://ACCOUNT/BUCKET, gs://BUCKET, azure://ACCOUNT/CONTAINER" },
+    { .name = "upload-via",
+      .type = OPTION_CHOICE,
+      AT(upload_via),
+      .fallback = "bucket",
+      .choices = "bucket|server",
+      .help = "where chunks are sent with a bucket: straight there, which needs a CORS rule for "
+              "browsers, or to this server, which passes them on" },
     { .name = "storage-public-url",
       .type = OPTION_TEXT,
       AT(storage_public_url),

@@ -9,6 +9,7 @@
 #include "cmd/keys.h"
 
 enum auth_mode { AUTH_AUTO, AUTH_ALL, AUTH_OFF };
+enum upload_via { UPLOAD_VIA_BUCKET, UPLOAD_VIA_SERVER };
 enum token_expiry { TOKEN_EXPIRY_KEEP, TOKEN_EXPIRY_CLOSE };
 
 struct serve_options {
@@ -18,6 +19,7 @@ struct serve_options {
     const char *redis_ca_file, *redis_cert_file, *redis_key_file;
     uint64_t status_ttl_ms;
     const char *storage; /* "disk", or where the bucket is */
+    int upload_via;      /* enum upload_via */
     const char *storage_public_url, *storage_ca_file;
     uint64_t storage_parallel, storage_patience_ms, storage_url_ttl_ms;
     uint64_t threads;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <utlist.h>
 
@@ -11,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/thread.h"
+#include "media/bucket.h"
 #include "media/pipeline_run.h"
 
 enum { WHY_MAX = 2048 };
@@ -24,12 +26,15 @@ struct pipelines *pipelines_new(const struct pipeline_parts *parts)
 
     ps->parts = *parts;
     ps->book = parts->book;
+    if (parts->storage != NULL)
+        ps->bucket = bucket_desk_new();
     return ps;
 }
 
 void pipelines_free(struct pipelines *ps)
 {
     assert(ps->running == NULL && ps->pending == 0);
+    bucket_desk_free(ps->bucket);
     mem_free(ps);
 }
 
@@ -303,27 +308,42 @@ static void prepare_work(void *context)
         p->scratch = mem_strdup(buf_text(&path));
         buf_puts(&path, "/source");
         p->source = mem_strdup(buf_text(&path));
+        p->has_file = access(p->source, F_OK) == 0;
     }
     buf_deinit(&path);
+}
+
+static void begin_or_end(struct pipeline *p, int err, const char *why)
+{
+    if (pipeline_forget(p, err))
+        return;
+    if (p->is_cancelled) {
+        answer(p, OK, NULL);
+        pipeline_end_cancelled(p);
+    } else if (err == OK) {
+        checkpoint(p, p->step->name, recorded);
+    } else if (p->owner->is_draining) {
+        pipeline_leave(p, BOOK_RELEASE);
+    } else {
+        answer(p, err, why);
+        pipeline_end_failed(p, err, why);
+    }
+}
+
+static void source_brought(struct pipeline *p, int err, const char *why)
+{
+    p->has_file = err == OK;
+    begin_or_end(p, err, why);
 }
 
 static void prepared(void *context)
 {
     struct pipeline *p = context;
 
-    if (pipeline_forget(p, p->err))
-        return;
-    if (p->is_cancelled) {
-        answer(p, OK, NULL);
-        pipeline_end_cancelled(p);
-        return;
-    }
-    if (p->err == OK) {
-        checkpoint(p, p->step->name, recorded);
-        return;
-    }
-    answer(p, p->err, "the scratch folder could not be made");
-    pipeline_end_failed(p, p->err, "the scratch folder could not be made");
+    if (p->err == OK && !p->is_cancelled && !p->is_lost && bucket_wants_source(p))
+        bucket_bring_source(p, source_brought);
+    else
+        begin_or_end(p, p->err, "the scratch folder could not be made");
 }
 
 void pipeline_begin(struct pipeline *p)
@@ -439,6 +459,8 @@ static void expire(void *context, const char *const *videos, size_t count)
 void pipelines_sweep(struct pipelines *ps, int64_t before_ms)
 {
     ps->book->ops->stale(ps->book, before_ms, expire, ps);
+    if (ps->bucket != NULL)
+        bucket_sweep(ps, before_ms);
 }
 
 /* The end */

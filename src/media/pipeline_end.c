@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/thread.h"
+#include "media/bucket.h"
 #include "media/pipeline_run.h"
 #include "proto/url.h"
 
@@ -31,11 +32,15 @@ static void remove_work(void *context)
     struct remains *r = context;
     struct disk *disk = r->owner->parts.disk;
 
+    int in_bucket = r->err;
+
     r->err = disk_chunks_remove(disk, r->video);
     if (r->err == OK)
         r->err = disk_scratch_remove(disk, r->video);
     if (r->err == OK && !r->is_published && r->key[0] != '\0')
         r->err = disk_unpublish(disk, r->key);
+    if (r->err == OK)
+        r->err = in_bucket;
 }
 
 static void dropped(void *context, int err)
@@ -63,6 +68,15 @@ static void removed(void *context)
                          dropped, r);
 }
 
+static void bucket_cleared(void *context, int err, const char *why)
+{
+    struct remains *r = context;
+
+    (void)why;
+    r->err = err;
+    io_offload(r->owner->parts.loop, remove_work, removed, r);
+}
+
 void pipelines_clear(struct pipelines *ps, const char *video, uint64_t token, const char *key,
                      bool is_published)
 {
@@ -74,7 +88,10 @@ void pipelines_clear(struct pipelines *ps, const char *video, uint64_t token, co
     snprintf(r->video, sizeof(r->video), "%s", video);
     snprintf(r->key, sizeof(r->key), "%s", key);
     ps->pending++;
-    io_offload(ps->parts.loop, remove_work, removed, r);
+    if (ps->bucket != NULL)
+        bucket_clear(ps->parts.storage, r->video, bucket_cleared, r);
+    else
+        io_offload(ps->parts.loop, remove_work, removed, r);
 }
 
 /* Whatever ran has stopped: the job is told, then the disk cleared. */
@@ -305,8 +322,7 @@ void pipeline_end_for_good(struct pipeline *p, int err, const char *why)
     io_offload(p->owner->parts.loop, clear_work, cleared, p);
 }
 
-/* What another attempt would end with too. */
-static bool is_inputs_fault(int err)
+bool pipeline_is_inputs_fault(int err)
 {
     return err == FAIL_SYNTAX || err == FAIL_UNSUPPORTED || err == FAIL_LIMIT;
 }
@@ -314,7 +330,7 @@ static bool is_inputs_fault(int err)
 /* Of several nodes another may do better, or this one later. */
 void pipeline_end_failed(struct pipeline *p, int err, const char *why)
 {
-    if (p->token == 0 || is_inputs_fault(err)) {
+    if (p->token == 0 || pipeline_is_inputs_fault(err)) {
         pipeline_end_for_good(p, err, why);
         return;
     }

@@ -37,6 +37,7 @@ struct spec {
     char title[JOB_TEXT_MAX + 1]; /* the job's, or "" */
     char key[192];                /* "videos/hls/ID-RANDOM": where it will be published */
     char out[32];                 /* the converted tree in scratch, or "" */
+    uint64_t bytes;               /* of the source, where chunks lie in a bucket */
     bool has_info;
     struct media_info info;
     bool has_remote;
@@ -69,6 +70,7 @@ struct pipeline {
     uint64_t told_ms;   /* when bytes were last told of */
     bool is_stale;      /* a newer lease's scratch is there */
     bool is_published;  /* ended well: the tree under the key stays */
+    bool has_file;      /* `source` is there, whole */
     uint64_t reserved;  /* bytes promised by the disk */
     uint64_t published; /* bytes of the finished tree */
     char *scratch;      /* folder; set before the first step runs */
@@ -86,6 +88,7 @@ struct pipelines {
     struct pipeline *running; /* in order of arrival */
     size_t count;
     unsigned converting, fetching;
+    struct bucket_desk *bucket; /* media/bucket.h; NULL: on the disk */
     bool is_draining;
     size_t pending; /* what is being admitted, ended, cleared away, or given back */
     uv_timer_t *drain_timer;
@@ -100,6 +103,9 @@ void pipeline_step_done(struct pipeline *p, int err, const char *why);
  * `done`; pipeline_offloaded ends the step with those. */
 void pipeline_offload(struct pipeline *p, void (*work)(void *), void (*done)(void *));
 void pipeline_offloaded(void *context);
+
+/* What another attempt would end with too. */
+bool pipeline_is_inputs_fault(int err);
 
 /* Tells everybody how far it is. Any thread. `fraction` of the stage. */
 struct convert_progress;

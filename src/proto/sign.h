@@ -22,9 +22,15 @@ void sign_sha256(struct str bytes, uint8_t out[SIGN_SIZE]);
 void sign_sha256_hex(struct str bytes, char out[SIGN_HEX_SIZE]); /* lower case */
 void sign_hmac(const void *key, size_t key_len, struct str bytes, uint8_t out[SIGN_SIZE]);
 
-/* Indices into `fields` in the order of their names, those of one name in that of
- * their values; bytes are compared, in lower case if `ignore_case`. */
-void sign_order(const struct sign_field *fields, size_t count, bool ignore_case, size_t *out);
+/* Indices into `fields`, sorted by names as they are when percent-encoded, then by values
+ * so; or by names in lower case, those of one name in the order that they came in. */
+void sign_order_encoded(const struct sign_field *fields, size_t count, size_t *out);
+void sign_order_names(const struct sign_field *fields, size_t count, size_t *out);
+
+/* Appends a name in lower case; a value without spaces and tabs at its ends, runs of them
+ * within it as one space. */
+void sign_put_lower(const char *name, struct buf *out);
+void sign_put_trimmed(const char *value, struct buf *out);
 
 /* "20130524T000000Z" */
 enum { SIGN_BASIC_SIZE = 17 };

@@ -209,7 +209,7 @@ static void an_upload_that_is_not_there_takes_nothing(void **state)
     assert_int_equal(uploads_begin(uploads, "7", "a", 1), FAIL_MISSING);
     assert_int_equal(uploads_get(uploads, "7", &u), FAIL_MISSING);
     uploads_leave(uploads, "7", 5);
-    uploads_reopen(uploads, "7", true);
+    uploads_reopen(uploads, "7", &(struct upload){ .has_source = true });
     uploads_save(uploads, "7");
     uploads_finish(uploads, "7");
     assert_false(is_there("7"));
@@ -269,7 +269,7 @@ static void beginning_and_chunks_exclude_each_other_on_any_thread(void **state)
     for (int i = 0; i < 2000; i++)
         if (uploads_begin(uploads, "7", "a", 2) == OK) {
             begun += atomic_load(&inside) == 0;
-            uploads_reopen(uploads, "7", false);
+            uploads_reopen(uploads, "7", &(struct upload){ .has_source = false });
         } else {
             begun++;
         }
@@ -290,7 +290,7 @@ static void a_failed_one_is_open_again(void **state)
     uploads_save(uploads, "7"); /* what is busy is the pipeline's to write down */
     assert_true(stored("7", &u));
     assert_int_equal(u.total_chunks, 0);
-    uploads_reopen(uploads, "7", true);
+    uploads_reopen(uploads, "7", &(struct upload){ .has_source = true });
     assert_int_equal(now("7").state, UPLOAD_OPEN);
     assert_true(now("7").has_source);
     uploads_save(uploads, "7");
