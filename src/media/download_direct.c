@@ -63,6 +63,7 @@ struct direct {
     char validator[VALIDATOR_MAX]; /* for If-Range; "": begin anew */
     char saving[FROM_MAX];         /* a worker thread's, while it writes that down */
     bool has_begun;                /* the last request has brought an answer's head */
+    bool has_body;                 /* ... and what of the file is behind it */
     bool has_told, is_sniffed, is_saving, is_over, has_ended, must_begin_anew;
     unsigned busy;                    /* what is waited for: worker threads, a cancelled request */
     unsigned sniffed_of;              /* `anew` when the sniffing began */
@@ -416,6 +417,7 @@ static int begun(void *context, const struct fetch_answer *a)
     struct direct *d = context;
 
     d->has_begun = true;
+    d->has_body = a->status == 200 || a->status == 206;
     buf_reset(&d->why);
     if (a->status == 200)
         return begun_whole(d, a);
@@ -564,9 +566,8 @@ static void answered(void *context, const struct fetch_answer *a)
 {
     struct direct *d = context;
     bool is_good = a->err == OK && (a->status == 200 || a->status == 206);
-    bool has_body = is_good || (a->err != OK && (a->status == 200 || a->status == 206));
 
-    if (has_body && !d->must_begin_anew)
+    if (d->has_body && !d->must_begin_anew)
         d->offset += fetch_received(d->fetch);
     d->fetch = NULL;
     if (d->must_begin_anew)
@@ -612,7 +613,7 @@ static void ask(struct direct *d)
 
     if (d->is_over)
         return;
-    d->has_begun = false;
+    d->has_begun = d->has_body = false;
     buf_reset(&d->why);
     d->fetch = fetch_start(d->r.fetcher, &request);
 }

@@ -81,19 +81,20 @@ export class Elsewhere {
     answer.writeHead(status, fields);
     answer.flushHeaders();
     const cut = one.cuts.length > 0 ? one.cuts.shift() : Infinity;
+    const gone = new Promise((go) => answer.on('close', go));
     const { hold } = one;
     one.hold = undefined;
     for (let at = from; at < to && !answer.destroyed;) {
       const stop = Math.min(to, at + 65536, from + cut, hold !== undefined && at < hold ? hold : to);
-      if (hold !== undefined && at === hold) await Promise.race([one.held.released, new Promise((gone) => answer.on('close', gone))]);
+      if (hold !== undefined && at === hold) await Promise.race([one.held.released, gone]);
       if (answer.destroyed) return;
       const more = answer.write(one.body.subarray(at, stop));
       entry.sent += stop - at;
       at = stop;
-      if (!more) await new Promise((go) => answer.once('drain', go).once('close', go));
+      if (!more) await Promise.race([gone, new Promise((go) => answer.once('drain', go))]);
       if (at - from >= cut && at < to) {
         // What was written arrives, and then the connection breaks.
-        await new Promise((gone) => setTimeout(gone, 30));
+        await new Promise((go) => setTimeout(go, 30));
         answer.destroy();
         return;
       }
