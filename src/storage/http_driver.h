@@ -48,7 +48,7 @@ struct http_ask {
     uint32_t number;           /* of PART_PUT, PART_COPY: from 1 */
     const char *from;          /* of PART_COPY: the key of the object */
     const char *content_type;  /* of PUT and BEGIN, never NULL there */
-    const char *cache_control; /* of PUT, or NULL */
+    const char *cache_control; /* of PUT and BEGIN, or NULL */
     const char *after;         /* of LIST, PARTS, UPLOADS: where the page begins; NULL: the first */
     const struct storage_part *parts; /* of COMPLETE, in order */
     size_t part_count;
@@ -115,6 +115,8 @@ struct http_driver {
     int (*url)(const struct http_storage *h, const struct http_ask *ask, const char *file_name,
                uint64_t lifetime_s, struct buf *out);
     const struct http_code *codes;
+    bool needs_etags; /* of parts, to complete them; the result of PART_COPY is an item with
+                       * the part's */
 };
 
 extern const struct http_driver s3_driver;

@@ -111,10 +111,9 @@ struct storage_get {
 struct storage_task *storage_get(struct storage *s, const struct storage_get *get);
 
 /* A small object as a whole: FAIL_LIMIT if it has more than `max` bytes. */
-struct storage_task *storage_read(struct storage *s, const char *key, size_t max,
-                                  void (*done)(void *context, int err, const char *why,
-                                               struct str body),
-                                  void *context);
+struct storage_task *
+storage_read(struct storage *s, const char *key, size_t max,
+             void (*done)(void *context, int err, const char *why, struct str body), void *context);
 
 struct storage_task *storage_head(struct storage *s, const char *key,
                                   void (*done)(void *context, int err, const char *why,
@@ -146,11 +145,10 @@ struct storage_part {
 };
 
 /* `id` has at most STORAGE_UPLOAD_ID_MAX bytes of [A-Za-z0-9._~+/=-], and is borrowed. */
-struct storage_task *storage_upload_begin(struct storage *s, const char *key,
-                                          const char *content_type,
-                                          void (*done)(void *context, int err, const char *why,
-                                                       const char *id),
-                                          void *context);
+struct storage_task *
+storage_upload_begin(struct storage *s, const char *key, const char *content_type,
+                     void (*done)(void *context, int err, const char *why, const char *id),
+                     void *context);
 
 struct storage_part_put {
     const char *key, *id;
