@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "api/api.h"
+#include "api/shelf.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -37,6 +38,7 @@ struct server {
     struct mailbox *mailbox;
     struct disk *disk;
     struct storage *storage; /* NULL: on the disk */
+    struct shelf *shelf;     /* of that */
     struct buf mark;         /* by what the fleet knows it */
     struct fetching fetching;
     struct keeping *keeping;
@@ -98,6 +100,8 @@ static int open_storage(struct server *s)
 {
     int err = depot_open(&s->loop, &s->options, &s->storage, &s->why);
 
+    if (s->storage != NULL)
+        s->shelf = shelf_new(&s->loop, s->storage, s->settings.api.storage_url_lifetime_s);
     if (err == OK && keeping_is_shared(&s->options))
         err = depot_mark(s->storage, s->options.data_dir, &s->mark, &s->why);
     return err;
@@ -167,6 +171,7 @@ static int open_doors(struct server *s)
         .store = keeping_store(s->keeping),
         .disk = s->disk,
         .storage = s->storage,
+        .shelf = s->shelf,
         .uploads = keeping_uploads(s->keeping),
         .pipelines = s->pipelines,
         .guard = s->fetching.guard,
@@ -276,6 +281,7 @@ static void close_all(struct server *s)
     if (s->engine != NULL)
         engine_free(s->engine);
     keeping_close(s->keeping);
+    shelf_free(s->shelf);
     if (s->storage != NULL)
         storage_close(s->storage);
     fetching_close(&s->fetching);

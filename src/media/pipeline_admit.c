@@ -168,17 +168,15 @@ static void choose_plan(struct admission *a, bool from_source)
 {
     const struct download *d = &a->upload.download;
     bool has_bucket = a->owner->parts.storage != NULL;
-    const char *folder = "videos/hls";
 
     a->step = from_source ? "probe" : "assemble";
     if (d->url[0] != '\0') {
         a->spec.plan = d->is_hls ? PLAN_DOWNLOAD_HLS : PLAN_DOWNLOAD;
         a->step = pipeline_first(&a->spec)->name;
         if (!d->is_hls)
-            folder = has_bucket ? "downloads" : "videos/files";
+            snprintf(a->spec.key, sizeof(a->spec.key), has_bucket ? "downloads/" : "videos/files/");
     }
-    snprintf(a->spec.key, sizeof(a->spec.key), "%s/%s-%016llx", folder, a->video,
-             (unsigned long long)random_u64());
+    pipeline_make_key(&a->spec, a->video);
 }
 
 static void begin(struct admission *a, bool from_source)
