@@ -119,6 +119,9 @@ void pipeline_say(struct pipeline *p, const char *stage, double fraction, const 
 void pipeline_say_bytes(struct pipeline *p, const char *stage, double fraction, const char *message,
                         int64_t done, int64_t total);
 
+/* What another node had fetched is not on this one: then that is to be done again. */
+void download_find_step(struct pipeline *p);
+
 /* A download that ended well: what clients hear of it, and where it lies. */
 void pipeline_end_downloaded(struct pipeline *p);
 
