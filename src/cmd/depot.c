@@ -18,7 +18,8 @@ bool depot_is_bucket(const struct serve_options *o)
 
 static bool is_public_base(const char *url)
 {
-    bool has_scheme = str_starts(str_of(url), STR("https://")) || str_starts(str_of(url), STR("http://"));
+    bool has_scheme =
+        str_starts(str_of(url), STR("https://")) || str_starts(str_of(url), STR("http://"));
 
     return has_scheme && strpbrk(url, "?#@ \t\r\n\"") == NULL && !str_ends(str_of(url), STR("/"));
 }

@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "api/api.h"
+#include "api/shelf.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -36,6 +37,7 @@ struct server {
     struct mailbox *mailbox;
     struct disk *disk;
     struct storage *storage; /* NULL: on the disk */
+    struct shelf *shelf;     /* of that */
     struct buf mark;         /* by what the fleet knows it */
     struct keeping *keeping;
     struct pipelines *pipelines;
@@ -96,6 +98,8 @@ static int open_storage(struct server *s)
 {
     int err = depot_open(&s->loop, &s->options, &s->storage, &s->why);
 
+    if (s->storage != NULL)
+        s->shelf = shelf_new(&s->loop, s->storage, s->settings.api.storage_url_lifetime_s);
     if (err == OK && keeping_is_shared(&s->options))
         err = depot_mark(s->storage, s->options.data_dir, &s->mark, &s->why);
     return err;
@@ -159,6 +163,7 @@ static int open_doors(struct server *s)
         .store = keeping_store(s->keeping),
         .disk = s->disk,
         .storage = s->storage,
+        .shelf = s->shelf,
         .uploads = keeping_uploads(s->keeping),
         .pipelines = s->pipelines,
         .desk = s->mailbox,
@@ -267,6 +272,7 @@ static void close_all(struct server *s)
     if (s->engine != NULL)
         engine_free(s->engine);
     keeping_close(s->keeping);
+    shelf_free(s->shelf);
     if (s->storage != NULL)
         storage_close(s->storage);
     if (s->is_loop_open) {

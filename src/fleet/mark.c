@@ -41,7 +41,8 @@ static void on_read(void *context, int err, const struct redis_reply *reply)
 /* A Redis that is full takes nothing new, but may know what was written before. */
 static void on_written(void *context, int err, const struct redis_reply *reply)
 {
-    static const struct str get[] = { { "GET", 3 }, { FLEET_MARK_KEY, sizeof(FLEET_MARK_KEY) - 1 } };
+    static const struct str get[] = { { "GET", 3 },
+                                      { FLEET_MARK_KEY, sizeof(FLEET_MARK_KEY) - 1 } };
     struct fleet_mark *m = context;
 
     (void)reply;

@@ -14,6 +14,7 @@
 #include "io/thread.h"
 #include "media/bucket.h"
 #include "media/pipeline_run.h"
+#include "media/publish.h"
 
 enum { WHY_MAX = 2048 };
 
@@ -113,11 +114,33 @@ void pipelines_settled(struct pipelines *ps)
     pipelines_drained(ps);
 }
 
+/* Another has taken over, and publishes under a key of its own. While the end is being
+ * told, nobody knows whose it is. */
+static void tree_removed(void *context, int err, const char *why)
+{
+    (void)err; /* whoever completes the job removes it */
+    (void)why;
+    pipelines_settled(context);
+}
+
+static void drop_lost_tree(struct pipeline *p)
+{
+    struct pipelines *ps = p->owner;
+
+    if (!p->is_lost || p->is_ending || !p->has_sent)
+        return;
+    ps->pending++;
+    trees_clear(ps->parts.storage, p->video, p->spec.key, TREE_REMOVED, tree_removed, ps);
+}
+
 void pipeline_free(struct pipeline *p)
 {
     struct pipelines *ps = p->owner;
 
     assert(p->task == NULL);
+    if (p->publish != NULL)
+        publish_abandon(p->publish);
+    drop_lost_tree(p);
     pipeline_stop_converting(p);
     if (p->reserved > 0)
         disk_unreserve(ps->parts.disk, p->reserved);
@@ -303,6 +326,14 @@ static void prepared(void *context)
 void pipeline_begin(struct pipeline *p)
 {
     io_offload(p->owner->parts.loop, prepare_work, prepared, p);
+}
+
+void pipeline_go_back(struct pipeline *p, const struct step *step)
+{
+    log_info("job_goes_back", LOG_S("job", p->video), LOG_S("from", p->step->name),
+             LOG_S("to", step->name));
+    p->step = step;
+    checkpoint(p, step->name, recorded);
 }
 
 void pipeline_step_done(struct pipeline *p, int err, const char *why)

@@ -4,8 +4,15 @@
 #include <stdio.h>
 
 #include "base/emit.h"
+#include "base/encode.h"
 #include "base/err.h"
 #include "media/pipeline_run.h"
+
+void pipeline_make_key(struct spec *s, const char *video)
+{
+    snprintf(s->key, sizeof(s->key), "videos/hls/%s-%016llx", video,
+             (unsigned long long)random_u64());
+}
 
 void spec_write(const struct spec *s, struct buf *out)
 {
