@@ -48,7 +48,7 @@ struct http_ask {
     uint32_t number;           /* of PART_PUT, PART_COPY: from 1 */
     const char *from;          /* of PART_COPY: the key of the object */
     const char *content_type;  /* of PUT and BEGIN, never NULL there */
-    const char *cache_control; /* of PUT, or NULL */
+    const char *cache_control; /* of PUT and BEGIN, or NULL */
     const char *after;         /* of LIST, PARTS, UPLOADS: where the page begins; NULL: the first */
     const struct storage_part *parts; /* of COMPLETE, in order */
     size_t part_count;

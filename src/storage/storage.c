@@ -1,5 +1,6 @@
 #include "storage/storage.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -7,6 +8,7 @@
 #include "proto/url.h"
 #include "storage/disk_dir.h"
 #include "storage/file_driver.h"
+#include "storage/http_driver.h"
 #include "storage/storage_ops.h"
 #include "storage/storage_refusal.h"
 
@@ -17,13 +19,26 @@ enum { BYTES_MAX = 1024 * 1024 };
 #define BAD_NUMBER "there is no part of that number"
 #define BAD_ID     "there is no such upload"
 
+static const char *of_environment(void *context, const char *name)
+{
+    (void)context;
+    return getenv(name);
+}
+
 int storage_open(uv_loop_t *loop, const struct storage_settings *settings, struct storage **out,
                  struct buf *why)
 {
-    struct str url = str_of(settings->url);
+    struct storage_url url;
 
-    if (str_starts(url, STR("file:")))
-        return file_driver_open(loop, settings, out, why);
+    int err = storage_url_parse(settings->url, of_environment, NULL, &url, why);
+    if (err != OK)
+        return err;
+    switch (url.kind) {
+    case STORAGE_FILE: storage_url_deinit(&url); return file_driver_open(loop, settings, out, why);
+    case STORAGE_S3: return http_storage_open(loop, settings, &s3_driver, &url, out, why);
+    case STORAGE_AZURE: break;
+    }
+    storage_url_deinit(&url);
     buf_puts(why, "storage of that kind is not known");
     return FAIL_UNSUPPORTED;
 }
