@@ -46,6 +46,7 @@ struct http_call {
     uint64_t failing_ms; /* since when it has failed without getting further; 0: it has not */
     unsigned failures;
     bool has_mended_clock, has_sent_other_bytes;
+    bool is_filling;        /* what comes is the object, and goes into the sink */
     uint64_t said, said_ms; /* to `moved` */
     /* Of a GET into a file: */
     uint64_t got;              /* in the file, from all attempts that are over */
@@ -175,7 +176,9 @@ static uint64_t moved_of(const struct http_call *c)
 {
     if (c->fetch == NULL)
         return c->said;
-    return c->s.has_sink ? c->got + fetch_received(c->fetch) : fetch_sent(c->fetch);
+    if (c->s.has_sink)
+        return c->is_filling ? c->got + fetch_received(c->fetch) : c->got;
+    return fetch_sent(c->fetch);
 }
 
 /* True unless it was cancelled by what it called. */
@@ -273,7 +276,7 @@ static void on_answer(void *context, const struct fetch_answer *answer)
     struct http_verdict verdict;
 
     uint64_t moved = moved_of(c);
-    if (c->s.has_sink && fetch_received(answer->of) > 0) {
+    if (c->s.has_sink && moved > c->got) {
         c->got = moved;
         c->failing_ms = 0;
         c->failures = 0;
@@ -320,6 +323,7 @@ static int on_begun(void *context, const struct fetch_answer *answer)
     if (c->got > 0 && strcmp(etag, c->etag) != 0)
         return FAIL_STATE;
     memcpy(c->etag, etag, sizeof(etag));
+    c->is_filling = true;
     return OK;
 }
 
@@ -393,6 +397,7 @@ static void call_fetch(struct http_call *c, const struct http_request *request)
         snprintf(match, sizeof(match), "\"%s\"", c->etag);
         headers[out.header_count++] = (struct fetch_header){ "If-Match", match };
     }
+    c->is_filling = false;
     c->fetch = fetch_start(c->h->fetcher, &out);
 }
 

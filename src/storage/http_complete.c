@@ -11,6 +11,7 @@ struct complete_task {
     struct http_task task; /* first */
     struct http_call *call;
     char *key; /* with the prefix */
+    char *id;
     struct storage_part *parts;
     uint64_t size;
     char why[HTTP_WHY_SIZE];
@@ -25,8 +26,9 @@ static void on_stop(struct http_task *task)
     http_call_cancel(t->call);
     t->call = NULL;
     mem_free(t->key);
+    mem_free(t->id);
     mem_free(t->parts);
-    t->key = NULL;
+    t->key = t->id = NULL;
     t->parts = NULL;
 }
 
@@ -59,6 +61,8 @@ static void on_completed(void *context, const struct http_outcome *outcome)
         t->call = http_call_start(t->task.h, &settings);
         return;
     }
+    if (outcome->err == OK)
+        http_copied_forget(t->task.h, t->id);
     http_task_end(&t->task);
     t->done(t->context, outcome->err, outcome->why);
 }
@@ -70,6 +74,7 @@ struct storage_task *http_complete(struct storage *s, const char *key, const cha
     struct complete_task *t = http_task_new(s, sizeof(*t), on_stop);
 
     t->key = http_storage_key(t->task.h, key);
+    t->id = mem_strdup(id);
     t->parts = mem_alloc(count * sizeof(*parts));
     memcpy(t->parts, parts, count * sizeof(*parts));
     for (size_t i = 0; i < count; i++)

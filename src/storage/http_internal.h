@@ -17,6 +17,7 @@
 #include "storage/storage_refusal.h"
 
 struct http_call;
+struct http_copied;
 struct http_task;
 
 struct http_storage {
@@ -30,6 +31,7 @@ struct http_storage {
     struct http_call *sleeping; /* until they are tried again */
     struct http_call *over;     /* to be freed */
     struct http_task *tasks, *ended;
+    struct http_copied *copied; /* http_copied.c's own */
     unsigned parallel, running_count;
     uint32_t patience_ms;
     atomic_int_least64_t skew_s; /* the server's clock less ours; read on any thread */
@@ -103,6 +105,11 @@ void http_calls_tick(struct http_storage *h);
 uint64_t http_calls_due(const struct http_storage *h);
 void http_calls_cancel(struct http_storage *h);
 void http_calls_free(struct http_storage *h); /* that are over */
+
+/* The tags of parts that were copied through this storage; NULL: not known. */
+const char *http_copied_etag(const struct http_storage *h, const char *id, uint32_t number);
+void http_copied_keep(struct http_storage *h, const char *id, uint32_t number, const char *etag);
+void http_copied_forget(struct http_storage *h, const char *id); /* NULL: all */
 
 /* tasks */
 

@@ -1,4 +1,5 @@
 /* Operations that read page after page: objects, multipart uploads, parts. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -62,11 +63,16 @@ static void keep_parts(struct page_task *t, const struct http_result *page)
     t->parts = mem_resize(t->parts, count * sizeof(*t->parts));
     for (size_t i = 0; i < page->count; i++) {
         const struct http_item *item = &page->items[i];
+        const char *etag = item->etag;
+        if (etag[0] == '\0')
+            etag = http_copied_etag(t->task.h, t->id, item->number);
+        if (etag == NULL && t->task.h->driver->needs_etags)
+            continue;
         struct storage_part *part = &t->parts[t->part_count++];
         *part = (struct storage_part){ .number = item->number,
                                        .size = item->size,
                                        .modified_s = item->modified_s };
-        memcpy(part->etag, item->etag, sizeof(part->etag));
+        snprintf(part->etag, sizeof(part->etag), "%s", etag ? etag : "");
     }
 }
 

@@ -11,7 +11,9 @@ struct small_task {
     struct http_call *call;
     struct storage_ending ending;
     enum http_verb verb;
-    char *key;  /* as the caller has it */
+    char *key; /* as the caller has it */
+    char *id;  /* of a part that is copied */
+    uint32_t number;
     size_t max; /* of a read */
     void (*moved)(void *context, uint64_t bytes);
 };
@@ -23,7 +25,8 @@ static void on_stop(struct http_task *task)
     http_call_cancel(t->call);
     t->call = NULL;
     mem_free(t->key);
-    t->key = NULL;
+    mem_free(t->id);
+    t->key = t->id = NULL;
 }
 
 static void say_object(const struct storage_ending *ending, const char *key,
@@ -63,6 +66,8 @@ static void on_done(void *context, const struct http_outcome *outcome)
 
     t->call = NULL;
     t->key = NULL;
+    if (err == OK && t->id != NULL && outcome->result->count > 0)
+        http_copied_keep(t->task.h, t->id, t->number, outcome->result->items[0].etag);
     http_task_end(&t->task);
     if (err == FAIL_MISSING && (t->verb == VERB_REMOVE || t->verb == VERB_ABORT))
         err = OK;
@@ -178,6 +183,8 @@ struct storage_task *http_part_copy(struct storage *s, const char *key, const ch
     };
     struct storage_task *task = start(s, key, &settings, &ending);
 
+    ((struct small_task *)task)->id = mem_strdup(id);
+    ((struct small_task *)task)->number = number;
     mem_free(full);
     return task;
 }
@@ -188,5 +195,6 @@ struct storage_task *http_abort(struct storage *s, const char *key, const char *
     struct storage_ending ending = { ENDING_PLAIN, { .plain = done }, context };
     struct http_call_settings settings = { .ask.verb = VERB_ABORT, .ask.id = id };
 
+    http_copied_forget((struct http_storage *)s, id);
     return start(s, key, &settings, &ending);
 }

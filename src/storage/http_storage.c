@@ -108,6 +108,7 @@ static void timer_closed(uv_handle_t *handle)
     struct http_storage *h = handle->data;
 
     free_ended(h);
+    http_copied_forget(h, NULL);
     storage_url_deinit(&h->url);
     mem_free(h->storage.prefix);
     mem_free(h->storage.public_url);

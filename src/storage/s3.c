@@ -283,4 +283,5 @@ const struct http_driver s3_driver = {
     .read = s3_read,
     .url = s3_url,
     .codes = codes,
+    .needs_etags = true,
 };

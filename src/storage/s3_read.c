@@ -111,6 +111,8 @@ static void on_root_field(struct reading *r, const char *name, struct str text)
         keep(&r->next_key, text);
     else if (strcmp(name, "NextUploadIdMarker") == 0)
         keep(&r->next_id, text);
+    else if (strcmp(name, "ETag") == 0 && r->ask->verb == VERB_PART_COPY)
+        http_item_etag(http_result_add(r->out, STR(""), STR("")), text);
     else if (strcmp(name, "UploadId") == 0 && r->ask->verb == VERB_BEGIN)
         keep(&r->out->id, str_trim(text));
 }
