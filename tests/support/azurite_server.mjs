@@ -19,7 +19,7 @@ if (!existsSync(program)) {
   process.exit(2);
 }
 
-const sign = (text) => createHmac('sha256', Buffer.from(key, 'base64')).update(text, 'utf8').digest('base64');
+const sign = (text, by = Buffer.from(key, 'base64')) => createHmac('sha256', by).update(text, 'utf8').digest('base64');
 
 // Shared Key, as Azure's documentation of it has the string to sign.
 async function ask(method, endpoint, where, query, body) {
@@ -42,12 +42,12 @@ async function ask(method, endpoint, where, query, body) {
 }
 
 // For everything in the account, as an operator would make one for Reelay.
-function accountSas() {
+function accountSas(by) {
   const expires = new Date(Date.now() + 24 * 3600 * 1000).toISOString().replace(/\.\d+Z/, 'Z');
   const [permissions, services, types, protocols] = ['rwdlac', 'b', 'sco', 'https,http'];
   const text = [account, permissions, services, types, '', expires, '', protocols, version, '', ''].join('\n');
   return new URLSearchParams({
-    sv: version, ss: services, srt: types, sp: permissions, se: expires, spr: protocols, sig: sign(text),
+    sv: version, ss: services, srt: types, sp: permissions, se: expires, spr: protocols, sig: sign(text, by),
   }).toString();
 }
 
@@ -83,7 +83,11 @@ const endpoint = `http://127.0.0.1:${port}/${account}`;
 await ask('PUT', endpoint, `/${container}`, { restype: 'container' });
 await ask('PUT', endpoint, '/', { comp: 'properties', restype: 'service' }, cors);
 const bare = `azure://${account}/${container}?endpoint=${endpoint}`;
+const bareMissing = bare.replace(container, 'no-such-container');
+const withKey = (url, text) => url.replace('://', `://:${encodeURIComponent(text)}@`);
 console.log(JSON.stringify({
-  url: bare.replace('://', `://:${encodeURIComponent(key)}@`), bare, endpoint, account, container, key,
-  sas: accountSas(),
+  url: withKey(bare, key), bare, endpoint, account, container, key, sas: accountSas(),
+  wrong: withKey(bare, randomBytes(64).toString('base64')),
+  missing: withKey(bareMissing, key), bareMissing,
+  wrongSas: accountSas(randomBytes(64)),
 }));
