@@ -55,6 +55,7 @@ struct api {
     struct storage *storage;     /* as pipeline_parts.storage; its tasks only on the desk */
     struct shelf *shelf;         /* its playlists, NULL without one; only on the desk */
     struct pipelines *pipelines; /* only on the desk */
+    const struct guard *guard;   /* of downloads; NULL: there are none */
     struct mailbox *desk;
     struct engine *engine;     /* of /socket.io/ */
     struct recovery *recovery; /* of its clients */
@@ -202,6 +203,7 @@ void videos_assemble(struct call *c);
 void videos_upload_state(struct call *c);
 void chunks_put(struct call *c);
 void orpc_call(struct call *c);
+void downloads_create(struct call *c);
 void jobs_create(struct call *c);
 void jobs_list(struct call *c);
 void jobs_show(struct call *c);

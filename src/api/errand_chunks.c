@@ -202,8 +202,7 @@ static void list_back(struct errand *errand)
     mem_free(l);
 }
 
-void errand_chunks(struct call *c, const char *id, const struct upload *u,
-                   errand_chunks_done *done)
+void errand_chunks(struct call *c, const char *id, const struct upload *u, errand_chunks_done *done)
 {
     struct listing *l = mem_new(struct listing);
 

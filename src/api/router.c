@@ -37,6 +37,7 @@ static const struct route routes[] = {
     { HTTP_GET, "/ws/download/{}", POLICY_OPEN, door_download },
     { HTTP_GET, "/ws/jobs/{}", POLICY_OPEN, door_jobs },
     { HTTP_GET, "/ws/progress", POLICY_OPEN, door_broadcast },
+    { HTTP_POST, "/api/download", POLICY_DOOR, downloads_create },
     { HTTP_GET, "/api/status/{}", POLICY_DOOR, jobs_status },
     { HTTP_POST, "/jobs/create", POLICY_DOOR, jobs_create },
 

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "media/downloads.h"
 #include "storage/disk.h"
 #include "storage/storage.h"
 #include "store/store.h"
@@ -46,7 +47,8 @@ struct upload {
     int64_t touched_ms;    /* wall clock: last sign of life of the uploader */
     bool has_source;       /* assembled once already: the chunks are gone, the file is there */
     enum upload_priority priority;
-    bool is_one_shot; /* came as one file: nobody has to ask for its assembly */
+    struct download download; /* what is fetched from elsewhere; nobody sends chunks then */
+    bool is_one_shot;         /* came as one file: nobody has to ask for its assembly */
     struct upload_place place;
     char file_name[256]; /* as last told; may be "" */
 };
