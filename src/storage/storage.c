@@ -49,6 +49,11 @@ void storage_close(struct storage *s)
     s->ops->close(s);
 }
 
+void storage_hurry(struct storage *s)
+{
+    s->is_hurried = true;
+}
+
 const struct storage_traits *storage_traits(const struct storage *s)
 {
     return s->traits;
