@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "api/api.h"
+#include "api/turns.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -38,6 +39,7 @@ struct server {
     struct pipelines *pipelines;
     struct io_pool *pool;
     struct engine *engine;
+    struct turns *turns;
     struct jwt_keys *keys;
     struct presign_key presign;
     struct serve_settings settings;
@@ -133,6 +135,7 @@ static int open_doors(struct server *s)
 
     io.thread_end = end_thread;
     open_engine(s, &io);
+    s->turns = turns_new();
     s->api = (struct api){
         .settings = &s->settings.api,
         .records = keeping_records(s->keeping),
@@ -144,6 +147,7 @@ static int open_doors(struct server *s)
         .pipelines = s->pipelines,
         .desk = s->mailbox,
         .engine = s->engine,
+        .turns = s->turns,
         .recovery = keeping_recovery(s->keeping),
         .keys = s->keys,
         .presign = &s->presign,
@@ -225,6 +229,7 @@ static void close_all(struct server *s)
         io_pool_stop(s->pool, 2000);
     if (s->engine != NULL)
         engine_free(s->engine);
+    turns_free(s->turns);
     keeping_close(s->keeping);
     if (s->is_loop_open) {
         mailbox_close(s->mailbox);

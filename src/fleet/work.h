@@ -91,6 +91,10 @@ void fleet_work_find(struct fleet_work *w, const char *job, fleet_work_found *fo
  * state->chunks, if it was another. FAIL_STATE: not open. FAIL_MISSING. Also a sign of life. */
 void fleet_work_plan(struct fleet_work *w, const char *job, uint32_t chunks,
                      fleet_work_found *found, void *context);
+/* The size of an upload that began without one; the first word counts. FAIL_EXISTS: it has
+ * another. FAIL_STATE: not open. FAIL_MISSING. Also a sign of life. */
+void fleet_work_declare(struct fleet_work *w, const char *job, uint64_t bytes,
+                        fleet_work_done *done, void *context);
 /* A chunk arrived: a sign of life. Nobody waits for it. */
 void fleet_work_touch(struct fleet_work *w, const char *job);
 /* OPEN to QUEUED. FAIL_STATE: it is not open (any more). FAIL_MISSING. */
