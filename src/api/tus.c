@@ -387,9 +387,9 @@ static void removed(struct tus *t, int err)
 {
     if (err == OK)
         answer_removed(t);
-    else if (err == FAIL_MISSING)
+    else if (err == FAIL_MISSING && t->job == NULL)
         unknown(t);
-    else if (err == FAIL_STATE)
+    else if (err == FAIL_STATE || err == FAIL_MISSING)
         tus_refuse(t, 409, "already_finished", "upload %s is finished already", t->id);
     else
         tus_fail(t, err);

@@ -64,6 +64,12 @@ static void taken_back(struct call *c, int err)
     tus_refuse(t, 500, "not_stored", "the uploads could not be joined: %s", t->why);
 }
 
+static void take_back(struct tus *t, const char *why)
+{
+    snprintf(t->why, sizeof(t->why), "%s", why);
+    t->call->api->records->discard(t->call, t->id, taken_back);
+}
+
 static void link_next(struct tus *t);
 
 static void joined(struct call *c, int err, const struct slices *s)
@@ -71,8 +77,7 @@ static void joined(struct call *c, int err, const struct slices *s)
     struct tus *t = c->state;
 
     if (err) {
-        snprintf(t->why, sizeof(t->why), "%s", fail_text(err));
-        c->api->records->discard(c, t->id, taken_back);
+        take_back(t, fail_text(err));
         return;
     }
     t->offset = s->bytes;
@@ -85,7 +90,9 @@ static void link_next(struct tus *t)
 {
     char id[JOB_ID_MAX + 1];
 
-    if (t->at == t->concat.count)
+    if (t->at == t->concat.count && t->offset != (uint64_t)t->length)
+        take_back(t, "one of them was removed");
+    else if (t->at == t->concat.count)
         tus_conclude(t, concluded);
     else if (part_id(t, id))
         t->call->api->records->join(t->call, id, t->id, joined);

@@ -375,6 +375,8 @@ int disk_slices_link(struct disk *d, const char *from, const char *to, struct sl
 {
     int from_dir, to_dir, err = open_upload(d, from, &from_dir);
 
+    if (err == FAIL_MISSING)
+        return disk_slices(d, to, out);
     if (err)
         return err;
     err = job_id_is_valid(str_of(to)) ? dir_make(d->uploads_fd, to, &to_dir) : FAIL_SYNTAX;

@@ -39,8 +39,8 @@ struct slice_end {
 int disk_slice_commit(struct disk *d, struct chunk_write *w, const struct slice_end *end,
                       struct slices *out);
 
-/* The chunks of one upload, all of them whole, become those of another too, behind what
- * it has. `out` as above. FAIL_STATE: the first grows yet. FAIL_LIMIT. */
+/* The chunks of one upload, all of them whole (or none), become those of another too,
+ * behind what it has. `out` as above. FAIL_STATE: the first grows yet. FAIL_LIMIT. */
 int disk_slices_link(struct disk *d, const char *from, const char *to, struct slices *out);
 
 #endif

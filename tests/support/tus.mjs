@@ -1,7 +1,7 @@
 // The protocol of resumable uploads, word by word, and a relay that breaks it off.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
@@ -76,17 +76,27 @@ export class TusUpload {
     return { request, answered, sent };
   }
 
+  // Bytes that have come and do not count yet.
+  receiving() {
+    if (!existsSync(this.folder)) return 0;
+    const names = readdirSync(this.folder).filter((name) => name.endsWith('.tmp'));
+    return names.reduce((sum, name) => sum + statSync(path.join(this.folder, name)).size, 0);
+  }
+
   job() {
     return this.server.job(this.id, this.token);
   }
 
+  get folder() {
+    return path.join(this.server.dataDir, 'uploads', this.id);
+  }
+
   // The bytes that count, as they lie on the disk.
   stored() {
-    const folder = path.join(this.server.dataDir, 'uploads', this.id);
-    if (!existsSync(folder)) return Buffer.alloc(0);
-    const names = readdirSync(folder).filter((name) => /^\d{6}(\.\d+\.part)?$/.test(name)).sort();
+    if (!existsSync(this.folder)) return Buffer.alloc(0);
+    const names = readdirSync(this.folder).filter((name) => /^\d{6}(\.\d+\.part)?$/.test(name)).sort();
     return Buffer.concat(names.map((name) => {
-      const bytes = readFileSync(path.join(folder, name));
+      const bytes = readFileSync(path.join(this.folder, name));
       return name.endsWith('.part') ? bytes.subarray(0, Number(name.split('.')[1])) : bytes;
     }));
   }
