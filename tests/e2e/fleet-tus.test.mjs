@@ -54,8 +54,6 @@ test('of two nodes that are sent the same piece, one takes it', { timeout: 180_0
     return seen.state === 'failed' && seen;
   }, 'the job to fail: it is no video');
   assert.ok(job.error);
-  upload.server = fleet.a;
-  upload.server.dataDir ??= fleet.dataDir;
   assert.equal(digest(upload.stored()), digest(bytes));
 });
 
@@ -97,4 +95,16 @@ test('a length is declared once, and an upload terminated, at any node', { timeo
   assert.equal((await at(part, b).ask('DELETE')).status, 204);
   assert.equal((await part.head()).status, 404);
   await waitFor(() => part.stored().length === 0, 'the bytes of the part to go');
+});
+
+test('what nobody goes on with expires, whole and partial', { timeout: 180_000 }, async (t) => {
+  const fleet = await Fleet.during(t, { workers: 1, serveArgs: ['--upload-ttl', '2s'] });
+  const uploads = [
+    await TusUpload.create(fleet.a, { length: 10 }),
+    await TusUpload.create(fleet.a, { length: 10, headers: { 'upload-concat': 'partial' } }),
+  ];
+  for (const upload of uploads) await upload.send(0, 'abc');
+  await waitFor(async () => (await at(uploads[0], fleet.b).head()).status === 410, 'the upload to expire');
+  await waitFor(async () => (await at(uploads[1], fleet.b).head()).status === 404, 'the part to expire');
+  await waitFor(() => uploads.every((upload) => upload.stored().length === 0), 'their bytes to go');
 });

@@ -2,8 +2,11 @@
 // arrives once, and where it belongs.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { test } from 'node:test';
 
+import { clipBytes } from '../support/clips.mjs';
 import { require } from '../support/packages.mjs';
 import { Server } from '../support/server.mjs';
 import { Relay, TusUpload, digest } from '../support/tus.mjs';
@@ -137,4 +140,51 @@ test('of two that send at once, both end, and the bytes are right', async (t) =>
   await Promise.all([1, 2, 3].map(() => send(bytes, undefined, options)));
   await failed(upload);
   assert.equal(digest(upload.stored()), digest(bytes));
+});
+
+test('a long request counts every so many bytes, and when the server ends', async (t) => {
+  const server = await Server.during(t);
+  const bytes = randomBytes(150 * MIB);
+  const upload = await TusUpload.create(server, { length: bytes.length });
+  const killed = upload.hang(0, bytes.subarray(0, 70 * MIB), bytes.length);
+  await waitFor(() => upload.stored().length >= 64 * MIB && upload.receiving() > 0, 'the first piece to count');
+  await server.kill();
+  await killed.answered;
+  await server.start();
+  const first = await upload.offset();
+  assert.ok(first >= 64 * MIB && first <= 70 * MIB, String(first));
+
+  const ended = upload.hang(first, bytes.subarray(first, first + MIB), bytes.length - first);
+  await waitFor(() => upload.receiving() > 0, 'bytes to come');
+  const begin = Date.now();
+  await server.stop();
+  t.diagnostic(`the server ended in ${Date.now() - begin} ms`);
+  await ended.answered;
+  await server.start();
+  const second = await upload.offset();
+  assert.ok(second > first && second <= first + MIB, String(second));
+  assert.deepEqual(upload.stored(), bytes.subarray(0, second));
+
+  await upload.send(second, bytes.subarray(second));
+  await failed(upload);
+  assert.equal(digest(upload.stored()), digest(bytes));
+});
+
+test('an upload that broke off between its last byte and its assembly is assembled', async (t) => {
+  const server = await Server.during(t, { args: ['--preset', 'fast'] });
+  const bytes = await clipBytes({ seconds: 1 });
+  const uploads = [];
+  for (const how of ['restart', 'HEAD']) {
+    const upload = await TusUpload.create(server, { length: bytes.length });
+    uploads.push(upload);
+    await upload.send(0, bytes.subarray(0, -1));
+    if (how === 'restart') await server.kill();
+    // As if the last piece had been added, and then nothing more was done.
+    const part = readdirSync(upload.folder).find((name) => name.endsWith('.part'));
+    writeFileSync(path.join(upload.folder, '000000'), bytes);
+    rmSync(path.join(upload.folder, part));
+    if (how === 'restart') await server.start();
+    else assert.equal(await upload.offset(), bytes.length);
+    await waitFor(async () => (await upload.job()).state === 'completed', `the job to complete after a ${how}`);
+  }
 });
