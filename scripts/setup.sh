@@ -7,15 +7,16 @@ cd "$(dirname "$0")/.."
 packages="
     build-essential pkg-config meson ninja-build
     libuv1-dev libssl-dev zlib1g-dev libjansson-dev libcjose-dev libsqlite3-dev
-    uthash-dev libseccomp-dev libcurl4-openssl-dev libcmocka-dev
+    uthash-dev libseccomp-dev libcurl4-openssl-dev libexpat1-dev libcmocka-dev
     clang clang-tidy clang-format libclang-rt-dev
     ffmpeg chromium nginx pv
     python3 python3-websockets python3-socketio python3-aiohttp python3-requests python3-websocket
     redis-server python3-redis libhiredis-dev liblua5.1-0-dev
     celery python3-fastapi python3-uvicorn
+    swift-proxy swift-account swift-container swift-object
     git ca-certificates curl procps util-linux iproute2"
 tools="cc pkg-config meson ninja ffmpeg ffprobe python3 git curl node npm"
-libraries="libuv openssl zlib jansson cjose sqlite3 libseccomp libcurl hiredis lua5.1 cmocka"
+libraries="libuv openssl zlib jansson cjose sqlite3 libseccomp libcurl expat hiredis lua5.1 cmocka"
 node_least=18
 
 say() {
@@ -71,7 +72,7 @@ missing_packages() {
     has_node || echo nodejs npm
 }
 
-# nginx and redis-server are for tests to start, not for Debian. This is how
+# nginx, redis-server and swift are for tests to start, not for Debian. This is how
 # invoke-rc.d is told (its manual page, "policy-rc.d"); a machine that has its
 # own policy keeps it.
 policy=/usr/sbin/policy-rc.d
@@ -134,4 +135,5 @@ else
 fi
 install_modules web
 install_modules tests/e2e
+install_modules tests/storage
 say "everything is there"

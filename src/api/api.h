@@ -34,6 +34,8 @@ struct api_settings {
     uint64_t upload_max;               /* bytes of a whole upload */
     uint64_t url_lifetime_ms;          /* of a presigned upload URL */
     uint64_t upload_ttl_ms;            /* an upload that nobody touches is removed */
+    uint64_t storage_url_lifetime_s;   /* of a viewer's presigned URL into the bucket */
+    bool takes_chunks;                 /* ours are the URLs of chunks, though there is a bucket */
     const char *public_url;            /* "" or "https://host", no slash at its end */
     const struct option_list *origins; /* whose pages may come: origins, or "*" */
     bool guards_host;                  /* whoever asks must know its name: no token is asked for */
@@ -53,6 +55,7 @@ struct api {
     struct uploads *uploads;
     struct disk *disk;
     struct storage *storage;     /* as pipeline_parts.storage; its tasks only on the desk */
+    struct shelf *shelf;         /* its playlists, NULL without one; only on the desk */
     struct pipelines *pipelines; /* only on the desk */
     struct mailbox *desk;
     struct engine *engine;     /* of /socket.io/ */
@@ -189,6 +192,14 @@ int query_number(struct call *c, const char *name, uint64_t max, uint64_t *out);
 
 /* An id for a new video, never given before (videos.c). Any thread. */
 void video_id(char out[JOB_ID_MAX + 1]);
+
+/* Takes the object (files.c). */
+void files_reply_object(struct call *c, struct object *o);
+
+/* Where a bucket's URLs lead, "https://host", appended; nothing without one (published.c). */
+void published_origin(const struct api *api, struct buf *out);
+/* files_published of a bucket. */
+void published_get(struct call *c);
 
 /* Handlers, by file */
 void videos_create(struct call *c);

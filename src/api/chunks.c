@@ -27,6 +27,7 @@ static int status_of(int err)
     case FAIL_FULL: return 507;
     case FAIL_MISSING: return 404;
     case FAIL_STATE: return 409;
+    case FAIL_TIMEOUT: return 503; /* the bucket is away */
     default: return 500;
     }
 }
@@ -151,7 +152,8 @@ static void looked(struct call *c, int err, const struct upload *u)
 
     if (is_refused(p, err))
         return;
-    bool is_promised = err == OK && u->size >= 0 && c->api->records->promises_room;
+    bool is_promised = err == OK && u->size >= 0 && u->place.layout == LAYOUT_DISK &&
+                       c->api->records->promises_room;
     if (err)
         status = status_of(err);
     else if (u->state != UPLOAD_OPEN)

@@ -45,4 +45,28 @@ void ending_free(struct ending *e);
 void errand_assemble(struct call *c, const char *id, const char *file_name, uint32_t chunks,
                      upload_assembled *done);
 
+/* A received chunk goes into the bucket, by the desk's pipelines; then its file is
+ * removed, and `done` hears of it at home. */
+struct chunk_errand {
+    const char *id;
+    const struct upload_place *place;
+    struct chunk_write *file; /* lent until `done`, and spent then */
+    int err;                  /* not OK: it is only removed */
+    bool is_inside;           /* behind uploads_enter, to be left */
+    upload_done *done;
+};
+void errand_put_chunk(struct call *c, const struct chunk_errand *chunk);
+
+/* As pipelines_chunk_url, and pipelines_chunks. */
+typedef void errand_url_done(struct call *c, int err, const char *why, const char *url);
+void errand_chunk_url(struct call *c, const char *id, uint32_t index, uint32_t total,
+                      uint64_t lifetime_s, errand_url_done *done);
+/* `sizes` is the caller's to mem_free. */
+typedef void errand_chunks_done(struct call *c, int err, int64_t *sizes);
+void errand_chunks(struct call *c, const char *id, const struct upload *u,
+                   errand_chunks_done *done);
+
+/* Of an upload that begins. */
+enum upload_layout upload_layout_new(const struct api *api);
+
 #endif

@@ -59,6 +59,8 @@ static void tell_health(struct call *c, const struct records_health *health)
         emit_shared(&json, shared);
     else
         emit_own(&json, c->api, &health->trouble);
+    emit_field_string(&json, "storage",
+                      c->api->storage ? storage_traits(c->api->storage)->provider : "disk");
     emit_field_string(&json, "version", REELAY_VERSION);
     emit_field_int(&json, "uptime_seconds", (int64_t)(clock_mono_ms() - c->api->started_ms) / 1000);
     emit_field_int(&json, "disk_available_bytes", (int64_t)disk_available(c->api->disk));

@@ -234,6 +234,30 @@ static void committed(void *context)
     create_job(s);
 }
 
+static void offload(struct shot *s, void (*work)(void *), void (*done)(void *))
+{
+    io_offload(io_thread_loop(exchange_thread(s->call->x)), work, done, s);
+}
+
+static void taken(struct call *c, int err)
+{
+    struct shot *s = c->state;
+
+    s->err = err;
+    committed(s);
+}
+
+/* Its name: on the disk, or in the bucket. */
+static void name_file(struct shot *s)
+{
+    struct call *c = s->call;
+
+    if (c->api->storage != NULL)
+        c->api->records->take_chunk(c, s->video, &s->intake.file, taken);
+    else
+        offload(s, commit_work, committed);
+}
+
 static void abort_work(void *context)
 {
     struct shot *s = context;
@@ -246,17 +270,12 @@ static void aborted(void *context)
     answer(context);
 }
 
-static void offload(struct shot *s, void (*work)(void *), void (*done)(void *))
-{
-    io_offload(io_thread_loop(exchange_thread(s->call->x)), work, done, s);
-}
-
 static void opened(struct call *c, int err)
 {
     struct shot *s = c->state;
 
     if (err == OK) {
-        offload(s, commit_work, committed);
+        name_file(s);
         return;
     }
     if (err == FAIL_EXISTS)

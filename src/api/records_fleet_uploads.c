@@ -114,7 +114,10 @@ static bool has_room(struct disk *disk, int64_t size)
 void remote_open(struct call *c, const char *id, const struct change *job, const struct upload *u,
                  upload_done *done)
 {
-    if (!has_room(c->api->disk, u->size)) {
+    struct upload begin = *u;
+
+    begin.place.layout = upload_layout_new(c->api);
+    if (begin.place.layout == LAYOUT_DISK && !has_room(c->api->disk, u->size)) {
         done(c, FAIL_FULL);
         return;
     }
@@ -126,7 +129,7 @@ void remote_open(struct call *c, const char *id, const struct change *job, const
         o->job = *job;
     change_take(&o->job);
     buf_init(&o->spec, SPEC_MAX);
-    upload_write(u, &o->spec);
+    upload_write(&begin, &o->spec);
     snprintf(o->id, sizeof(o->id), "%s", id);
     errand_go(&o->errand, c, open_run, open_back);
 }
@@ -160,6 +163,8 @@ static int read_state(const struct fleet_work_state *state, struct upload *out)
 {
     int err = upload_read(state->spec, out);
 
+    if (err == OK && state->place[0] != '\0')
+        err = upload_place_read(str_of(state->place), &out->place);
     if (err)
         return err;
     out->state = state->is_open ? UPLOAD_OPEN : UPLOAD_BUSY;
@@ -274,6 +279,14 @@ static void take_looked(struct errand *errand)
 
     if (g->err == OK && g->upload.state != UPLOAD_OPEN)
         g->err = FAIL_STATE;
+    if (g->err == OK && g->upload.place.layout != LAYOUT_DISK && errand->api->storage != NULL) {
+        errand_put_chunk(errand->call, &(struct chunk_errand){ .id = g->id,
+                                                               .place = &g->upload.place,
+                                                               .file = g->file,
+                                                               .done = g->taken });
+        mem_free(g);
+        return;
+    }
     io_offload(io_thread_loop(exchange_thread(errand->call->x)), name_work, named, g);
 }
 

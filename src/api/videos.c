@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "api/errand.h"
 #include "base/clock.h"
 #include "base/emit.h"
 #include "base/encode.h"
@@ -12,7 +13,7 @@
 #include "base/mem.h"
 #include "io/thread.h"
 
-enum { ANSWER_MAX = 1024 * 1024 };
+enum { ANSWER_MAX = 1024 * 1024, URL_MAX = 8 * 1024 };
 
 /* Where clients reach us: as configured, else as this one did. */
 static void public_base(struct call *c, struct buf *out)
@@ -195,12 +196,82 @@ static void answer_url(struct call *c, const struct asked *a)
     reply_error(c->x, 500, "internal", NULL, "the URL could not be signed");
 }
 
+/* Straight to the bucket: its URL takes as much as the bucket does. */
+static void reply_bucket_url(struct call *c, const char *upload_url)
+{
+    struct buf json;
+
+    buf_init(&json, ANSWER_MAX);
+    emit_open(&json, '{');
+    emit_field_string(&json, "upload_url", upload_url);
+    emit_field_string(&json, "method", "PUT");
+    emit_field_int(&json, "max_bytes", (int64_t)storage_traits(c->api->storage)->part_max);
+    emit_field_int(&json, "expires_in", (int64_t)c->api->settings->url_lifetime_ms / 1000);
+    emit_close(&json, '}');
+    reply_json(c->x, 200, &json);
+}
+
+static void located(struct call *c, int err, const char *why, const char *upload_url)
+{
+    const struct asked *a = c->state;
+
+    switch (err) {
+    case OK: reply_bucket_url(c, upload_url); break;
+    case FAIL_MISSING:
+    case FAIL_STATE: reply_closed(c, a->video); break;
+    default:
+        reply_error(c->x, 503, "storage_unavailable", NULL, "the URL could not be made: %s", why);
+    }
+}
+
+static void locate(struct call *c, const struct upload *u)
+{
+    const struct asked *a = c->state;
+    uint64_t lifetime_s = c->api->settings->url_lifetime_ms / 1000;
+    struct buf upload_url;
+
+    buf_init(&upload_url, URL_MAX);
+    int err = upload_chunk_url(c->api->storage, a->video, &u->place, (uint32_t)a->index, lifetime_s,
+                               &upload_url);
+    if (err == OK)
+        reply_bucket_url(c, buf_text(&upload_url));
+    else
+        errand_chunk_url(c, a->video, (uint32_t)a->index, (uint32_t)a->total, lifetime_s, located);
+    buf_deinit(&upload_url);
+}
+
+static void url_looked(struct call *c, int err, const struct upload *u)
+{
+    const struct asked *a = c->state;
+
+    if (err && err != FAIL_MISSING)
+        job_refuse(c, err, NULL);
+    else if (err || u->state != UPLOAD_OPEN)
+        reply_closed(c, a->video);
+    else if (u->place.layout == LAYOUT_DISK)
+        answer_url(c, a);
+    else
+        locate(c, u);
+}
+
+static void give_url(struct call *c)
+{
+    const struct api *api = c->api;
+    const struct asked *a = c->state;
+
+    if (api->storage == NULL || api->settings->takes_chunks ||
+        !storage_traits(api->storage)->has_urls)
+        answer_url(c, a);
+    else
+        api->records->look(c, a->video, url_looked);
+}
+
 static void planned(struct call *c, int err, uint32_t before)
 {
     const struct asked *a = c->state;
 
     switch (err) {
-    case OK: answer_url(c, a); break;
+    case OK: give_url(c); break;
     case FAIL_EXISTS:
         reply_error(c->x, 409, "wrong_count", "totalChunks",
                     "totalChunks is %lld here but was %u before", (long long)a->total, before);
@@ -267,6 +338,7 @@ static void assembled(struct call *c, int err, const char *why)
     case FAIL_SYNTAX: reply_error(c->x, 400, "upload_incomplete", NULL, "%s", why); break;
     case FAIL_FULL: reply_error(c->x, 507, "no_space", NULL, "%s", why); break;
     case FAIL_CLOSED: refuse_closed(c, why); break;
+    case FAIL_TIMEOUT: reply_error(c->x, 503, "storage_unavailable", NULL, "%s", why); break;
     default: reply_error(c->x, 500, "internal", NULL, "%s", why); break;
     }
 }
@@ -355,7 +427,8 @@ static void listed(void *context)
         emit_int(&json, l->upload.total_chunks);
     else
         emit_null(&json);
-    emit_chunks(l, &json);
+    if (l->err == OK)
+        emit_chunks(l, &json);
     emit_close(&json, '}');
     if (l->err == OK) {
         reply_json(l->call->x, 200, &json);
@@ -365,6 +438,16 @@ static void listed(void *context)
     }
     mem_free(l->sizes);
     mem_free(l);
+}
+
+static void bucket_listed(struct call *c, int err, int64_t *sizes)
+{
+    struct listing *l = c->state;
+
+    c->state = NULL;
+    l->err = err;
+    l->sizes = sizes;
+    listed(l);
 }
 
 static void state_done(struct call *c)
@@ -394,6 +477,11 @@ static void state_looked(struct call *c, int err, const struct upload *u)
     struct listing *l = mem_new(struct listing);
     l->call = c;
     l->upload = *u;
+    if (c->api->storage != NULL && u->place.layout != LAYOUT_DISK) {
+        c->state = l;
+        errand_chunks(c, c->segments[0], u, bucket_listed);
+        return;
+    }
     l->sizes = mem_alloc(((size_t)u->total_chunks + 1) * sizeof(*l->sizes));
     io_offload(io_thread_loop(exchange_thread(c->x)), list_work, listed, l);
 }

@@ -129,6 +129,9 @@ static int open_node(struct keeping *k, struct buf *why)
                             .lease_ms = NODE_LEASE_MS,
                             .attempts_max = NODE_ATTEMPTS_MAX,
                             .has_viewers = true,
+                            .storage = k->parts.storage,
+                            .mark_events = k->parts.mark_events,
+                            .context = k->parts.context,
                         },
                         &k->node, why);
 

@@ -20,6 +20,9 @@ struct keeping_parts {
     uv_loop_t *loop;
     struct mailbox *mailbox; /* the desk's */
     struct disk *disk;
+    const char *storage; /* as node_settings' */
+    const struct fleet_mark_events *mark_events;
+    void *context;
 };
 
 bool keeping_is_shared(const struct serve_options *o);

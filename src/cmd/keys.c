@@ -84,6 +84,16 @@ static int make_secret(const char *path, struct buf *why)
     return err;
 }
 
+int keys_own_text(const char *path, struct buf *out, struct buf *why)
+{
+    int err = access(path, F_OK) != 0 ? make_secret(path, why) : OK;
+
+    if (err == OK)
+        return read_file(path, KEY_FILE_MAX, out, why);
+    buf_init(out, KEY_FILE_MAX);
+    return err;
+}
+
 static int own_secret(const char *data_dir, bool may_make, struct buf *out, struct buf *why)
 {
     struct buf path;

@@ -76,4 +76,8 @@ bool keys_are_configured(const struct key_options *options);
 int keys_load(const struct key_options *options, const char *data_dir, bool may_make,
               struct jwt_keys **keys, struct presign_key *presign, struct buf *why);
 
+/* 64 random hex digits in a file: those that are there, else made, by the first of
+ * nodes that start together. `out` is to be freed in any case. */
+int keys_own_text(const char *path, struct buf *out, struct buf *why);
+
 #endif

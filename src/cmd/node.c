@@ -26,6 +26,7 @@ struct node {
     struct fleet_link *link;
     struct fleet_jobs *jobs;
     struct fleet_work *work;
+    struct fleet_mark *mark;
     struct fleet_rooms *rooms; /* of a node that has viewers */
     struct ledger *ledger;
     struct mailbox *mailbox;
@@ -66,6 +67,7 @@ static void on_up(void *context)
 
     log_info("redis_up", LOG_S("node", n->name));
     set_state(n, true, "");
+    fleet_mark_up(n->mark);
     fleet_jobs_up(n->jobs);
     fleet_work_up(n->work);
     if (n->rooms != NULL)
@@ -110,6 +112,7 @@ static void on_tick(void *context)
 {
     struct node *n = context;
 
+    fleet_mark_tick(n->mark);
     fleet_jobs_tick(n->jobs);
     fleet_work_tick(n->work);
     if (n->rooms != NULL)
@@ -313,6 +316,8 @@ int node_open(uv_loop_t *loop, const struct node_settings *settings, struct node
         node_free(n);
         return err;
     }
+    n->mark = fleet_mark_new(fleet_link_port(n->link), settings->storage, settings->mark_events,
+                             settings->context);
     if (settings->has_viewers)
         n->ledger = ledger_new_mirror(&n->observer);
     n->jobs = fleet_jobs_new(fleet_link_port(n->link), n->ledger,
@@ -347,6 +352,7 @@ void node_close(struct node *n)
     fleet_link_close(n->link);
     fleet_jobs_free(n->jobs);
     fleet_work_free(n->work);
+    fleet_mark_free(n->mark);
     n->jobs = NULL;
     n->work = NULL;
 }

@@ -8,6 +8,7 @@
 #include "api/records.h"
 #include "core/ledger.h"
 #include "fleet/jobs.h"
+#include "fleet/mark.h"
 #include "fleet/port_redis.h"
 #include "fleet/rooms.h"
 #include "fleet/work.h"
@@ -23,7 +24,10 @@ struct node_settings {
     struct mailbox *mailbox; /* the desk's, to which the ledger's watchers are told */
     uint64_t status_ttl_ms, job_ttl_ms, report_ttl_ms;
     uint32_t lease_ms, attempts_max;
-    bool has_viewers; /* it has a ledger, which mirrors Redis */
+    bool has_viewers;    /* it has a ledger, which mirrors Redis */
+    const char *storage; /* of its fleet: fleet/mark.h */
+    const struct fleet_mark_events *mark_events;
+    void *context; /* of those */
 };
 
 struct node;

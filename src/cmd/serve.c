@@ -1,7 +1,7 @@
 /* `reelay serve`: puts the house together, floor by floor, and takes it down in
  * the opposite order.
  *
- *   disk -> desk (loop, mailbox) -> keeping (ledger, book) -> pipelines -> I/O threads
+ *   disk -> desk (loop, mailbox) -> storage -> keeping (ledger, book) -> pipelines -> I/O threads
  */
 #include <errno.h>
 #include <signal.h>
@@ -14,18 +14,20 @@
 
 #include "api/api.h"
 #include "api/turns.h"
+#include "api/shelf.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
+#include "cmd/depot.h"
 #include "cmd/keeping.h"
 #include "cmd/programs.h"
 #include "cmd/serve_settings.h"
 #include "io/child.h"
 #include "io/thread.h"
 
-enum { SWEEP_MS = 60 * 1000, WHY_MAX = 1024 };
+enum { SWEEP_MS = 60 * 1000, WHY_MAX = 4096 };
 
 struct server {
     struct serve_options options;
@@ -35,6 +37,9 @@ struct server {
     uv_timer_t sweep;
     struct mailbox *mailbox;
     struct disk *disk;
+    struct storage *storage; /* NULL: on the disk */
+    struct shelf *shelf;     /* of that */
+    struct buf mark;         /* by what the fleet knows it */
     struct keeping *keeping;
     struct pipelines *pipelines;
     struct io_pool *pool;
@@ -57,8 +62,8 @@ static int open_folder(struct server *s)
         buf_printf(&s->why, "%s: %s", dir, strerror(errno));
         return fail_from_errno(errno);
     }
-    int err =
-        disk_open(dir, s->options.min_free, keeping_is_shared(&s->options), &s->disk, &s->why);
+    bool is_shared = keeping_is_shared(&s->options) && !depot_is_bucket(&s->options);
+    int err = disk_open(dir, s->options.min_free, is_shared, &s->disk, &s->why);
     if (err)
         return err;
     disk_clean(s->disk);
@@ -91,12 +96,28 @@ static int open_loop(struct server *s)
     return OK;
 }
 
+static int open_storage(struct server *s)
+{
+    int err = depot_open(&s->loop, &s->options, &s->storage, &s->why);
+
+    if (s->storage != NULL)
+        s->shelf = shelf_new(&s->loop, s->storage, s->settings.api.storage_url_lifetime_s);
+    if (err == OK && keeping_is_shared(&s->options))
+        err = depot_mark(s->storage, s->options.data_dir, &s->mark, &s->why);
+    return err;
+}
+
+static const struct fleet_mark_events of_mark;
+
 static int open_desk(struct server *s)
 {
     int err = keeping_open(&(struct keeping_parts){ .options = &s->options,
                                                     .loop = &s->loop,
                                                     .mailbox = s->mailbox,
-                                                    .disk = s->disk },
+                                                    .disk = s->disk,
+                                                    .storage = buf_text(&s->mark),
+                                                    .mark_events = &of_mark,
+                                                    .context = s },
                            &s->keeping, &s->why);
 
     if (err)
@@ -105,6 +126,7 @@ static int open_desk(struct server *s)
         .loop = &s->loop,
         .book = keeping_book(s->keeping),
         .disk = s->disk,
+        .storage = s->storage,
         .settings = &s->settings.pipeline,
     });
     keeping_resume(s->keeping, s->pipelines);
@@ -143,6 +165,8 @@ static int open_doors(struct server *s)
         .ledger = keeping_ledger(s->keeping),
         .store = keeping_store(s->keeping),
         .disk = s->disk,
+        .storage = s->storage,
+        .shelf = s->shelf,
         .uploads = keeping_uploads(s->keeping),
         .pipelines = s->pipelines,
         .desk = s->mailbox,
@@ -204,6 +228,14 @@ static void pipelines_ended(void *context)
     io_offload(&s->loop, stop_pool, pool_stopped, s);
 }
 
+static void drain(struct server *s)
+{
+    s->is_draining = true;
+    atomic_store(&s->api.is_draining, true);
+    io_pool_drain(s->pool);
+    pipelines_drain(s->pipelines, (uint32_t)s->options.drain_ms, pipelines_ended, s);
+}
+
 static void on_signal(uv_signal_t *handle, int signal_number)
 {
     struct server *s = handle->data;
@@ -215,13 +247,27 @@ static void on_signal(uv_signal_t *handle, int signal_number)
             pipelines_drain(s->pipelines, 0, pipelines_ended, s);
         return;
     }
-    s->is_draining = true;
-    atomic_store(&s->api.is_draining, true);
     log_info("draining", LOG_I("signal", signal_number),
              LOG_I("jobs", pipelines_running(s->pipelines)));
-    io_pool_drain(s->pool);
-    pipelines_drain(s->pipelines, (uint32_t)s->options.drain_ms, pipelines_ended, s);
+    drain(s);
 }
+
+static void agreed(void *context)
+{
+    (void)context;
+}
+
+static void differs(void *context, const char *theirs)
+{
+    struct server *s = context;
+
+    if (s->is_draining)
+        return;
+    depot_explain(&s->options, buf_text(&s->mark), theirs, &s->why);
+    drain(s);
+}
+
+static const struct fleet_mark_events of_mark = { .agreed = agreed, .differs = differs };
 
 static void close_all(struct server *s)
 {
@@ -231,6 +277,9 @@ static void close_all(struct server *s)
         engine_free(s->engine);
     turns_free(s->turns);
     keeping_close(s->keeping);
+    shelf_free(s->shelf);
+    if (s->storage != NULL)
+        storage_close(s->storage);
     if (s->is_loop_open) {
         mailbox_close(s->mailbox);
         uv_walk(&s->loop, close_handle, NULL);
@@ -250,9 +299,13 @@ static int start(struct server *s)
     int err = serve_settings_read(&s->options, &s->settings, &s->why);
 
     if (err == OK)
+        err = depot_check(&s->options, keeping_is_shared(&s->options), true, &s->why);
+    if (err == OK)
         err = open_folder(s);
     if (err == OK)
         err = open_loop(s);
+    if (err == OK)
+        err = open_storage(s);
     if (err == OK)
         err = open_desk(s);
     if (err == OK)
@@ -276,10 +329,9 @@ static int serve(struct server *s)
     signal(SIGPIPE, SIG_IGN);
     raise_descriptors();
     buf_init(&s->why, WHY_MAX);
+    buf_init(&s->mark, WHY_MAX);
     int err = start(s);
-    if (err) {
-        fprintf(stderr, "reelay serve: %s\n", s->why.len ? buf_text(&s->why) : fail_text(err));
-    } else {
+    if (err == OK) {
         uv_signal_start(&s->sigterm, on_signal, SIGTERM);
         uv_signal_start(&s->sigint, on_signal, SIGINT);
         programs_warn(s->options.ffmpeg, s->options.ffprobe);
@@ -287,9 +339,13 @@ static int serve(struct server *s)
         uv_run(&s->loop, UV_RUN_DEFAULT);
         log_info("stopped");
     }
+    bool is_refused = err || s->why.len > 0;
+    if (is_refused)
+        fprintf(stderr, "reelay serve: %s\n", s->why.len ? buf_text(&s->why) : fail_text(err));
     close_all(s);
     buf_deinit(&s->why);
-    return err ? 1 : 0;
+    buf_deinit(&s->mark);
+    return is_refused ? 1 : 0;
 }
 
 static const struct command_help help = {

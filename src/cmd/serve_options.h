@@ -9,6 +9,7 @@
 #include "cmd/keys.h"
 
 enum auth_mode { AUTH_AUTO, AUTH_ALL, AUTH_OFF };
+enum upload_via { UPLOAD_VIA_BUCKET, UPLOAD_VIA_SERVER };
 enum token_expiry { TOKEN_EXPIRY_KEEP, TOKEN_EXPIRY_CLOSE };
 
 struct serve_options {
@@ -17,6 +18,10 @@ struct serve_options {
     const char *engine; /* "local", or where Redis is */
     const char *redis_ca_file, *redis_cert_file, *redis_key_file;
     uint64_t status_ttl_ms;
+    const char *storage; /* "disk", or where the bucket is */
+    int upload_via;      /* enum upload_via */
+    const char *storage_public_url, *storage_ca_file;
+    uint64_t storage_parallel, storage_patience_ms, storage_url_ttl_ms;
     uint64_t threads;
     uint64_t connections_max, connections_per_address;
     struct option_list trusted_proxies;

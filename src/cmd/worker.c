@@ -1,7 +1,7 @@
-/* `reelay worker`: processes what any `serve` of the same Redis and data directory has
- * queued. No doors, no records of its own.
+/* `reelay worker`: processes what any `serve` of the same Redis and storage has queued.
+ * No doors, no records of its own.
  *
- *   disk -> desk (loop, mailbox) -> node (Redis) -> book -> pipelines
+ *   disk -> desk (loop, mailbox) -> storage -> node (Redis) -> book -> pipelines
  */
 #include <errno.h>
 #include <signal.h>
@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
+#include "cmd/depot.h"
 #include "cmd/node.h"
 #include "cmd/programs.h"
 #include "cmd/serve_settings.h"
@@ -23,7 +24,7 @@
 #include "media/pipeline.h"
 
 enum {
-    WHY_MAX = 1024,
+    WHY_MAX = 4096,
     LEASE_MIN_MS = 1000,
     LEASE_MAX_MS = 10 * 60 * 1000,
     OPTIONS_MAX = 32,
@@ -44,6 +45,8 @@ struct worker {
     uv_timer_t farewell;
     struct mailbox *mailbox;
     struct disk *disk;
+    struct storage *storage; /* NULL: on the disk */
+    struct buf mark;         /* by what the fleet knows it */
     struct node *node;
     struct pipeline_book *book;
     struct pipelines *pipelines;
@@ -80,10 +83,32 @@ static const struct option own_options[] = {
 };
 
 static const char *const shared_options[] = {
-    "redis-ca-file", "redis-cert-file", "redis-key-file", "data-dir", "public-url", "conversions",
-    "ffmpeg",        "ffprobe",         "preset",         "crf",      "max-pixels", "max-duration",
-    "max-memory",    "stall-timeout",   "drain-timeout",  "min-free", "status-ttl", "report-ttl",
-    "job-ttl",       "log-level",       "log-format",
+    "redis-ca-file",
+    "redis-cert-file",
+    "redis-key-file",
+    "data-dir",
+    "public-url",
+    "conversions",
+    "ffmpeg",
+    "ffprobe",
+    "preset",
+    "crf",
+    "max-pixels",
+    "max-duration",
+    "max-memory",
+    "stall-timeout",
+    "drain-timeout",
+    "min-free",
+    "status-ttl",
+    "report-ttl",
+    "job-ttl",
+    "log-level",
+    "log-format",
+    "storage",
+    "storage-public-url",
+    "storage-parallel",
+    "storage-patience",
+    "storage-ca-file",
 };
 
 static const struct option *serve_option(const char *name)
@@ -136,6 +161,14 @@ static void farewell(uv_timer_t *timer)
     leave_node(w);
 }
 
+static void drain(struct worker *w, uint64_t grace_ms)
+{
+    w->is_draining = true;
+    book_fleet_serve(w->book, w->pipelines, 0);
+    uv_timer_start(&w->farewell, farewell, grace_ms + FAREWELL_MS, 0);
+    pipelines_drain(w->pipelines, (uint32_t)grace_ms, ended, w);
+}
+
 static void on_signal(uv_signal_t *handle, int signal_number)
 {
     struct worker *w = handle->data;
@@ -146,11 +179,30 @@ static void on_signal(uv_signal_t *handle, int signal_number)
     else
         log_info("draining", LOG_I("signal", signal_number),
                  LOG_I("jobs", pipelines_running(w->pipelines)));
-    w->is_draining = true;
-    book_fleet_serve(w->book, w->pipelines, 0);
-    uv_timer_start(&w->farewell, farewell, grace_ms + FAREWELL_MS, 0);
-    pipelines_drain(w->pipelines, (uint32_t)grace_ms, ended, w);
+    drain(w, grace_ms);
 }
+
+/* What it would take before it knows that it has the fleet's files would cost them an
+ * attempt. */
+static void agreed(void *context)
+{
+    struct worker *w = context;
+
+    if (!w->is_draining)
+        book_fleet_serve(w->book, w->pipelines, w->settings.conversions_max);
+}
+
+static void differs(void *context, const char *theirs)
+{
+    struct worker *w = context;
+
+    if (w->is_draining)
+        return;
+    depot_explain(&w->options.shared, buf_text(&w->mark), theirs, &w->why);
+    drain(w, 0);
+}
+
+static const struct fleet_mark_events of_mark = { .agreed = agreed, .differs = differs };
 
 static void close_handle(uv_handle_t *handle, void *context)
 {
@@ -162,6 +214,8 @@ static void close_handle(uv_handle_t *handle, void *context)
 static void close_all(struct worker *w)
 {
     leave_node(w);
+    if (w->storage != NULL)
+        storage_close(w->storage);
     if (w->is_loop_open) {
         mailbox_close(w->mailbox);
         uv_walk(&w->loop, close_handle, NULL);
@@ -186,7 +240,14 @@ static int open_disk(struct worker *w)
         buf_puts(&w->why, "--engine: which Redis it takes its work from is missing (redis://...)");
         return FAIL_SYNTAX;
     }
-    return disk_open(o->data_dir, o->min_free, true, &w->disk, &w->why);
+    int err = depot_check(o, true, false, &w->why);
+    if (err)
+        return err;
+    if (mkdir(o->data_dir, 0700) != 0 && errno != EEXIST) {
+        buf_printf(&w->why, "%s: %s", o->data_dir, strerror(errno));
+        return fail_from_errno(errno);
+    }
+    return disk_open(o->data_dir, o->min_free, !depot_is_bucket(o), &w->disk, &w->why);
 }
 
 static int open_desk(struct worker *w)
@@ -199,6 +260,14 @@ static int open_desk(struct worker *w)
     uv_timer_init(&w->loop, &w->farewell);
     w->sigterm.data = w->sigint.data = w->farewell.data = w;
     return OK;
+}
+
+static int open_storage(struct worker *w)
+{
+    const struct serve_options *o = &w->options.shared;
+    int err = depot_open(&w->loop, o, &w->storage, &w->why);
+
+    return err ? err : depot_mark(w->storage, o->data_dir, &w->mark, &w->why);
 }
 
 static int open_node(struct worker *w)
@@ -216,7 +285,10 @@ static int open_node(struct worker *w)
                                               .job_ttl_ms = o->shared.job_ttl_ms,
                                               .report_ttl_ms = o->shared.report_ttl_ms,
                                               .lease_ms = (uint32_t)o->lease_ms,
-                                              .attempts_max = (uint32_t)o->attempts_max },
+                                              .attempts_max = (uint32_t)o->attempts_max,
+                                              .storage = buf_text(&w->mark),
+                                              .mark_events = &of_mark,
+                                              .context = w },
                      &w->node, &w->why);
 }
 
@@ -227,9 +299,11 @@ static void begin_work(struct worker *w)
                                                          .jobs = node_jobs(w->node),
                                                          .work = node_work(w->node),
                                                          .disk = w->disk });
-    w->pipelines = pipelines_new(&(struct pipeline_parts){
-        .loop = &w->loop, .book = w->book, .disk = w->disk, .settings = &w->settings });
-    book_fleet_serve(w->book, w->pipelines, w->settings.conversions_max);
+    w->pipelines = pipelines_new(&(struct pipeline_parts){ .loop = &w->loop,
+                                                           .book = w->book,
+                                                           .disk = w->disk,
+                                                           .storage = w->storage,
+                                                           .settings = &w->settings });
     uv_signal_start(&w->sigterm, on_signal, SIGTERM);
     uv_signal_start(&w->sigint, on_signal, SIGINT);
 }
@@ -240,6 +314,8 @@ static int start(struct worker *w)
 
     if (err == OK)
         err = open_desk(w);
+    if (err == OK)
+        err = open_storage(w);
     if (err == OK)
         err = open_node(w);
     w->is_node_open = err == OK;
@@ -253,10 +329,9 @@ static int work(struct worker *w)
     log_setup((enum log_level)o->log_level, (enum log_format)o->log_format);
     signal(SIGPIPE, SIG_IGN);
     buf_init(&w->why, WHY_MAX);
+    buf_init(&w->mark, WHY_MAX);
     int err = start(w);
-    if (err) {
-        fprintf(stderr, "reelay worker: %s\n", w->why.len ? buf_text(&w->why) : fail_text(err));
-    } else {
+    if (err == OK) {
         begin_work(w);
         programs_warn(o->ffmpeg, o->ffprobe);
         log_info("working", LOG_S("node", node_name(w->node)),
@@ -265,17 +340,21 @@ static int work(struct worker *w)
         uv_run(&w->loop, UV_RUN_DEFAULT);
         log_info("stopped");
     }
+    bool is_refused = err || w->why.len > 0;
+    if (is_refused)
+        fprintf(stderr, "reelay worker: %s\n", w->why.len ? buf_text(&w->why) : fail_text(err));
     close_all(w);
     buf_deinit(&w->why);
-    return err ? 1 : 0;
+    buf_deinit(&w->mark);
+    return is_refused ? 1 : 0;
 }
 
 int cmd_worker(int argc, char **argv)
 {
     const struct option *table = worker_option_table();
     const struct command_help help = {
-        .usage = "reelay worker --engine redis://... --data-dir DIR [options]",
-        .about = "Processes the videos that servers with the same Redis and folder have taken in.",
+        .usage = "reelay worker --engine redis://... [--data-dir DIR] [--storage URL] [options]",
+        .about = "Processes the videos that servers with the same Redis and storage have taken in.",
         .options = table,
     };
     struct worker *w = mem_new(struct worker);

@@ -16,11 +16,11 @@
 
 static const char *const sources[WORK_SCRIPTS] = {
     [WORK_CREATE] = fleet_lua_work_create,   [WORK_PLAN] = fleet_lua_work_plan,
-    [WORK_DECLARE] = fleet_lua_work_declare, [WORK_ENQUEUE] = fleet_lua_work_enqueue,
-    [WORK_CANCEL] = fleet_lua_work_cancel,   [WORK_STALE] = fleet_lua_work_stale,
-    [WORK_CLAIM] = fleet_lua_work_claim,     [WORK_BEAT] = fleet_lua_work_beat,
-    [WORK_HOLD] = fleet_lua_work_hold,       [WORK_GIVE] = fleet_lua_work_give,
-    [WORK_COUNT] = fleet_lua_work_count,
+    [WORK_ENQUEUE] = fleet_lua_work_enqueue, [WORK_CANCEL] = fleet_lua_work_cancel,
+    [WORK_STALE] = fleet_lua_work_stale,     [WORK_CLAIM] = fleet_lua_work_claim,
+    [WORK_BEAT] = fleet_lua_work_beat,       [WORK_HOLD] = fleet_lua_work_hold,
+    [WORK_PLACE] = fleet_lua_work_place,     [WORK_GIVE] = fleet_lua_work_give,
+    [WORK_DECLARE] = fleet_lua_work_declare, [WORK_COUNT] = fleet_lua_work_count,
 };
 
 uint64_t work_now(const struct fleet_work *w)
@@ -105,7 +105,7 @@ void work_find(struct work_call *c, const char *job)
     char room[FLEET_KEY_MAX];
     struct str key = key_of(room, job);
     struct str list[] = { STR("HMGET"),   key,         STR("state"), STR("chunks"),
-                          STR("touched"), STR("step"), STR("spec") };
+                          STR("touched"), STR("step"), STR("spec"),  STR("place") };
 
     int err = port->ops->command(port, key, list, sizeof(list) / sizeof(list[0]), on_reply, c);
     if (err != OK)

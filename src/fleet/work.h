@@ -30,7 +30,12 @@ struct fleet_work;
 
 enum fleet_priority { FLEET_HIGH, FLEET_NORMAL, FLEET_LOW, FLEET_PRIORITIES };
 
-enum { FLEET_STEP_MAX = 32, FLEET_SPEC_MAX = 64 * 1024, FLEET_NODE_MAX = 64 };
+enum {
+    FLEET_STEP_MAX = 32,
+    FLEET_SPEC_MAX = 64 * 1024,
+    FLEET_NODE_MAX = 64,
+    FLEET_PLACE_MAX = 2048
+};
 
 struct fleet_work_settings {
     const char *node;        /* this process' own name: host, pid, random */
@@ -76,6 +81,7 @@ struct fleet_work_state {
     uint32_t chunks; /* announced; 0: not yet */
     int64_t touched_ms;
     const char *step, *spec; /* borrowed for the call */
+    const char *place;       /* of its chunks; "": as the spec says. Borrowed */
 };
 /* `state` is NULL unless err is OK, or FAIL_EXISTS of fleet_work_plan. */
 typedef void fleet_work_found(void *context, int err, const struct fleet_work_state *state);
@@ -95,6 +101,12 @@ void fleet_work_plan(struct fleet_work *w, const char *job, uint32_t chunks,
  * another. FAIL_STATE: not open. FAIL_MISSING. Also a sign of life. */
 void fleet_work_declare(struct fleet_work *w, const char *job, uint64_t bytes,
                         fleet_work_done *done, void *context);
+/* Where the chunks of an open upload lie, by compare-and-set; at most FLEET_PLACE_MAX bytes,
+ * of none that JSON escapes. A spec says `"place":"..."` first. FAIL_EXISTS: it is not (any
+ * more) `before`; FAIL_STATE: not open; FAIL_MISSING. What has been done and is repeated
+ * does nothing. */
+void fleet_work_place(struct fleet_work *w, const char *job, const char *before, const char *after,
+                      fleet_work_done *done, void *context);
 /* A chunk arrived: a sign of life. Nobody waits for it. */
 void fleet_work_touch(struct fleet_work *w, const char *job);
 /* OPEN to QUEUED. FAIL_STATE: it is not open (any more). FAIL_MISSING. */

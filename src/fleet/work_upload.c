@@ -60,6 +60,7 @@ static void tell_found(const struct work_call *c, int err, const struct redis_re
         .touched_ms = (int64_t)work_number(reply, first + 2),
         .step = work_field(reply, first + 3).at,
         .spec = work_field(reply, first + 4).at,
+        .place = work_field(reply, first + 5).at,
     };
 
     c->found(c->context, err, &found);
@@ -118,6 +119,20 @@ void fleet_work_declare(struct fleet_work *w, const char *job, uint64_t bytes,
     work_arg(&args, job);
     work_arg_number(&args, bytes);
     ask(doing(w, done, context), check(job, ""), WORK_DECLARE, job, &args);
+}
+
+void fleet_work_place(struct fleet_work *w, const char *job, const char *before, const char *after,
+                      fleet_work_done *done, void *context)
+{
+    struct work_args args = { .count = 0 };
+    int err = check(job, "");
+
+    work_arg(&args, job);
+    work_arg(&args, before);
+    work_arg(&args, after);
+    if (err == OK && (strlen(before) > FLEET_PLACE_MAX || strlen(after) > FLEET_PLACE_MAX))
+        err = FAIL_LIMIT;
+    ask(doing(w, done, context), err, WORK_PLACE, job, &args);
 }
 
 void fleet_work_touch(struct fleet_work *w, const char *job)

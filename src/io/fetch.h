@@ -32,7 +32,7 @@ struct fetcher *fetcher_new_guarded(uv_loop_t *loop, const char *ca_file,
                                     const struct guard *guard);
 
 /* Cancels what is still running and frees everything; run the loop until it is
- * empty behind this. */
+ * empty behind this. Also within a `done`. */
 void fetcher_close(struct fetcher *f);
 
 struct fetch_answer {
@@ -40,7 +40,8 @@ struct fetch_answer {
                       * FAIL_CLOSED  nobody there (no such host, refused)
                       * FAIL_TIMEOUT
                       * FAIL_IO      the connection broke
-                      * FAIL_LIMIT   the answer is longer than answer_max
+                      * FAIL_LIMIT   the answer is longer than answer_max or sink_max, or
+                      *              redirects lead on and on
                       * FAIL_DENIED  the server's certificate is not to be trusted, or
                       *              the guard does not admit where it leads
                       * FAIL_FULL    the disk, for a body that goes into a file
@@ -54,7 +55,7 @@ struct fetch_answer {
     int64_t length;         /* of the answer's body as announced, -1: it is not */
     const char *url;        /* of the last redirect that was followed, or the request's */
     const uint8_t *md5;     /* 16 bytes, of the file's range sent, or of the body received into a
-                             * file; NULL unless has_md5 */
+                             * file; NULL unless has_md5, or where OpenSSL must not */
     const struct fetch *of; /* for fetch_header_of */
 };
 
@@ -92,10 +93,12 @@ struct fetch_request {
     /* Runs exactly once unless cancelled, never within fetch_start; the answer
      * is borrowed. The fetch is freed behind it. */
     void (*done)(void *context, const struct fetch_answer *answer);
-    /* The answer's head is there (not that of a redirect that is followed), its body is
-     * not yet. Not OK ends it with that. May be NULL. */
+    /* The answer's head is there (not that of a redirect that is followed), and the first
+     * of its body or its end. Not OK ends it with that; not to be cancelled within. May be
+     * NULL. */
     int (*begun)(void *context, const struct fetch_answer *answer);
-    /* It was cancelled, and the sink is not written to any more; may be NULL. */
+    /* It was cancelled, and the sink is not written to any more; never within
+     * fetch_cancel. May be NULL. */
     void (*released)(void *context);
     void *context;
 };
@@ -103,11 +106,12 @@ struct fetch_request {
 /* Copies what it needs. */
 struct fetch *fetch_start(struct fetcher *f, const struct fetch_request *request);
 
-/* `done` will not run; frees the fetch. */
+/* `done` will not run; frees the fetch. Not within a `begun`, nor within its own `done`. */
 void fetch_cancel(struct fetch *fetch);
 
 /* Bytes of the body that have been handed to the connection; bytes of the answer's body
- * that have come. */
+ * that have come (in `done`, whatever its error, all of these are in the sink, unless that
+ * is what failed). */
 uint64_t fetch_sent(const struct fetch *fetch);
 uint64_t fetch_received(const struct fetch *fetch);
 

@@ -23,6 +23,9 @@ struct fetcher {
     char *ca_file;
     uv_timer_t timer;
     struct transfer *transfers;
+    bool (*admits)(const void *context, const char *host, const struct sockaddr *to);
+    const void *gate;
+    bool is_closing;
 };
 
 enum { CONNECT_TIMEOUT_MS = 10 * 1000 };
@@ -44,13 +47,29 @@ int fail_from_curl(CURLcode code)
     case CURLE_UNSUPPORTED_PROTOCOL: return FAIL_SYNTAX;
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE: return FAIL_DENIED;
+    case CURLE_TOO_MANY_REDIRECTS: return FAIL_LIMIT;
     case CURLE_OUT_OF_MEMORY: return FAIL_NOMEM;
     default: return FAIL_IO;
     }
 }
 
-const char *transfer_why(const struct transfer *t, CURLcode code)
+static bool was_refused(const struct transfer *t, CURLcode code)
 {
+    return code == CURLE_COULDNT_CONNECT && t->refused[0] != '\0';
+}
+
+int transfer_fail(const struct transfer *t, CURLcode code)
+{
+    return was_refused(t, code) ? FAIL_DENIED : fail_from_curl(code);
+}
+
+const char *transfer_why(struct transfer *t, CURLcode code)
+{
+    if (was_refused(t, code)) {
+        snprintf(t->error, sizeof(t->error), "it leads to an address that is not public (%s)",
+                 t->refused);
+        return t->error;
+    }
     if (code == CURLE_COULDNT_CONNECT)
         return "nothing answers there"; /* libcurl says it in two sentences */
     return *t->error ? t->error : curl_easy_strerror(code);
@@ -60,7 +79,7 @@ static void reap(struct fetcher *f)
 {
     int left;
 
-    for (;;) {
+    while (!f->is_closing) {
         CURLMsg *message = curl_multi_info_read(f->multi, &left);
         if (message == NULL)
             return;
@@ -179,10 +198,22 @@ struct fetcher *fetcher_new(uv_loop_t *loop, const char *ca_file)
     return f;
 }
 
+void fetcher_set_gate(struct fetcher *f,
+                      bool (*admits)(const void *context, const char *host,
+                                     const struct sockaddr *to),
+                      const void *context)
+{
+    f->admits = admits;
+    f->gate = context;
+}
+
+/* Not while libcurl may be calling us. */
 static void timer_closed(uv_handle_t *handle)
 {
     struct fetcher *f = handle->data;
 
+    /* Closes the idle connections too, each with a last call of set_watch. */
+    curl_multi_cleanup(f->multi);
     mem_free(f->ca_file);
     mem_free(f);
 }
@@ -191,9 +222,56 @@ void fetcher_close(struct fetcher *f)
 {
     while (f->transfers != NULL)
         f->transfers->cancel(f->transfers);
-    /* Closes the idle connections too, each with a last call of set_watch. */
-    curl_multi_cleanup(f->multi);
+    f->is_closing = true;
     uv_close((uv_handle_t *)&f->timer, timer_closed);
+}
+
+/* Without the brackets of an IPv6 address. */
+static char *host_of(const char *url)
+{
+    CURLU *parsed = curl_url();
+    char *host = NULL, *bare = NULL;
+
+    if (curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK &&
+        curl_url_get(parsed, CURLUPART_HOST, &host, 0) == CURLUE_OK) {
+        size_t len = strlen(host);
+        bool is_bracketed = len > 2 && host[0] == '[' && host[len - 1] == ']';
+        bare = is_bracketed ? mem_strndup(host + 1, len - 2) : mem_strdup(host);
+    }
+    curl_free(host);
+    curl_url_cleanup(parsed);
+    return bare;
+}
+
+static void write_address(const struct sockaddr *a, char *out, size_t size)
+{
+    char text[INET6_ADDRSTRLEN] = "?";
+
+    if (a->sa_family == AF_INET)
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)a)->sin_addr, text, sizeof(text));
+    else if (a->sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)a)->sin6_addr, text, sizeof(text));
+    snprintf(out, size, "%s", text);
+}
+
+/* Of all the moments at which an address could be judged, the one behind which it cannot
+ * become another. */
+static curl_socket_t open_admitted(void *context, curlsocktype purpose, struct curl_sockaddr *to)
+{
+    struct transfer *t = context;
+    struct fetcher *f = t->fetcher;
+    char *url = NULL;
+
+    (void)purpose;
+    curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url);
+    char *host = url ? host_of(url) : NULL;
+    bool is_admitted = f->admits(f->gate, host, &to->addr);
+    mem_free(host);
+    if (!is_admitted) {
+        write_address(&to->addr, t->refused, sizeof(t->refused));
+        return CURL_SOCKET_BAD;
+    }
+    return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
 }
 
 CURL *transfer_prepare(struct transfer *t, struct fetcher *f, const char *url)
@@ -207,12 +285,17 @@ CURL *transfer_prepare(struct transfer *t, struct fetcher *f, const char *url)
     curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->error);
     curl_easy_setopt(t->easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(t->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(t->easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     curl_easy_setopt(t->easy, CURLOPT_USERAGENT, "reelay/" REELAY_VERSION);
     if (f->ca_file != NULL)
         curl_easy_setopt(t->easy, CURLOPT_CAINFO, f->ca_file);
-    if (fetch_is_local(url))
+    if (f->admits != NULL || fetch_is_local(url))
         curl_easy_setopt(t->easy, CURLOPT_PROXY, "");
+    if (f->admits != NULL) {
+        curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, open_admitted);
+        curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETDATA, t);
+    }
     return t->easy;
 }
 
@@ -224,14 +307,15 @@ void transfer_begin(struct transfer *t)
     if (t->next != NULL)
         t->next->previous = t;
     f->transfers = t;
+    t->is_listed = true;
     curl_multi_add_handle(f->multi, t->easy);
 }
 
-void transfer_end(struct transfer *t)
+void transfer_leave(struct transfer *t)
 {
-    curl_multi_remove_handle(t->fetcher->multi, t->easy);
-    curl_easy_cleanup(t->easy);
-    t->easy = NULL;
+    if (!t->is_listed)
+        return;
+    t->is_listed = false;
     if (t->next != NULL)
         t->next->previous = t->previous;
     if (t->previous != NULL)
@@ -240,16 +324,21 @@ void transfer_end(struct transfer *t)
         t->fetcher->transfers = t->next;
 }
 
-static bool is_local_host(char *host)
+void transfer_end(struct transfer *t)
+{
+    curl_multi_remove_handle(t->fetcher->multi, t->easy);
+    curl_easy_cleanup(t->easy);
+    t->easy = NULL;
+    transfer_leave(t);
+}
+
+static bool is_local_host(const char *host)
 {
     struct in_addr v4;
     struct in6_addr v6;
-    size_t len = strlen(host);
 
-    if (len > 2 && host[0] == '[' && host[len - 1] == ']') {
-        host[len - 1] = '\0';
-        return inet_pton(AF_INET6, host + 1, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-    }
+    if (inet_pton(AF_INET6, host, &v6) == 1)
+        return IN6_IS_ADDR_LOOPBACK(&v6);
     if (inet_pton(AF_INET, host, &v4) == 1)
         return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
     return str_equal_nocase(str_of(host), STR("localhost"));
@@ -257,13 +346,9 @@ static bool is_local_host(char *host)
 
 bool fetch_is_local(const char *url)
 {
-    CURLU *parsed = curl_url();
-    char *host = NULL;
+    char *host = host_of(url);
+    bool is_local = host != NULL && is_local_host(host);
 
-    bool is_local = curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK &&
-                    curl_url_get(parsed, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-                    is_local_host(host);
-    curl_free(host);
-    curl_url_cleanup(parsed);
+    mem_free(host);
     return is_local;
 }

@@ -3,15 +3,15 @@
  * is the address that is judged, at the moment of connecting to it, for libcurl
  * (fetcher_new_guarded) and for programs that fetch by themselves (guard_proxy).
  *
- * Without rules: every address of the public internet; none of this machine, private or
- * shared nets, link-local and metadata services, multicast, documentation, nor any such
- * inside of an IPv6 one (mapped, compatible, NAT64, 6to4, Teredo).
+ * Without rules: every address of the public internet (proto/address); none of this
+ * machine (also the public ones that it had at guard_new), private or shared nets,
+ * link-local and metadata services, multicast, documentation. An IPv4 address mapped into
+ * IPv6, or a NAT64's, is judged as what it is; other forms of one are refused.
  * A rule is a host name ("cdn.example.com", ".example.com": also what is below it), an
  * address, or a net ("10.0.0.0/8", "fd00::/8"), each with ":PORT" if it is for that only.
  *   deny    never, whatever else is said
- *   allow   of a name or address outside of the public internet: admitted all the same.
- *           A list that names any host of the public internet, too, is not meant: see only
- *   only    nothing but these
+ *   only    nothing but these, and of these what is public or allowed
+ *   allow   admitted though not of the public internet
  * Immutable; any thread, but for the proxy. */
 #ifndef IO_GUARD_H
 #define IO_GUARD_H
@@ -23,7 +23,6 @@
 #include <uv.h>
 
 #include "base/buf.h"
-#include "base/str.h"
 
 struct guard;
 
@@ -37,7 +36,8 @@ int guard_new(const struct guard_rules *rules, struct guard **out, struct buf *w
 void guard_free(struct guard *g);
 
 /* Before anything is asked: by scheme (http, https), host and port of a URL. An address
- * as host is judged at once; a name only by the rules. FAIL_SYNTAX, FAIL_DENIED. */
+ * as host is judged at once; a name only by the rules. FAIL_SYNTAX (also for what parsers
+ * are known to disagree about, and for a host outside of ASCII), FAIL_DENIED. */
 int guard_check_url(const struct guard *g, const char *url, struct buf *why);
 
 /* At the moment of connecting: `host` is the name that was asked for, or NULL. */

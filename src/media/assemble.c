@@ -109,7 +109,7 @@ static int sync_folder_of(const char *path)
     return err;
 }
 
-static int settle(const char *part, const char *path, int fd, struct buf *why)
+int assembled_settle(const char *part, const char *path, int fd, struct buf *why)
 {
     if (fdatasync(fd) == 0 && rename(part, path) == 0 && sync_folder_of(path) == OK)
         return OK;
@@ -165,7 +165,7 @@ int assemble(const struct assembly *a, uint64_t *size, struct buf *why)
     int err = make_part(a, buf_text(&part), &fd, &total, why);
     if (err == OK) {
         a->progress(a->context, a->total_chunks + 1);
-        err = settle(buf_text(&part), a->path, fd, why);
+        err = assembled_settle(buf_text(&part), a->path, fd, why);
     }
     if (fd >= 0)
         close(fd);

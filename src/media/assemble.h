@@ -25,4 +25,7 @@ struct assembly {
  * people. */
 int assemble(const struct assembly *a, uint64_t *size, struct buf *why);
 
+/* What is written becomes durable under its name. */
+int assembled_settle(const char *part, const char *path, int fd, struct buf *why);
+
 #endif

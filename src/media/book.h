@@ -31,6 +31,11 @@ typedef void book_done(void *context, int err);
 typedef void book_found(void *context, int err, const struct upload *upload, const char *title);
 typedef void book_stale(void *context, const char *const *videos, size_t count);
 
+struct book_place {
+    const char *video;
+    const struct upload_place *before, *after;
+};
+
 /* An upload whose processing is to begin. */
 struct book_begin {
     const char *video;
@@ -72,6 +77,12 @@ struct book_ops {
 
     /* FAIL_MISSING, FAIL_CLOSED. */
     void (*find)(struct pipeline_book *b, const char *video, book_found *found, void *context);
+
+    /* Of an open upload, by compare-and-set; `done` when it is durable. FAIL_EXISTS: it
+     * is not (any more) as `before` says; FAIL_STATE: not open; FAIL_MISSING,
+     * FAIL_CLOSED. */
+    void (*place)(struct pipeline_book *b, const struct book_place *place, book_done *done,
+                  void *context);
 
     /* Takes no more chunks, and its job is queued (anew, if it had failed). FAIL_STATE:
      * not open; FAIL_FULL; FAIL_MISSING, FAIL_CLOSED. Without a queue the bytes are

@@ -92,6 +92,8 @@ static void work_found(void *context, int err, const struct fleet_work_state *st
 
     if (err == OK)
         err = upload_read(state->spec, &a->upload);
+    if (err == OK && state->place[0] != '\0')
+        err = upload_place_read(str_of(state->place), &a->upload.place);
     if (err) {
         a->found(a->context, err, NULL, NULL);
         asking_free(a);
@@ -118,6 +120,30 @@ static void find(struct pipeline_book *b, const char *video, book_found *found, 
     struct asking *a = asking_new(b, video, NULL, context);
     a->found = found;
     look(a);
+}
+
+static void placed(void *context, int err)
+{
+    answer(context, err);
+}
+
+static void place(struct pipeline_book *b, const struct book_place *place, book_done *done,
+                  void *context)
+{
+    struct buf before, after;
+
+    if (is_closed(b)) {
+        done(context, FAIL_CANCELLED);
+        return;
+    }
+    buf_init(&before, FLEET_PLACE_MAX);
+    buf_init(&after, FLEET_PLACE_MAX);
+    upload_place_write(place->before, &before);
+    upload_place_write(place->after, &after);
+    fleet_work_place(((struct book_fleet *)b)->parts.work, place->video, buf_text(&before),
+                     buf_text(&after), placed, asking_new(b, place->video, done, context));
+    buf_deinit(&before);
+    buf_deinit(&after);
 }
 
 /* Beginning: the job first. Should the queue refuse it, another has put it there. */
@@ -350,6 +376,7 @@ static const struct book_ops ops = {
     .name = "fleet",
     .is_queue = true,
     .find = find,
+    .place = place,
     .begin = begin,
     .say = book_fleet_say_anywhere,
     .checkpoint = checkpoint,

@@ -59,7 +59,7 @@ static void begin(struct pipeline_book *b, const struct book_begin *begin, book_
     }
     err = disk_reserve(parts->disk, begin->reserve);
     if (err)
-        uploads_reopen(parts->uploads, begin->video, u->has_source);
+        uploads_reopen(parts->uploads, begin->video, u);
     else
         queue_job(parts, begin->video);
     done(context, err);
@@ -99,22 +99,41 @@ static void recorded(void *context, int err)
     mailbox_post(r->mailbox, &r->mail);
 }
 
-static void checkpoint(struct pipeline_book *b, const struct book_checkpoint *c, book_done *done,
-                       void *context)
+static struct record *record_new(const struct book_local_parts *parts, book_done *done,
+                                 void *context)
 {
-    const struct book_local_parts *parts = parts_of(b);
-    struct record *r;
+    struct record *r = mem_new(struct record);
 
-    if (done == NULL) {
-        store_put_work(parts->store, c->video, c->step, c->spec, NULL, NULL);
-        return;
-    }
-    r = mem_new(struct record);
     r->mail.open = record_open;
     r->mailbox = parts->mailbox;
     r->done = done;
     r->context = context;
-    store_put_work(parts->store, c->video, c->step, c->spec, recorded, r);
+    return r;
+}
+
+static void place(struct pipeline_book *b, const struct book_place *place, book_done *done,
+                  void *context)
+{
+    const struct book_local_parts *parts = parts_of(b);
+    struct record *r = record_new(parts, done, context);
+    int err = uploads_place(parts->uploads, place->video, place->before, place->after, recorded, r);
+
+    if (err == OK)
+        return;
+    mem_free(r);
+    done(context, err);
+}
+
+static void checkpoint(struct pipeline_book *b, const struct book_checkpoint *c, book_done *done,
+                       void *context)
+{
+    const struct book_local_parts *parts = parts_of(b);
+
+    if (done == NULL)
+        store_put_work(parts->store, c->video, c->step, c->spec, NULL, NULL);
+    else
+        store_put_work(parts->store, c->video, c->step, c->spec, recorded,
+                       record_new(parts, done, context));
 }
 
 /* The uploader may mend it as soon as it hears of the failure: so the upload is
@@ -125,7 +144,7 @@ static void end(struct pipeline_book *b, const struct book_end *end, book_done *
     const struct book_local_parts *parts = parts_of(b);
 
     if (end->reopen != NULL)
-        uploads_reopen(parts->uploads, end->video, end->reopen->has_source);
+        uploads_reopen(parts->uploads, end->video, end->reopen);
     ledger_apply(parts->ledger, end->video, end->change, false, NULL);
     if (end->reopen != NULL)
         uploads_save(parts->uploads, end->video);
@@ -162,6 +181,7 @@ static void stale(struct pipeline_book *b, int64_t before_ms, book_stale *found,
 static const struct book_ops ops = {
     .name = "local",
     .find = find,
+    .place = place,
     .begin = begin,
     .say = say,
     .checkpoint = checkpoint,

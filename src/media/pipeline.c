@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <utlist.h>
 
@@ -11,7 +12,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/thread.h"
+#include "media/bucket.h"
 #include "media/pipeline_run.h"
+#include "media/publish.h"
 
 enum { WHY_MAX = 2048 };
 
@@ -24,12 +27,15 @@ struct pipelines *pipelines_new(const struct pipeline_parts *parts)
 
     ps->parts = *parts;
     ps->book = parts->book;
+    if (parts->storage != NULL)
+        ps->bucket = bucket_desk_new();
     return ps;
 }
 
 void pipelines_free(struct pipelines *ps)
 {
     assert(ps->running == NULL && ps->pending == 0);
+    bucket_desk_free(ps->bucket);
     mem_free(ps);
 }
 
@@ -108,11 +114,33 @@ void pipelines_settled(struct pipelines *ps)
     pipelines_drained(ps);
 }
 
+/* Another has taken over, and publishes under a key of its own. While the end is being
+ * told, nobody knows whose it is. */
+static void tree_removed(void *context, int err, const char *why)
+{
+    (void)err; /* whoever completes the job removes it */
+    (void)why;
+    pipelines_settled(context);
+}
+
+static void drop_lost_tree(struct pipeline *p)
+{
+    struct pipelines *ps = p->owner;
+
+    if (!p->is_lost || p->is_ending || !p->has_sent)
+        return;
+    ps->pending++;
+    trees_clear(ps->parts.storage, p->video, p->spec.key, TREE_REMOVED, tree_removed, ps);
+}
+
 void pipeline_free(struct pipeline *p)
 {
     struct pipelines *ps = p->owner;
 
     assert(p->task == NULL);
+    if (p->publish != NULL)
+        publish_abandon(p->publish);
+    drop_lost_tree(p);
     pipeline_stop_converting(p);
     if (p->reserved > 0)
         disk_unreserve(ps->parts.disk, p->reserved);
@@ -257,32 +285,55 @@ static void prepare_work(void *context)
         p->scratch = mem_strdup(buf_text(&path));
         buf_puts(&path, "/source");
         p->source = mem_strdup(buf_text(&path));
+        p->has_file = access(p->source, F_OK) == 0;
     }
     buf_deinit(&path);
+}
+
+static void begin_or_end(struct pipeline *p, int err, const char *why)
+{
+    if (pipeline_forget(p, err))
+        return;
+    if (p->is_cancelled) {
+        answer(p, OK, NULL);
+        pipeline_end_cancelled(p);
+    } else if (err == OK) {
+        checkpoint(p, p->step->name, recorded);
+    } else if (p->owner->is_draining) {
+        pipeline_leave(p, BOOK_RELEASE);
+    } else {
+        answer(p, err, why);
+        pipeline_end_failed(p, err, why);
+    }
+}
+
+static void source_brought(struct pipeline *p, int err, const char *why)
+{
+    p->has_file = err == OK;
+    begin_or_end(p, err, why);
 }
 
 static void prepared(void *context)
 {
     struct pipeline *p = context;
 
-    if (pipeline_forget(p, p->err))
-        return;
-    if (p->is_cancelled) {
-        answer(p, OK, NULL);
-        pipeline_end_cancelled(p);
-        return;
-    }
-    if (p->err == OK) {
-        checkpoint(p, p->step->name, recorded);
-        return;
-    }
-    answer(p, p->err, "the scratch folder could not be made");
-    pipeline_end_failed(p, p->err, "the scratch folder could not be made");
+    if (p->err == OK && !p->is_cancelled && !p->is_lost && bucket_wants_source(p))
+        bucket_bring_source(p, source_brought);
+    else
+        begin_or_end(p, p->err, "the scratch folder could not be made");
 }
 
 void pipeline_begin(struct pipeline *p)
 {
     io_offload(p->owner->parts.loop, prepare_work, prepared, p);
+}
+
+void pipeline_go_back(struct pipeline *p, const struct step *step)
+{
+    log_info("job_goes_back", LOG_S("job", p->video), LOG_S("from", p->step->name),
+             LOG_S("to", step->name));
+    p->step = step;
+    checkpoint(p, step->name, recorded);
 }
 
 void pipeline_step_done(struct pipeline *p, int err, const char *why)
@@ -393,6 +444,8 @@ static void expire(void *context, const char *const *videos, size_t count)
 void pipelines_sweep(struct pipelines *ps, int64_t before_ms)
 {
     ps->book->ops->stale(ps->book, before_ms, expire, ps);
+    if (ps->bucket != NULL)
+        bucket_sweep(ps, before_ms);
 }
 
 /* The end */

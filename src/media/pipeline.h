@@ -60,6 +60,43 @@ void pipelines_cancel(struct pipelines *ps, const char *video, book_done *done, 
 /* Forgets uploads that nobody has touched since `before_ms`. */
 void pipelines_sweep(struct pipelines *ps, int64_t before_ms);
 
+/* Chunks of uploads that lie in a bucket (bucket_*.c). */
+
+/* The URL to PUT one to, by what is on record. FAIL_STATE: that is to be found out
+ * first, by pipelines_chunk_url; others as storage_part_url. Any thread. */
+int upload_chunk_url(const struct storage *s, const char *video, const struct upload_place *place,
+                     uint32_t index, uint64_t lifetime_s, struct buf *out);
+/* Whether it goes there as a part. Pure. */
+bool upload_chunk_is_part(const struct upload_place *place, uint32_t index);
+
+struct chunk_url {
+    const char *video;
+    uint32_t index, total;
+    uint64_t lifetime_s;
+};
+/* Finds out where the chunk is to go, and puts that on record. `url` is there only if
+ * err is OK. FAIL_MISSING, FAIL_STATE (it takes no chunks), FAIL_CLOSED, and what
+ * storages say; `why` for people. */
+typedef void chunk_url_done(void *context, int err, const char *why, const char *url);
+void pipelines_chunk_url(struct pipelines *ps, const struct chunk_url *ask, chunk_url_done *done,
+                         void *context);
+
+/* A received one goes into the bucket. `file` is borrowed until `done`. */
+struct pipeline_chunk {
+    const char *video;
+    const struct upload_place *place;
+    uint32_t index;
+    int file;
+    uint64_t size;
+};
+void pipelines_put_chunk(struct pipelines *ps, const struct pipeline_chunk *chunk, book_done *done,
+                         void *context);
+
+/* Which are there; sizes[i] -1: chunk i is not. Borrowed. */
+typedef void chunks_told(void *context, int err, const int64_t *sizes);
+void pipelines_chunks(struct pipelines *ps, const char *video, const struct upload *u,
+                      chunks_told *done, void *context);
+
 /* Begins nothing more, lets running steps end for `grace_ms`, then stops them;
  * `done` when none runs. Jobs stay as they are, for the next start. */
 void pipelines_drain(struct pipelines *ps, uint32_t grace_ms, void (*done)(void *context),

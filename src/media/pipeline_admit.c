@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/thread.h"
+#include "media/bucket.h"
 #include "media/pipeline_run.h"
 
 enum { WHY_MAX = 1024, RANGES_NAMED_MAX = 12 };
@@ -24,6 +25,9 @@ struct admission {
     struct spec spec;
     const char *step; /* the first one */
     int err;
+    int refusal;             /* of chunks that are all there */
+    int64_t source_size;     /* of what was assembled before, in a bucket; -1: none */
+    struct upload_place now; /* to be put on record before it is refused */
     struct buf why;
     char video[JOB_ID_MAX + 1];
 };
@@ -162,8 +166,11 @@ static void begin(struct admission *a, bool from_source)
     struct pipeline_book *book = a->owner->book;
     struct buf spec;
 
-    /* The copy made of the chunks, and about as much again for the ladder. */
-    a->reserve = 2 * a->total;
+    /* The copy made of the chunks, and about as much again for the ladder; where another
+     * node processes it, on that one's disk. */
+    bool is_ours = !book->ops->is_queue || !bucket_has(a->owner, &a->upload);
+    a->reserve = is_ours ? 2 * a->total : 0;
+    a->spec.bytes = a->total;
     a->step = from_source ? "probe" : "assemble";
     a->spec.upload = a->upload;
     a->spec.upload.has_source = from_source;
@@ -181,6 +188,19 @@ static void begin(struct admission *a, bool from_source)
     buf_deinit(&spec);
 }
 
+/* It is somewhere in scratch, or in the bucket. */
+static int take_source(struct admission *a)
+{
+    if (!bucket_has(a->owner, &a->upload))
+        return OK;
+    if (a->source_size <= 0) {
+        a->missing = a->upload.total_chunks;
+        return refuse_chunks(a);
+    }
+    a->total = (uint64_t)a->source_size;
+    return OK;
+}
+
 static void listed(void *context)
 {
     struct admission *a = context;
@@ -192,7 +212,9 @@ static void listed(void *context)
     }
     sum_up(a);
     bool from_source = a->upload.has_source && a->missing == a->upload.total_chunks;
-    err = from_source ? OK : refuse_chunks(a);
+    err = from_source ? take_source(a) : refuse_chunks(a);
+    if (err == OK)
+        err = a->refusal;
     if (err == OK && a->owner->is_draining) {
         err = FAIL_CLOSED;
         buf_puts(&a->why, "the server is shutting down");
@@ -201,6 +223,70 @@ static void listed(void *context)
         admission_end(a, err, buf_text(&a->why));
     else
         begin(a, from_source);
+}
+
+/* In a bucket */
+
+static void placed(void *context, int err)
+{
+    (void)err; /* somebody else's word is as good */
+    listed(context);
+}
+
+/* What has been sent is of no use: from now on it is to go elsewhere. */
+static void place_anew(struct admission *a, enum upload_layout layout)
+{
+    struct pipeline_book *book = a->owner->book;
+
+    a->now.layout = layout;
+    book->ops->place(book,
+                     &(struct book_place){
+                         .video = a->video, .before = &a->upload.place, .after = &a->now },
+                     placed, a);
+}
+
+static bool is_whole(const struct bucket_list *list)
+{
+    for (uint32_t i = 0; i < list->count; i++)
+        if (list->chunks[i].form == CHUNK_MISSING)
+            return false;
+    return true;
+}
+
+static void refuse_small(struct admission *a, uint32_t small)
+{
+    const struct storage_traits *traits = storage_traits(a->owner->parts.storage);
+
+    a->refusal = FAIL_SYNTAX;
+    buf_printf(&a->why,
+               "chunk %u holds %lld bytes, and in this storage all but the last need %llu: ask for "
+               "upload URLs again, and send all chunks anew",
+               small, (long long)a->sizes[small], (unsigned long long)traits->part_min);
+    place_anew(a, LAYOUT_OBJECTS);
+}
+
+static void bucket_told(void *context, int err, const char *why, const struct bucket_list *list)
+{
+    struct admission *a = context;
+    uint32_t small;
+
+    if (err) {
+        log_warn("chunks_unlisted", LOG_S("job", a->video), LOG_S("why", why ? why : ""));
+        admission_end(a, FAIL_TIMEOUT, "the storage cannot be reached just now");
+        return;
+    }
+    a->beyond = list->beyond;
+    a->source_size = list->has_source ? (int64_t)list->source_size : -1;
+    for (uint32_t i = 0; i < list->count; i++)
+        a->sizes[i] = list->chunks[i].form == CHUNK_MISSING ? -1 : (int64_t)list->chunks[i].size;
+    bool has_lost = a->upload.place.multipart[0] != '\0' && !list->is_begun;
+    if (!is_whole(list) && has_lost)
+        place_anew(a, LAYOUT_UNDECIDED);
+    else if (is_whole(list) &&
+             bucket_way(list, storage_traits(a->owner->parts.storage), &small) == BUCKET_NO_WAY)
+        refuse_small(a, small);
+    else
+        listed(a);
 }
 
 static int refuse_upload(const struct upload *u, const char **why)
@@ -238,7 +324,10 @@ static void found(void *context, int err, const struct upload *upload, const cha
     }
     snprintf(a->spec.title, sizeof(a->spec.title), "%s", title ? title : "");
     a->sizes = mem_alloc(u->total_chunks * sizeof(*a->sizes));
-    io_offload(a->owner->parts.loop, list_work, listed, a);
+    if (bucket_has(a->owner, u))
+        bucket_list(a->owner->parts.storage, a->video, &u->place, u->total_chunks, bucket_told, a);
+    else
+        io_offload(a->owner->parts.loop, list_work, listed, a);
 }
 
 void pipelines_assemble(struct pipelines *ps, const char *video, const char *file_name,

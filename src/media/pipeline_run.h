@@ -35,6 +35,7 @@ struct spec {
     char title[JOB_TEXT_MAX + 1]; /* the job's, or "" */
     char key[192];                /* "videos/hls/ID-RANDOM": where it will be published */
     char out[32];                 /* the converted tree in scratch, or "" */
+    uint64_t bytes;               /* of the source, where chunks lie in a bucket */
     bool has_info;
     struct media_info info;
 };
@@ -53,7 +54,8 @@ struct pipeline {
     const struct step *step;
     struct spec spec;
     uint64_t token;          /* of the lease, or 0 */
-    struct media_task *task; /* running ffmpeg or ffprobe, or NULL */
+    struct media_task *task; /* running ffmpeg or ffprobe, or what is stored, or NULL */
+    struct publish *publish; /* follows a conversion into a storage, or NULL */
     atomic_bool is_stopped;  /* read by worker threads */
     bool is_cancelled;
     bool is_lost;       /* another node has taken over: to be forgotten */
@@ -63,6 +65,8 @@ struct pipeline {
     bool is_converting; /* holds one of conversions_max */
     bool is_stale;      /* a newer lease's scratch is there */
     bool is_published;  /* ended well: the tree under the key stays */
+    bool has_file;      /* `source` is there, whole */
+    bool has_sent;      /* something may lie under the key in the storage */
     uint64_t reserved;  /* bytes promised by the disk */
     uint64_t published; /* bytes of the finished tree */
     char *scratch;      /* folder; set before the first step runs */
@@ -80,6 +84,7 @@ struct pipelines {
     struct pipeline *running; /* in order of arrival */
     size_t count;
     unsigned converting;
+    struct bucket_desk *bucket; /* media/bucket.h; NULL: on the disk */
     bool is_draining;
     size_t pending; /* what is being admitted, ended, cleared away, or given back */
     uv_timer_t *drain_timer;
@@ -94,6 +99,9 @@ void pipeline_step_done(struct pipeline *p, int err, const char *why);
  * `done`; pipeline_offloaded ends the step with those. */
 void pipeline_offload(struct pipeline *p, void (*work)(void *), void (*done)(void *));
 void pipeline_offloaded(void *context);
+
+/* What another attempt would end with too. */
+bool pipeline_is_inputs_fault(int err);
 
 /* Tells everybody how far it is. Any thread. `fraction` of the stage. */
 struct convert_progress;
@@ -133,6 +141,9 @@ struct pipeline *pipeline_new(struct pipelines *ps, const char *video, const str
                               const struct step *step);
 void pipeline_begin(struct pipeline *p);
 
+/* What a step needs is not on this node: goes back to an earlier one, by a checkpoint. */
+void pipeline_go_back(struct pipeline *p, const struct step *step);
+
 /* Its turn at converting is over; the next one's begins. */
 void pipeline_stop_converting(struct pipeline *p);
 
@@ -157,10 +168,24 @@ void pipeline_end_failed(struct pipeline *p, int err, const char *why);
 /* However often it could be tried again. */
 void pipeline_end_for_good(struct pipeline *p, int err, const char *why);
 
-/* Removes what an ended upload leaves on the disk, the tree under `key` too
- * unless it was published, and then its work record. */
+/* What becomes of published trees when a job has ended. With leases, in a storage, every
+ * claim has a key of its own: then an end that was told is that of all of them. */
+enum tree_fate {
+    TREE_REMOVED,  /* that under the key */
+    TREE_KEPT,     /* that one alone stays */
+    TREES_REMOVED, /* whatever was published of it */
+};
+
+/* Removes what an ended upload leaves, and then its work record. */
 void pipelines_clear(struct pipelines *ps, const char *video, uint64_t token, const char *key,
-                     bool is_published);
+                     enum tree_fate fate);
+
+/* A new one for the video; nobody can guess it. */
+void pipeline_make_key(struct spec *s, const char *video);
+
+/* In the storage (publish_clear.c). `done` not within the call. */
+void trees_clear(struct storage *s, const char *video, const char *key, enum tree_fate fate,
+                 storage_done *done, void *context);
 
 /* One thing less is pending. */
 void pipelines_settled(struct pipelines *ps);

@@ -4,8 +4,15 @@
 #include <stdio.h>
 
 #include "base/emit.h"
+#include "base/encode.h"
 #include "base/err.h"
 #include "media/pipeline_run.h"
+
+void pipeline_make_key(struct spec *s, const char *video)
+{
+    snprintf(s->key, sizeof(s->key), "videos/hls/%s-%016llx", video,
+             (unsigned long long)random_u64());
+}
 
 void spec_write(const struct spec *s, struct buf *out)
 {
@@ -16,6 +23,8 @@ void spec_write(const struct spec *s, struct buf *out)
     emit_field_string(out, "plan", pipeline_plan_name(s->plan));
     emit_field_string(out, "key", s->key);
     emit_field_string(out, "out", s->out);
+    if (s->bytes > 0)
+        emit_field_int(out, "bytes", (int64_t)s->bytes);
     if (s->has_info) {
         struct buf info;
         buf_init(&info, JOB_JSON_MAX);
@@ -41,16 +50,18 @@ int spec_read(const char *json, struct spec *out)
     struct spec s = { 0 };
     const char *title = "", *key = "", *folder = "", *plan = "upload";
     json_t *info = NULL;
+    json_int_t bytes = 0;
     int err = upload_read(json, &s.upload);
 
     if (err)
         return err;
     json_t *root = json_loads(json, 0, NULL);
-    if (json_unpack(root, "{s?s, s?s, s?s, s?s, s?o}", "plan", &plan, "title", &title, "key", &key,
-                    "out", &folder, "info", &info) != 0)
+    if (json_unpack(root, "{s?s, s?s, s?s, s?s, s?I, s?o}", "plan", &plan, "title", &title, "key",
+                    &key, "out", &folder, "bytes", &bytes, "info", &info) != 0)
         err = FAIL_SYNTAX;
     if (err == OK && info != NULL)
         err = read_info(info, &s);
+    s.bytes = bytes > 0 ? (uint64_t)bytes : 0;
     s.plan = pipeline_plan_named(plan);
     if (s.plan == PIPELINE_PLANS)
         err = FAIL_UNSUPPORTED;

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "media/assemble.h"
+#include "media/bucket.h"
 #include "media/pipeline_run.h"
 
 /* Document 000, "Processing Stages", "Stage 1": where in it each activity lies. */
@@ -46,12 +47,30 @@ static void assemble_work(void *context)
 
 static void run_assemble(struct pipeline *p)
 {
+    if (bucket_has(p->owner, &p->spec.upload)) {
+        bucket_assemble(p);
+        return;
+    }
     pipeline_say(p, "assembling", 0, "Starting chunk assembly", NULL);
     pipeline_say(p, "assembling", found_chunks, "Found chunks, preparing", NULL);
     pipeline_offload(p, assemble_work, pipeline_offloaded);
 }
 
 /* probe: before the chunks go, so that what is no video can be mended */
+
+/* In a bucket the parts are gone with their assembly. What is no video is to be sent
+ * anew; what failed otherwise can be tried again from the source. */
+static void unusable(struct pipeline *p, int err, const char *why)
+{
+    if (!pipeline_is_inputs_fault(err)) {
+        p->spec.upload.has_source = true;
+        pipeline_step_done(p, err, why);
+        return;
+    }
+    buf_reset(&p->why);
+    buf_puts(&p->why, why != NULL && *why ? why : fail_text(err));
+    bucket_refuse(p, err);
+}
 
 static void probed(void *context, int err, const char *why, const struct media_info *info)
 {
@@ -63,7 +82,10 @@ static void probed(void *context, int err, const char *why, const struct media_i
         p->spec.has_info = true;
         p->spec.upload.has_source = true;
     }
-    pipeline_step_done(p, err, why);
+    if (err == OK || !bucket_has(p->owner, &p->spec.upload))
+        pipeline_step_done(p, err, why);
+    else
+        unusable(p, err, why);
 }
 
 static void run_probe(struct pipeline *p)
@@ -96,10 +118,23 @@ static void cleaned(void *context)
     pipeline_offloaded(p);
 }
 
+static void bucket_cleaned(void *context, int err, const char *why)
+{
+    struct pipeline *p = context;
+
+    if (err)
+        pipeline_step_done(p, err, why);
+    else
+        pipeline_offload(p, clean_work, cleaned);
+}
+
 static void run_clean(struct pipeline *p)
 {
     pipeline_say(p, "assembling", cleaning, "Cleaning up chunks", NULL);
-    pipeline_offload(p, clean_work, cleaned);
+    if (bucket_has(p->owner, &p->spec.upload))
+        bucket_clean(p, bucket_cleaned);
+    else
+        pipeline_offload(p, clean_work, cleaned);
 }
 
 const struct step step_assemble = { "assemble", run_assemble, "Chunk assembly failed" };

@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "core/limits.h"
 
-enum { SPEC_MAX = 16 * 1024 };
+enum { SPEC_MAX = 16 * 1024, PLACE_MAX = STORAGE_UPLOAD_ID_MAX + 32 };
 
 struct entry {
     UT_hash_handle hh;
@@ -93,6 +93,49 @@ static void write_tus(const struct upload *u, struct buf *out)
     emit_field_string(out, "fields", u->fields);
 }
 
+static const char *const layouts[UPLOAD_LAYOUTS] = { "disk", "undecided", "parts", "objects" };
+
+bool upload_place_equals(const struct upload_place *a, const struct upload_place *b)
+{
+    return a->layout == b->layout && strcmp(a->multipart, b->multipart) == 0;
+}
+
+void upload_place_write(const struct upload_place *place, struct buf *out)
+{
+    buf_printf(out, "%s %s", layouts[place->layout], place->multipart);
+}
+
+int upload_place_read(struct str text, struct upload_place *out)
+{
+    const char *space = memchr(text.at, ' ', text.len);
+    size_t name = space != NULL ? (size_t)(space - text.at) : text.len;
+    size_t id = space != NULL ? text.len - name - 1 : 0;
+
+    if (id > STORAGE_UPLOAD_ID_MAX)
+        return FAIL_SYNTAX;
+    for (int i = 0; i < UPLOAD_LAYOUTS; i++) {
+        if (!str_equal((struct str){ text.at, name }, str_of(layouts[i])))
+            continue;
+        out->layout = (enum upload_layout)i;
+        memcpy(out->multipart, text.at + text.len - id, id);
+        out->multipart[id] = '\0';
+        return OK;
+    }
+    return FAIL_SYNTAX;
+}
+
+static void write_place(const struct upload_place *place, struct buf *out)
+{
+    struct buf text;
+
+    if (place->layout == LAYOUT_DISK)
+        return;
+    buf_init(&text, PLACE_MAX);
+    upload_place_write(place, &text);
+    emit_field_string(out, "place", buf_text(&text));
+    buf_deinit(&text);
+}
+
 void upload_write(const struct upload *u, struct buf *out)
 {
     emit_open(out, '{');
@@ -103,6 +146,7 @@ void upload_write(const struct upload *u, struct buf *out)
     emit_field_bool(out, "is_one_shot", u->is_one_shot);
     emit_field_string(out, "priority", upload_priority_name(u->priority));
     emit_field_string(out, "file_name", u->file_name);
+    write_place(&u->place, out);
     if (u->is_tus)
         write_tus(u, out);
     emit_close(out, '}');
@@ -129,16 +173,17 @@ static int read_tus(json_t *root, struct upload *u)
 int upload_read(const char *json, struct upload *out)
 {
     struct upload u = { .size = -1 };
-    const char *file_name = "", *priority = "normal";
+    const char *file_name = "", *priority = "normal", *place = "disk";
     json_int_t total = 0, size = -1, touched = 0;
     int has_source = 0, is_one_shot = 0;
     json_t *root = json_loads(json, 0, NULL);
-    int bad =
-        root == NULL ||
-        json_unpack(root, "{s?I, s?I, s?I, s?b, s?b, s?s, s?s}", "total_chunks", &total, "size",
-                    &size, "touched_ms", &touched, "has_source", &has_source, "is_one_shot",
-                    &is_one_shot, "file_name", &file_name, "priority", &priority) != 0 ||
-        upload_priority_parse(str_of(priority), &u.priority) != OK || read_tus(root, &u) != OK;
+    int bad = root == NULL ||
+              json_unpack(root, "{s?I, s?I, s?I, s?b, s?b, s?s, s?s, s?s}", "total_chunks", &total,
+                          "size", &size, "touched_ms", &touched, "has_source", &has_source,
+                          "is_one_shot", &is_one_shot, "file_name", &file_name, "priority",
+                          &priority, "place", &place) != 0 ||
+              upload_priority_parse(str_of(priority), &u.priority) != OK ||
+              upload_place_read(str_of(place), &u.place) != OK || read_tus(root, &u) != OK;
 
     if (!bad) {
         u.total_chunks = (uint32_t)total;
@@ -185,7 +230,8 @@ static void save(struct uploads *us, struct entry *e, void (*done)(void *, int),
 int uploads_create(struct uploads *us, const char *video, const struct upload *begin,
                    void (*done)(void *context, int err), void *context)
 {
-    uint64_t reserve = begin->size > 0 ? (uint64_t)begin->size : 0;
+    bool is_here = begin->place.layout == LAYOUT_DISK;
+    uint64_t reserve = is_here && begin->size > 0 ? (uint64_t)begin->size : 0;
     int err = OK;
 
     pthread_mutex_lock(&us->lock);
@@ -218,7 +264,8 @@ int uploads_restore(struct uploads *us, const struct work *w, bool is_busy)
     e->upload = u;
     /* What arrived already is on the disk and counts as used there; promising
      * the whole again errs on the safe side. */
-    if (u.size > 0 && !u.has_source && disk_reserve(us->disk, (uint64_t)u.size) == OK)
+    if (u.place.layout == LAYOUT_DISK && u.size > 0 && !u.has_source &&
+        disk_reserve(us->disk, (uint64_t)u.size) == OK)
         e->reserved = (uint64_t)u.size;
     pthread_mutex_unlock(&us->lock);
     return OK;
@@ -283,6 +330,29 @@ int uploads_declare(struct uploads *us, const char *video, int64_t size)
     return err;
 }
 
+int uploads_place(struct uploads *us, const char *video, const struct upload_place *before,
+                  const struct upload_place *after, void (*done)(void *context, int err),
+                  void *context)
+{
+    int err = OK;
+
+    pthread_mutex_lock(&us->lock);
+    struct entry *e = find(us, video);
+    if (e == NULL)
+        err = FAIL_MISSING;
+    else if (e->upload.state != UPLOAD_OPEN)
+        err = FAIL_STATE;
+    else if (!upload_place_equals(&e->upload.place, before))
+        err = FAIL_EXISTS;
+    else {
+        e->upload.place = *after;
+        e->upload.touched_ms = clock_wall_ms();
+        save(us, e, done, context);
+    }
+    pthread_mutex_unlock(&us->lock);
+    return err;
+}
+
 int uploads_enter(struct uploads *us, const char *video)
 {
     int err = OK;
@@ -334,13 +404,14 @@ int uploads_begin(struct uploads *us, const char *video, const char *file_name,
     return err;
 }
 
-void uploads_reopen(struct uploads *us, const char *video, bool has_source)
+void uploads_reopen(struct uploads *us, const char *video, const struct upload *u)
 {
     pthread_mutex_lock(&us->lock);
     struct entry *e = find(us, video);
     if (e != NULL) {
         e->upload.state = UPLOAD_OPEN;
-        e->upload.has_source = has_source;
+        e->upload.has_source = u->has_source;
+        e->upload.place = u->place;
         e->upload.touched_ms = clock_wall_ms();
     }
     pthread_mutex_unlock(&us->lock);

@@ -18,9 +18,20 @@
 
 #include "base/buf.h"
 #include "storage/disk.h"
+#include "storage/storage.h"
 #include "store/store.h"
 
 enum upload_state { UPLOAD_OPEN, UPLOAD_BUSY };
+
+/* Where its chunks lie: in a folder, or in a bucket as parts of one multipart upload or
+ * as objects; which of these two, nobody knows before their size is known. */
+enum upload_layout { LAYOUT_DISK, LAYOUT_UNDECIDED, LAYOUT_PARTS, LAYOUT_OBJECTS, UPLOAD_LAYOUTS };
+
+/* Of an open upload; changed by compare-and-set. */
+struct upload_place {
+    enum upload_layout layout;
+    char multipart[STORAGE_UPLOAD_ID_MAX + 1]; /* "": none is begun */
+};
 
 /* Whose processing begins first, where some have to wait. */
 enum upload_priority { UPLOAD_NORMAL, UPLOAD_HIGH, UPLOAD_LOW, UPLOAD_PRIORITIES };
@@ -37,9 +48,10 @@ struct upload {
     int64_t touched_ms;    /* wall clock: last sign of life of the uploader */
     bool has_source;       /* assembled once already: the chunks are gone, the file is there */
     enum upload_priority priority;
-    bool is_one_shot;    /* came as one file: nobody has to ask for its assembly */
-    bool is_tus;         /* grows at its end, and is assembled when it has its size */
-    bool is_partial;     /* a part of another to be: no job, nothing is assembled */
+    bool is_one_shot; /* came as one file: nobody has to ask for its assembly */
+    bool is_tus;      /* grows at its end, and is assembled when it has its size */
+    bool is_partial;  /* a part of another to be: no job, nothing is assembled */
+    struct upload_place place;
     char file_name[256]; /* as last told; may be "" */
     char owner[24];      /* of a partial one, a digest; the others' jobs say it */
     /* What a tus client is told of it: fields as they go into an answer, each with a
@@ -73,6 +85,13 @@ int uploads_plan(struct uploads *us, const char *video, uint32_t total_chunks, u
  * FAIL_MISSING. */
 int uploads_declare(struct uploads *us, const char *video, int64_t size);
 
+/* FAIL_EXISTS: its place is not (any more) as `before` says; FAIL_STATE if not OPEN,
+ * FAIL_MISSING. `done`, only behind OK, when the change is durable, on the store's
+ * thread. */
+int uploads_place(struct uploads *us, const char *video, const struct upload_place *before,
+                  const struct upload_place *after, void (*done)(void *context, int err),
+                  void *context);
+
 /* Around the moment that a received chunk gets its name: FAIL_STATE if the
  * upload is no longer OPEN, FAIL_MISSING. Each OK is followed by a leave. */
 int uploads_enter(struct uploads *us, const char *video);
@@ -83,9 +102,10 @@ void uploads_leave(struct uploads *us, const char *video, uint64_t bytes);
 int uploads_begin(struct uploads *us, const char *video, const char *file_name,
                   uint32_t total_chunks);
 
-/* BUSY to OPEN: a stage failed, and the uploader can mend it. In memory only:
- * the failure is put on record first, then uploads_save. */
-void uploads_reopen(struct uploads *us, const char *video, bool has_source);
+/* BUSY to OPEN: a stage failed, and the uploader can mend it, with `place` and
+ * `has_source` as they are in `u`. In memory only: the failure is put on record first,
+ * then uploads_save. */
+void uploads_reopen(struct uploads *us, const char *video, const struct upload *u);
 
 /* Queues the work record of an OPEN upload. */
 void uploads_save(struct uploads *us, const char *video);
@@ -96,6 +116,11 @@ void uploads_finish(struct uploads *us, const char *video);
 
 /* The OPEN ones untouched since `before_ms`, at most `max` names (mem_free). */
 size_t uploads_stale(struct uploads *us, int64_t before_ms, size_t max, char **out);
+
+bool upload_place_equals(const struct upload_place *a, const struct upload_place *b);
+/* "LAYOUT MULTIPART", as Redis keeps it. FAIL_SYNTAX. */
+void upload_place_write(const struct upload_place *place, struct buf *out);
+int upload_place_read(struct str text, struct upload_place *out);
 
 /* What a work record of step "upload" says, as JSON and back. */
 void upload_write(const struct upload *u, struct buf *out);

@@ -61,8 +61,7 @@ int disk_chunk_begin(struct disk *d, const char *video, uint32_t index, struct c
         err = dir_make(d->uploads_fd, video, &dir);
         if (err != OK)
             continue;
-        begun.fd =
-            openat(dir, begun.tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
+        begun.fd = openat(dir, begun.tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
         err = begun.fd >= 0 ? OK : fail_from_errno(errno);
         close(dir);
     }

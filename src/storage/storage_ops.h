@@ -12,7 +12,8 @@ struct storage_ops {
     struct storage_task *(*put)(struct storage *s, const struct storage_put *put);
     struct storage_task *(*get)(struct storage *s, const struct storage_get *get);
     struct storage_task *(*read)(struct storage *s, const char *key, size_t max,
-                                 void (*done)(void *, int, const char *, struct str), void *context);
+                                 void (*done)(void *, int, const char *, struct str),
+                                 void *context);
     struct storage_task *(*head)(struct storage *s, const char *key,
                                  void (*done)(void *, int, const char *,
                                               const struct storage_object *),
@@ -45,20 +46,23 @@ struct storage_ops {
                                     bool (*each)(void *, const struct storage_pending *),
                                     storage_done *done, void *context);
     /* Pure */
-    int (*url)(const struct storage *s, const char *key, const char *file_name,
-               uint64_t lifetime_s, struct buf *out);
+    int (*url)(const struct storage *s, const char *key, const char *file_name, uint64_t lifetime_s,
+               struct buf *out);
     int (*put_url)(const struct storage *s, const char *key, uint64_t lifetime_s, struct buf *out);
     int (*part_url)(const struct storage *s, const char *key, const char *id, uint32_t number,
                     uint64_t lifetime_s, struct buf *out);
 };
+
+struct storage_refusal; /* storage_refusal.h */
 
 /* Begins every driver's own. */
 struct storage {
     const struct storage_ops *ops;
     const struct storage_traits *traits;
     uv_loop_t *loop;
-    char *prefix;     /* "" or "folder/" */
-    char *public_url; /* "" or without a slash at its end */
+    char *prefix;                     /* "" or "folder/" */
+    char *public_url;                 /* "" or without a slash at its end */
+    struct storage_refusal *refusals; /* storage.c's own; NULL at first */
 };
 
 /* Begins every task. */

@@ -4,7 +4,7 @@
 --   name begins with.
 -- Fields of the hash: state (open, dropped, queued, delayed, leased), step, spec, chunks,
 --   touched (ms), priority, queue and entry (where it waits or is pending), token, worker,
---   attempts, cancel ("1"), why, mark (number of the checkpoint within the lease), over ("1": a
+--   attempts, cancel ("1"), place (of an open upload's chunks, where it is not as in spec), why, mark (number of the checkpoint within the lease), over ("1": a
 --   lease of it was taken over, so an old holder may live).
 -- ARGV: 2 id, 3 spec.
 -- Answers {"ok"} or {"exists"}.
@@ -16,7 +16,7 @@ local ms = string.format('%.0f', math.floor(time[1] * 1000 + time[2] / 1000))
 -- Larger than that of anyone who held a work of this name before.
 local token = string.format('%.0f', time[1] * 1000000 + time[2])
 redis.call('HSET', KEYS[1], 'state', 'open', 'step', '', 'spec', ARGV[3], 'chunks', '0',
-    'touched', ms, 'token', token, 'over', '0')
+    'touched', ms, 'token', token, 'over', '0', 'place', '')
 redis.call('ZADD', KEYS[6], ms, ARGV[2])
 redis.call('ZREM', KEYS[8], ARGV[2])
 return {'ok'}

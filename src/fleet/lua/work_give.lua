@@ -55,7 +55,7 @@ elseif what == 'reopen' then
     -- Cancelled meanwhile: it takes no chunks, and is the next to go as stale.
     local is_wanted = cancel ~= '1'
     redis.call('HSET', KEYS[1], 'state', is_wanted and 'open' or 'dropped', 'step', '',
-        'spec', ARGV[5], 'entry', '', 'worker', '', 'touched', string.format('%.0f', ms))
+        'spec', ARGV[5], 'place', '', 'entry', '', 'worker', '', 'touched', string.format('%.0f', ms))
     redis.call('ZADD', KEYS[6], is_wanted and ms or 0, ARGV[2])
 elseif what == 'retry' then
     redis.call('HSET', KEYS[1], 'why', ARGV[5])

@@ -1,6 +1,7 @@
 -- A sign of life of an upload, and the first word on its number of chunks.
 -- KEYS: see work_create. ARGV: 2 id, 3 chunks ("0": says nothing of them).
--- Answers {"ok" or "exists" (it was another number), state, chunks, touched, step, spec},
+-- Answers {"ok" or "exists" (it was another number), state, chunks, touched, step, spec,
+--   place},
 --   {"state"} or {"missing"}.
 local state, chunks = unpack(redis.call('HMGET', KEYS[1], 'state', 'chunks'))
 if not state then
@@ -21,4 +22,5 @@ if chunks == '0' then
     chunks = ARGV[3]
 end
 return {chunks == ARGV[3] and 'ok' or 'exists',
-    unpack(redis.call('HMGET', KEYS[1], 'state', 'chunks', 'touched', 'step', 'spec'))}
+    unpack(redis.call('HMGET', KEYS[1], 'state', 'chunks', 'touched', 'step', 'spec',
+        'place'))}

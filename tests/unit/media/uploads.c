@@ -209,7 +209,7 @@ static void an_upload_that_is_not_there_takes_nothing(void **state)
     assert_int_equal(uploads_begin(uploads, "7", "a", 1), FAIL_MISSING);
     assert_int_equal(uploads_get(uploads, "7", &u), FAIL_MISSING);
     uploads_leave(uploads, "7", 5);
-    uploads_reopen(uploads, "7", true);
+    uploads_reopen(uploads, "7", &(struct upload){ .has_source = true });
     uploads_save(uploads, "7");
     uploads_finish(uploads, "7");
     assert_false(is_there("7"));
@@ -269,13 +269,34 @@ static void beginning_and_chunks_exclude_each_other_on_any_thread(void **state)
     for (int i = 0; i < 2000; i++)
         if (uploads_begin(uploads, "7", "a", 2) == OK) {
             begun += atomic_load(&inside) == 0;
-            uploads_reopen(uploads, "7", false);
+            uploads_reopen(uploads, "7", &(struct upload){ .has_source = false });
         } else {
             begun++;
         }
     for (int i = 0; i < 3; i++)
         pthread_join(threads[i], NULL);
     assert_int_equal(begun, 2000);
+}
+
+static void its_place_is_set_by_who_knows_it(void **state)
+{
+    struct upload_place first = { .layout = LAYOUT_DISK }, next = { .layout = LAYOUT_PARTS };
+    struct upload u;
+
+    (void)state;
+    snprintf(next.multipart, sizeof(next.multipart), "abc");
+    assert_int_equal(uploads_place(uploads, "7", &first, &next, done, &answer), FAIL_MISSING);
+    create("7", -1);
+    assert_int_equal(uploads_place(uploads, "7", &next, &first, done, &answer), FAIL_EXISTS);
+    assert_int_equal(uploads_place(uploads, "7", &first, &next, done, &answer), OK);
+    assert_int_equal(wait_for_answer(), OK);
+    assert_true(stored("7", &u));
+    assert_true(upload_place_equals(&u.place, &next));
+    assert_int_equal(uploads_place(uploads, "7", &first, &next, done, &answer), FAIL_EXISTS);
+    assert_int_equal(uploads_begin(uploads, "7", "a", 2), OK);
+    assert_int_equal(uploads_place(uploads, "7", &next, &first, done, &answer), FAIL_STATE);
+    u = now("7");
+    assert_true(upload_place_equals(&u.place, &next));
 }
 
 /* --- mending and ending --- */
@@ -290,7 +311,7 @@ static void a_failed_one_is_open_again(void **state)
     uploads_save(uploads, "7"); /* what is busy is the pipeline's to write down */
     assert_true(stored("7", &u));
     assert_int_equal(u.total_chunks, 0);
-    uploads_reopen(uploads, "7", true);
+    uploads_reopen(uploads, "7", &(struct upload){ .has_source = true });
     assert_int_equal(now("7").state, UPLOAD_OPEN);
     assert_true(now("7").has_source);
     uploads_save(uploads, "7");
@@ -447,6 +468,7 @@ int main(void)
         UPLOADS(a_busy_upload_takes_no_chunks),
         UPLOADS(it_does_not_begin_while_a_chunk_gets_its_name),
         UPLOADS(beginning_and_chunks_exclude_each_other_on_any_thread),
+        UPLOADS(its_place_is_set_by_who_knows_it),
         UPLOADS(a_failed_one_is_open_again),
         UPLOADS(a_finished_one_is_forgotten_but_its_record_waits_for_the_disk),
         UPLOADS(only_open_ones_that_nobody_touched_are_stale),

@@ -1,0 +1,80 @@
+// Who has files where the rest of its fleet does not look takes no part in it.
+import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+
+import { clipBytes } from '../support/clips.mjs';
+import { Redis } from '../support/redis-server.mjs';
+import { Server, reelay, temporaryFolder } from '../support/server.mjs';
+import { Upload } from '../support/upload.mjs';
+import { Worker } from '../support/worker.mjs';
+import { waitFor } from '../support/wait.mjs';
+
+function folder(t) {
+  const made = temporaryFolder();
+  t.after(() => rmSync(made, { recursive: true, force: true }));
+  return made;
+}
+
+async function begin(server) {
+  const upload = await Upload.create(server, { bytes: await clipBytes({ seconds: 1 }) });
+  await upload.putAll();
+  return upload.assemble();
+}
+
+const bucket = (at) => `file://${path.join(at, 'bucket')}`;
+
+test('a worker with another folder takes no job and says so', async (t) => {
+  const redis = await Redis.during(t);
+  const server = await Server.during(t, { args: ['--engine', redis.url] });
+  await waitFor(() => server.log.includes('event=redis_up'), 'the server to reach Redis');
+  const upload = await begin(server);
+  const other = await reelay(['worker', '--engine', redis.url, '--data-dir', folder(t)]);
+  assert.equal(other.status, 1);
+  assert.match(other.stderr, /reelay worker: --data-dir: \S+ is another folder than that of the other nodes of this Redis/);
+  assert.match(other.stderr, /redis-cli DEL \{reelay\}:storage/);
+  assert.doesNotMatch(other.stderr, /job_retried|job_failed/);
+  await Worker.during(t, { redis, dataDir: server.dataDir });
+  await upload.complete();
+});
+
+test('a server with another storage than its fleet ends, and what it was to be', async (t) => {
+  const redis = await Redis.during(t);
+  const storage = bucket(folder(t));
+  const server = await Server.during(t, { args: ['--engine', redis.url] });
+  await waitFor(() => server.log.includes('event=redis_up'), 'the server to reach Redis');
+  const other = await reelay(['serve', '--listen', '127.0.0.1:0', '--engine', redis.url, '--data-dir', folder(t),
+    '--storage', storage, '--jwt-secret', 'shared among all of the servers of this fleet']);
+  assert.equal(other.status, 1);
+  assert.match(other.stderr, /the other nodes of this Redis have their files in folder [0-9a-f]{64}, this one/);
+});
+
+test('with a bucket nodes have folders of their own', async (t) => {
+  const redis = await Redis.during(t);
+  const more = ['--storage', bucket(folder(t))];
+  const args = ['--engine', redis.url, '--jwt-secret', 'shared among all of the servers of this fleet', ...more];
+  const server = await Server.during(t, { args });
+  const second = await Server.during(t, { args });
+  assert.notEqual(server.dataDir, second.dataDir);
+  const worker = await Worker.during(t, { redis, dataDir: folder(t), args: more });
+  await waitFor(() => [server, second, worker].every((node) => node.log.includes('event=redis_up')), 'Redis to be reached');
+  const health = (await server.get('/health')).json;
+  assert.equal(health.storage, 'disk');
+  assert.match(server.log, /event=storage provider=disk where=/);
+  const own = await reelay(['serve', '--listen', '127.0.0.1:0', '--data-dir', server.dataDir, ...args]);
+  assert.equal(own.status, 1);
+});
+
+test('options that do not fit each other are refused before anything begins', async (t) => {
+  const at = folder(t);
+  const refused = async (args, why) => {
+    const said = await reelay(['serve', '--listen', '127.0.0.1:0', '--data-dir', at, ...args]);
+    assert.equal(said.status, 1);
+    assert.match(said.stderr, why);
+  };
+  await refused(['--storage', bucket(at), '--engine', 'redis://127.0.0.1:1'], /same --jwt-secret/);
+  await refused(['--storage-public-url', 'https://cdn.example.com'], /say which one with --storage/);
+  await refused(['--storage', bucket(at), '--storage-public-url', 'cdn.example.com'], /is not a URL such as/);
+  await refused(['--storage', 'ftp://somewhere'], /--storage: /);
+});

@@ -1,0 +1,93 @@
+#!/usr/bin/env node
+// One Azurite (Azure's blob protocol) on a free port of the loopback, which keeps all in
+// memory and ends when standard input closes. Prints one line of JSON: url, key, sas, ...
+import { spawn } from 'node:child_process';
+import { createHmac, randomBytes } from 'node:crypto';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const account = 'reelaytest';
+const key = randomBytes(64).toString('base64');
+const container = 'reelay-test';
+const version = '2020-12-06';
+
+const program = fileURLToPath(new URL('../storage/node_modules/azurite/dist/src/blob/main.js', import.meta.url));
+if (!existsSync(program)) {
+  console.error('azurite is missing: run "make setup"');
+  process.exit(2);
+}
+
+const sign = (text, by = Buffer.from(key, 'base64')) => createHmac('sha256', by).update(text, 'utf8').digest('base64');
+
+// Shared Key, as Azure's documentation of it has the string to sign.
+async function ask(method, endpoint, where, query, body) {
+  const headers = { 'x-ms-date': new Date().toUTCString(), 'x-ms-version': version };
+  const length = body ? String(Buffer.byteLength(body)) : '';
+  const fields = Object.entries(headers).map(([name, value]) => `${name}:${value}\n`).join('');
+  const parameters = Object.entries(query).sort().map(([name, value]) => `\n${name}:${value}`).join('');
+  const resource = `/${account}${new URL(endpoint + where).pathname}${parameters}`;
+  const signature = sign(`${method}\n\n\n${length}\n\n${body ? 'application/xml' : ''}\n\n\n\n\n\n\n${fields}${resource}`);
+  const answer = await fetch(`${endpoint}${where}?${new URLSearchParams(query)}`, {
+    method,
+    body,
+    headers: {
+      ...headers,
+      ...(body ? { 'content-type': 'application/xml' } : {}),
+      authorization: `SharedKey ${account}:${signature}`,
+    },
+  });
+  if (!answer.ok) throw new Error(`${method} ${where}: ${answer.status} ${await answer.text()}`);
+}
+
+// For everything in the account, as an operator would make one for Reelay.
+function accountSas(by) {
+  const expires = new Date(Date.now() + 24 * 3600 * 1000).toISOString().replace(/\.\d+Z/, 'Z');
+  const [permissions, services, types, protocols] = ['rwdlac', 'b', 'sco', 'https,http'];
+  const text = [account, permissions, services, types, '', expires, '', protocols, version, '', ''].join('\n');
+  return new URLSearchParams({
+    sv: version, ss: services, srt: types, sp: permissions, se: expires, spr: protocols, sig: sign(text, by),
+  }).toString();
+}
+
+// Pages of any site may read and write with a URL that is signed.
+const cors = `<?xml version="1.0" encoding="utf-8"?><StorageServiceProperties><Cors><CorsRule>
+<AllowedOrigins>*</AllowedOrigins><AllowedMethods>GET,HEAD,PUT,OPTIONS</AllowedMethods>
+<AllowedHeaders>*</AllowedHeaders><ExposedHeaders>ETag</ExposedHeaders><MaxAgeInSeconds>60</MaxAgeInSeconds>
+</CorsRule></Cors></StorageServiceProperties>`;
+
+const folder = mkdtempSync(path.join(os.tmpdir(), 'reelay-azurite-'));
+const child = spawn(process.execPath, [program, '--blobHost', '127.0.0.1', '--blobPort', '0',
+  '--inMemoryPersistence', '--silent', '--disableTelemetry', '--disableProductStyleUrl', '--skipApiVersionCheck',
+], { cwd: folder, env: { ...process.env, AZURITE_ACCOUNTS: `${account}:${key}` }, stdio: ['ignore', 'pipe', 'inherit'] });
+
+function end(code) {
+  child.kill('SIGKILL');
+  rmSync(folder, { recursive: true, force: true });
+  process.exit(code);
+}
+child.on('exit', () => end(1));
+process.on('SIGTERM', () => end(0));
+process.stdin.on('end', () => end(0)).on('error', () => end(0)).resume();
+
+const port = await new Promise((resolve) => {
+  let said = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    said += text;
+    const found = /listen\w* (?:at|on) http:\/\/127\.0\.0\.1:(\d+)/.exec(said);
+    if (found) resolve(found[1]);
+  });
+});
+const endpoint = `http://127.0.0.1:${port}/${account}`;
+await ask('PUT', endpoint, `/${container}`, { restype: 'container' });
+await ask('PUT', endpoint, '/', { comp: 'properties', restype: 'service' }, cors);
+const bare = `azure://${account}/${container}?endpoint=${endpoint}`;
+const bareMissing = bare.replace(container, 'no-such-container');
+const withKey = (url, text) => url.replace('://', `://:${encodeURIComponent(text)}@`);
+console.log(JSON.stringify({
+  url: withKey(bare, key), bare, endpoint, account, container, key, sas: accountSas(),
+  wrong: withKey(bare, randomBytes(64).toString('base64')),
+  missing: withKey(bareMissing, key), bareMissing,
+  wrongSas: accountSas(randomBytes(64)),
+}));
