@@ -42,6 +42,7 @@ struct api_settings {
 };
 
 struct recovery;
+struct hooks;
 
 /* Set before the first request, then only read, but for is_draining. */
 struct api {
@@ -53,9 +54,11 @@ struct api {
     struct uploads *uploads;
     struct disk *disk;
     struct storage *storage;     /* as pipeline_parts.storage; its tasks only on the desk */
+    struct shelf *shelf;         /* its playlists, NULL without one; only on the desk */
     struct pipelines *pipelines; /* only on the desk */
     const struct guard *guard;   /* of downloads; NULL: there are none */
     struct mailbox *desk;
+    struct hooks *hooks; /* only on the desk; NULL: there are none */
     struct engine *engine;     /* of /socket.io/ */
     struct recovery *recovery; /* of its clients */
     const struct jwt_keys *keys;
@@ -187,6 +190,14 @@ int query_number(struct call *c, const char *name, uint64_t max, uint64_t *out);
 /* An id for a new video, never given before (videos.c). Any thread. */
 void video_id(char out[JOB_ID_MAX + 1]);
 
+/* Takes the object (files.c). */
+void files_reply_object(struct call *c, struct object *o);
+
+/* Where a bucket's URLs lead, "https://host", appended; nothing without one (published.c). */
+void published_origin(const struct api *api, struct buf *out);
+/* files_published of a bucket. */
+void published_get(struct call *c);
+
 /* Handlers, by file */
 void videos_create(struct call *c);
 void videos_chunk_url(struct call *c);
@@ -207,6 +218,8 @@ void health_get(struct call *c);
 void health_ready(struct call *c);
 void metrics_get(struct call *c);
 void session_create(struct call *c);
+void webhooks_list(struct call *c);
+void webhooks_replay(struct call *c);
 void door_stream(struct call *c);
 void door_download(struct call *c);
 void door_jobs(struct call *c);

@@ -36,10 +36,8 @@ int storage_open(uv_loop_t *loop, const struct storage_settings *settings, struc
     switch (url.kind) {
     case STORAGE_FILE: storage_url_deinit(&url); return file_driver_open(loop, settings, out, why);
     case STORAGE_S3: return http_storage_open(loop, settings, &s3_driver, &url, out, why);
-    case STORAGE_AZURE: break;
+    case STORAGE_AZURE: return http_storage_open(loop, settings, &azure_driver, &url, out, why);
     }
-    storage_url_deinit(&url);
-    buf_puts(why, "storage of that kind is not known");
     return FAIL_UNSUPPORTED;
 }
 
@@ -49,6 +47,11 @@ void storage_close(struct storage *s)
         return;
     storage_refusals_cancel(s);
     s->ops->close(s);
+}
+
+void storage_hurry(struct storage *s)
+{
+    s->is_hurried = true;
 }
 
 const struct storage_traits *storage_traits(const struct storage *s)
