@@ -171,7 +171,7 @@ static uint64_t backoff(unsigned failures)
     return most / 2 + random_u64() % (most / 2);
 }
 
-/* Whether there is time for one more. */
+/* Whether there is time for one more; the last is where patience ends. */
 static bool call_sleep(struct http_call *c, uint64_t wait_ms)
 {
     uint64_t now = clock_mono_ms();
@@ -179,10 +179,13 @@ static bool call_sleep(struct http_call *c, uint64_t wait_ms)
 
     if (c->failing_ms == 0)
         c->failing_ms = now;
+    uint64_t end_ms = c->failing_ms + c->h->patience_ms;
+    if (c->s.is_once || c->h->storage.is_hurried || now >= end_ms || wait_ms > end_ms - now)
+        return false;
+    if (pause > end_ms - now)
+        pause = end_ms - now;
     if (pause < wait_ms)
         pause = wait_ms;
-    if (c->s.is_once || c->h->storage.is_hurried || now + pause > c->failing_ms + c->h->patience_ms)
-        return false;
     c->due_ms = now + pause;
     call_move(c, CALL_SLEEPING);
     return true;

@@ -206,14 +206,13 @@ static void what_is_unavailable_for_a_while_is_asked_again(void **state)
 
 static void a_server_that_stays_unavailable_is_given_up(void **state)
 {
-    static const struct scripted_answer script[] = {
-        { .text =
-              ANSWER("503 Slow Down", "Content-Length: 71\r\n",
-                     "<Error><Code>SlowDown</Code><Message>Please\nreduce it</Message></Error>") },
-    };
+    static const char slow[] =
+        ANSWER("503 Slow Down", "Content-Length: 71\r\n",
+               "<Error><Code>SlowDown</Code><Message>Please\nreduce it</Message></Error>");
+    static const struct scripted_answer script[] = { { .text = slow }, { .text = slow } };
     struct world *w = *state;
 
-    start(w, script, 1, 50);
+    start(w, script, 2, 50); /* the second one is where patience ends */
     storage_read(w->storage, "a", 10, on_read, w);
     wait_for(w);
     assert_int_equal(w->err, FAIL_CLOSED);
