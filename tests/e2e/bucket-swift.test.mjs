@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { launch } from '../support/browser.mjs';
 import { startSwift, through } from '../support/buckets.mjs';
 import { clip, clipBytes } from '../support/clips.mjs';
-import { faultyBefore } from '../support/faulty.mjs';
+import { Faulty } from '../support/faulty.mjs';
 import { verify } from '../support/hls.mjs';
 import { Server } from '../support/server.mjs';
 import { Upload } from '../support/upload.mjs';
@@ -33,8 +33,9 @@ const long = async (server) =>
 
 // A server, and what stands between it and the bucket.
 async function serve(t, args = []) {
-  const relay = await faultyBefore(t, swift);
+  const relay = await new Faulty(swift.endpoint).listen();
   const server = await Server.during(t, { args: ['--storage', through(swift.url, swift, relay.origin), ...args] });
+  t.after(() => relay.stop()); // behind the server, which has to clear away
   const puts = (pattern) => relay.requests
     .filter(({ method, path }) => method === 'PUT' && pattern.test(path))
     .map(({ path }) => path.split('?')[0]);
@@ -92,6 +93,20 @@ test('a bucket that refuses fails the job, and says why', async (t) => {
   assert.equal(job.state, 'failed');
   assert.match(job.error, /^the HLS files could not be stored: /);
   t.diagnostic(job.error);
+});
+
+test('a server whose bucket is away ends all the same, and clears away at its next start', async (t) => {
+  const { relay, server } = await serve(t, ['--drain-timeout', '1s']);
+  const isClearing = ({ method }) => method === 'DELETE';
+  relay.refuse({ seconds: 3600, matching: isClearing });
+  const upload = await begin(server, { bytes: await clipBytes({ seconds: 1 }) });
+  await upload.complete();
+  await waitFor(() => relay.requests.some(isClearing), 'it to begin clearing away');
+  await server.stop();
+  relay.faults.length = 0;
+  relay.requests.length = 0;
+  await server.start();
+  await waitFor(() => relay.requests.some(({ method }) => method === 'DELETE'), 'it to clear away');
 });
 
 test('with a slow bucket it takes as long as the longer of converting and sending', async (t) => {
