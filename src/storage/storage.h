@@ -101,7 +101,7 @@ struct storage_task *storage_put(struct storage *s, const struct storage_put *pu
 
 /* Bytes of an object into a file that is open for writing, from `at` on; a broken
  * connection is gone on with by Range (If-Match: never two versions of it). `length` 0:
- * to its end. Written off the loop; not synced. */
+ * to its end. FAIL_STATE: it has fewer bytes. Written off the loop; not synced. */
 struct storage_get {
     const char *key;
     uint64_t offset, length;
