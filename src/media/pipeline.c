@@ -363,6 +363,8 @@ static void prepared(void *context)
 {
     struct pipeline *p = context;
 
+    if (p->err == OK)
+        download_find_step(p);
     if (p->err == OK && !p->is_cancelled && !p->is_lost && bucket_wants_source(p))
         bucket_bring_source(p, source_brought);
     else

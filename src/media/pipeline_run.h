@@ -119,6 +119,9 @@ void pipeline_say(struct pipeline *p, const char *stage, double fraction, const 
 void pipeline_say_bytes(struct pipeline *p, const char *stage, double fraction, const char *message,
                         int64_t done, int64_t total);
 
+/* What another node had fetched is not on this one: then that is to be done again. */
+void download_find_step(struct pipeline *p);
+
 /* A download that ended well: what clients hear of it, and where it lies. */
 void pipeline_end_downloaded(struct pipeline *p);
 
@@ -198,7 +201,7 @@ enum tree_fate {
 void pipelines_clear(struct pipelines *ps, const char *video, uint64_t token, const char *key,
                      enum tree_fate fate);
 
-/* A new one for the video, in the same folder; nobody can guess it. */
+/* A new one for the video, in the folder of the one it has; nobody can guess it. */
 void pipeline_make_key(struct spec *s, const char *video);
 
 /* In the storage (publish_clear.c). `done` not within the call. */

@@ -11,12 +11,15 @@
 
 void pipeline_make_key(struct spec *s, const char *video)
 {
+    static const char folder[] = "videos/hls/";
     const char *slash = strrchr(s->key, '/');
-    char folder[32] = "videos/hls";
+    size_t len = slash ? (size_t)(slash + 1 - s->key) : 0;
 
-    if (slash != NULL)
-        snprintf(folder, sizeof(folder), "%.*s", (int)(slash - s->key), s->key);
-    snprintf(s->key, sizeof(s->key), "%s/%s-%016llx", folder, video,
+    if (len == 0) {
+        len = sizeof(folder) - 1;
+        memcpy(s->key, folder, len);
+    }
+    snprintf(s->key + len, sizeof(s->key) - len, "%s-%016llx", video,
              (unsigned long long)random_u64());
 }
 
