@@ -241,6 +241,15 @@ describe('chunks straight to a bucket', () => {
   });
 });
 
+test('the limit of an upload is that of what the bucket has', { timeout: 120_000 }, async (t) => {
+  const server = await Server.during(t, { args: [...bucketArgs(), '--max-upload', '8MiB'] });
+  const upload = await Direct.create(server, { bytes: large.subarray(0, 10 * MiB), swift });
+  await upload.putAll();
+  const refused = await upload.tryAssemble();
+  assert.equal(refused.status, 400, refused.text);
+  assert.match(refused.json.error.message, /^the chunks hold 10485760 bytes, the limit is 8388608$/);
+});
+
 test('with --upload-via server the chunks pass through it', { timeout: 120_000 }, async (t) => {
   const server = await Server.during(t, { args: [...bucketArgs(), '--upload-via', 'server'] });
   const upload = await Upload.create(server, { bytes: large, chunks: 3 });
