@@ -57,7 +57,7 @@ struct api {
     struct pipelines *pipelines; /* only on the desk */
     const struct guard *guard;   /* of downloads; NULL: there are none */
     struct mailbox *desk;
-    struct hooks *hooks; /* only on the desk; NULL: there are none */
+    struct hooks *hooks;       /* only on the desk; NULL: there are none */
     struct engine *engine;     /* of /socket.io/ */
     struct recovery *recovery; /* of its clients */
     const struct jwt_keys *keys;
