@@ -13,6 +13,8 @@
 #include <uv.h>
 
 #include "api/api.h"
+#include "api/shelf.h"
+#include "api/turns.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -38,6 +40,7 @@ struct server {
     struct mailbox *mailbox;
     struct disk *disk;
     struct storage *storage; /* NULL: on the disk */
+    struct shelf *shelf;     /* of that */
     struct buf mark;         /* by what the fleet knows it */
     struct fetching fetching;
     struct hooks *hooks;
@@ -45,6 +48,7 @@ struct server {
     struct pipelines *pipelines;
     struct io_pool *pool;
     struct engine *engine;
+    struct turns *turns;
     struct jwt_keys *keys;
     struct presign_key presign;
     struct serve_settings settings;
@@ -100,6 +104,8 @@ static int open_storage(struct server *s)
 {
     int err = depot_open(&s->loop, &s->options, &s->storage, &s->why);
 
+    if (s->storage != NULL)
+        s->shelf = shelf_new(&s->loop, s->storage, s->settings.api.storage_url_lifetime_s);
     if (err == OK && keeping_is_shared(&s->options))
         err = depot_mark(s->storage, s->options.data_dir, &s->mark, &s->why);
     return err;
@@ -164,6 +170,7 @@ static int open_doors(struct server *s)
 
     io.thread_end = end_thread;
     open_engine(s, &io);
+    s->turns = turns_new();
     s->api = (struct api){
         .settings = &s->settings.api,
         .records = keeping_records(s->keeping),
@@ -172,12 +179,14 @@ static int open_doors(struct server *s)
         .store = keeping_store(s->keeping),
         .disk = s->disk,
         .storage = s->storage,
+        .shelf = s->shelf,
         .uploads = keeping_uploads(s->keeping),
         .pipelines = s->pipelines,
         .guard = s->fetching.guard,
         .desk = s->mailbox,
         .hooks = s->hooks,
         .engine = s->engine,
+        .turns = s->turns,
         .recovery = keeping_recovery(s->keeping),
         .keys = s->keys,
         .presign = &s->presign,
@@ -281,7 +290,9 @@ static void close_all(struct server *s)
         io_pool_stop(s->pool, 2000);
     if (s->engine != NULL)
         engine_free(s->engine);
+    turns_free(s->turns);
     keeping_close(s->keeping);
+    shelf_free(s->shelf);
     if (s->storage != NULL)
         storage_close(s->storage);
     fetching_close(&s->fetching);

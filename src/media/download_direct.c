@@ -62,6 +62,8 @@ struct direct {
     unsigned tries, anew;
     char validator[VALIDATOR_MAX]; /* for If-Range; "": begin anew */
     char saving[FROM_MAX];         /* a worker thread's, while it writes that down */
+    bool has_begun;                /* the last request has brought an answer's head */
+    bool has_body;                 /* ... and what of the file is behind it */
     bool has_told, is_sniffed, is_saving, is_over, has_ended, must_begin_anew;
     unsigned busy;                    /* what is waited for: worker threads, a cancelled request */
     unsigned sniffed_of;              /* `anew` when the sniffing began */
@@ -414,6 +416,8 @@ static int begun(void *context, const struct fetch_answer *a)
 {
     struct direct *d = context;
 
+    d->has_begun = true;
+    d->has_body = a->status == 200 || a->status == 206;
     buf_reset(&d->why);
     if (a->status == 200)
         return begun_whole(d, a);
@@ -514,7 +518,7 @@ static void give_up(struct direct *d, const struct fetch_answer *a)
         end(d, a->err, d->why.len ? buf_text(&d->why) : "there is no room for it");
         return;
     }
-    bool is_redirected = a->status >= 300 && a->status < 400;
+    bool is_redirected = a->err == FAIL_LIMIT && !d->has_begun;
     if (d->why.len == 0 && is_redirected)
         buf_puts(&d->why, "it was redirected too often");
     else if (d->why.len == 0 && a->err == FAIL_LIMIT)
@@ -562,9 +566,8 @@ static void answered(void *context, const struct fetch_answer *a)
 {
     struct direct *d = context;
     bool is_good = a->err == OK && (a->status == 200 || a->status == 206);
-    bool has_body = is_good || (a->err != OK && (a->status == 200 || a->status == 206));
 
-    if (has_body && !d->must_begin_anew)
+    if (d->has_body && !d->must_begin_anew)
         d->offset += fetch_received(d->fetch);
     d->fetch = NULL;
     if (d->must_begin_anew)
@@ -610,6 +613,7 @@ static void ask(struct direct *d)
 
     if (d->is_over)
         return;
+    d->has_begun = d->has_body = false;
     buf_reset(&d->why);
     d->fetch = fetch_start(d->r.fetcher, &request);
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "io/child.h"
 #include "io/guard.h"
@@ -47,7 +48,8 @@ struct page {
     struct buf info_json;
     struct page_info info;
     struct page_progress progress;
-    char file[256]; /* what it made, below `folder`; "": nothing yet */
+    char file[256];    /* what it made, below `folder`; "": nothing yet */
+    char refusal[256]; /* of the proxy, or "" */
     bool is_getting, is_ending;
     unsigned tries;
     int err, work_err; /* of the end; of work on a worker thread */
@@ -122,7 +124,7 @@ static void on_tick(uv_timer_t *timer)
         return;
     if (now > p->deadline_ms)
         stop(p, FAIL_LIMIT, "the download takes too long");
-    else if (p->proxy != NULL && false)
+    else if (p->proxy != NULL && guard_proxy_is_over(p->proxy))
         stop(p, FAIL_LIMIT, "it is too large");
     else if (is_stalled(p, now))
         stop(p, FAIL_UNSUPPORTED, "the server does not answer");
@@ -178,6 +180,12 @@ static void on_line(void *context, const char *text, size_t len)
 }
 
 /* Running it */
+
+/* Of a video in pieces the heads and broken tries come on top. */
+static uint64_t bytes_left(const struct page *p)
+{
+    return p->r.settings->bytes_max + p->r.settings->bytes_max / 4 + INFO_MAX;
+}
 
 static void add_formats(const struct page *p, struct arguments *a)
 {
@@ -244,7 +252,22 @@ static void add_getting(const struct page *p, struct arguments *a)
 }
 
 static void on_end(void *context, int status, const char *complaint);
-static const struct child_events child_events = { .line = on_line, .end = on_end };
+static void on_listening(void *context, int fd);
+static const struct child_events child_events = { .line = on_line,
+                                                  .end = on_end,
+                                                  .listening = on_listening };
+
+/* Its only way out. */
+static void on_listening(void *context, int fd)
+{
+    struct page *p = context;
+    const struct guard_proxy_limits limits = { .bytes_max = bytes_left(p),
+                                               .connections_max = CONNECTIONS_MAX,
+                                               .idle_ms = (uint32_t)p->r.settings->stall_ms };
+
+    if (guard_proxy_open(p->r.loop, p->r.guard, fd, &limits, &p->proxy) != OK)
+        stop(p, FAIL_IO, "yt-dlp could not be given a network");
+}
 
 static int run(struct page *p)
 {
@@ -254,6 +277,7 @@ static int run(struct page *p)
         .file_max = p->r.settings->bytes_max + 1,
         .files_max = FILES_MAX,
         .write_path = p->folder,
+        .has_private_network = true,
         .may_run = true,
     };
 
@@ -361,7 +385,10 @@ static void failed(struct page *p, int status, const char *complaint)
 {
     struct buf why;
 
-    if (may_pass(complaint) && ++p->tries < TRIES_MAX) {
+    if (p->proxy == NULL && strncmp(complaint, "sandbox: ", 9) == 0 && status == 126)
+        log_warn("page_refused", LOG_S("why", complaint));
+    bool is_refused = p->refusal[0] != '\0';
+    if (!is_refused && may_pass(complaint) && ++p->tries < TRIES_MAX) {
         buf_reset(&p->info_json);
         if (run(p) == OK)
             return;
@@ -369,8 +396,10 @@ static void failed(struct page *p, int status, const char *complaint)
     buf_init(&why, MEDIA_WHY_MAX);
     if (status == 127)
         buf_puts(&why, "pages cannot be downloaded here, only files: yt-dlp is not installed");
-    else if (p->proxy != NULL && false)
-        buf_puts(&why, "");
+    else if (status == 126)
+        buf_puts(&why, "pages cannot be downloaded here, only files: yt-dlp cannot be confined");
+    else if (is_refused)
+        buf_puts(&why, p->refusal);
     else
         page_complaint(complaint, &why);
     end(p, strstr(complaint, "larger than max-filesize") ? FAIL_LIMIT : FAIL_UNSUPPORTED,
@@ -378,11 +407,25 @@ static void failed(struct page *p, int status, const char *complaint)
     buf_deinit(&why);
 }
 
+/* What it refused is kept: it is why yt-dlp has failed. */
+static void close_proxy(struct page *p)
+{
+    p->refusal[0] = '\0';
+    if (p->proxy == NULL)
+        return;
+    snprintf(p->refusal, sizeof(p->refusal), "%s", guard_proxy_refused(p->proxy));
+    if (guard_proxy_is_over(p->proxy))
+        note(p, FAIL_LIMIT, "it is too large");
+    guard_proxy_close(p->proxy);
+    p->proxy = NULL;
+}
+
 static void on_end(void *context, int status, const char *complaint)
 {
     struct page *p = context;
 
     p->child = NULL;
+    close_proxy(p);
     if (p->is_ending)
         finish(p);
     else if (status != 0)

@@ -167,18 +167,17 @@ static void begun(void *context, int err)
 static void choose_plan(struct admission *a, bool from_source)
 {
     const struct download *d = &a->upload.download;
-    bool has_bucket = a->owner->parts.storage != NULL;
-    const char *folder = "videos/hls";
+    const struct storage *storage = a->owner->parts.storage;
+    bool has_urls = storage != NULL && storage_traits(storage)->has_urls;
 
     a->step = from_source ? "probe" : "assemble";
     if (d->url[0] != '\0') {
         a->spec.plan = d->is_hls ? PLAN_DOWNLOAD_HLS : PLAN_DOWNLOAD;
         a->step = pipeline_first(&a->spec)->name;
         if (!d->is_hls)
-            folder = has_bucket ? "downloads" : "videos/files";
+            snprintf(a->spec.key, sizeof(a->spec.key), has_urls ? "downloads/" : "videos/files/");
     }
-    snprintf(a->spec.key, sizeof(a->spec.key), "%s/%s-%016llx", folder, a->video,
-             (unsigned long long)random_u64());
+    pipeline_make_key(&a->spec, a->video);
 }
 
 static void begin(struct admission *a, bool from_source)
