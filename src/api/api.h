@@ -42,6 +42,7 @@ struct api_settings {
 };
 
 struct recovery;
+struct hooks;
 
 /* Set before the first request, then only read, but for is_draining. */
 struct api {
@@ -57,6 +58,7 @@ struct api {
     struct pipelines *pipelines; /* only on the desk */
     const struct guard *guard;   /* of downloads; NULL: there are none */
     struct mailbox *desk;
+    struct hooks *hooks; /* only on the desk; NULL: there are none */
     struct engine *engine;     /* of /socket.io/ */
     struct recovery *recovery; /* of its clients */
     const struct jwt_keys *keys;
@@ -216,6 +218,8 @@ void health_get(struct call *c);
 void health_ready(struct call *c);
 void metrics_get(struct call *c);
 void session_create(struct call *c);
+void webhooks_list(struct call *c);
+void webhooks_replay(struct call *c);
 void door_stream(struct call *c);
 void door_download(struct call *c);
 void door_jobs(struct call *c);

@@ -47,6 +47,9 @@ static const struct route routes[] = {
     { HTTP_DELETE, "/api/jobs/{}", POLICY_DOOR, jobs_cancel },
     { HTTP_POST, "/api/jobs/{}/progress", POLICY_DOOR, jobs_report },
 
+    { HTTP_GET, "/api/webhooks/deliveries", POLICY_DOOR, webhooks_list },
+    { HTTP_POST, "/api/webhooks/deliveries/{}/replay", POLICY_DOOR, webhooks_replay },
+
     { HTTP_GET, "/videos/*", POLICY_PUBLIC, files_published },
     { HTTP_GET, "/*", POLICY_OPEN, files_page },
 };

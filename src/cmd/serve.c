@@ -24,6 +24,7 @@
 #include "cmd/keeping.h"
 #include "cmd/programs.h"
 #include "cmd/serve_settings.h"
+#include "cmd/webhooks.h"
 #include "io/child.h"
 #include "io/thread.h"
 
@@ -41,6 +42,7 @@ struct server {
     struct shelf *shelf;     /* of that */
     struct buf mark;         /* by what the fleet knows it */
     struct fetching fetching;
+    struct hooks *hooks;
     struct keeping *keeping;
     struct pipelines *pipelines;
     struct io_pool *pool;
@@ -113,12 +115,15 @@ static int open_desk(struct server *s)
 {
     int err = fetching_open(&s->loop, &s->options, &s->fetching, &s->why);
 
+    if (err == OK)
+        err = webhooks_open(&s->loop, s->mailbox, &s->options, &s->hooks, &s->why);
     if (err)
         return err;
     err = keeping_open(&(struct keeping_parts){ .options = &s->options,
                                                 .loop = &s->loop,
                                                 .mailbox = s->mailbox,
                                                 .disk = s->disk,
+                                                .hooks = s->hooks,
                                                 .storage = buf_text(&s->mark),
                                                 .mark_events = &of_mark,
                                                 .context = s },
@@ -176,6 +181,7 @@ static int open_doors(struct server *s)
         .pipelines = s->pipelines,
         .guard = s->fetching.guard,
         .desk = s->mailbox,
+        .hooks = s->hooks,
         .engine = s->engine,
         .recovery = keeping_recovery(s->keeping),
         .keys = s->keys,
@@ -294,6 +300,7 @@ static void close_all(struct server *s)
     if (s->pipelines != NULL)
         pipelines_free(s->pipelines);
     keeping_free(s->keeping);
+    hooks_free(s->hooks);
     fetching_free(&s->fetching);
     jwt_keys_free(s->keys);
     if (s->disk != NULL)

@@ -47,8 +47,9 @@ static const struct option options[] = {
 
 static const struct command_help help = {
     .usage = "reelay storage check URL [--origin ORIGIN]",
-    .about = "Tries everything that a server with --storage URL will ask of a bucket, in a folder of\n"
-             "its own, and says what is not permitted, or which rule a browser would miss.",
+    .about =
+        "Tries everything that a server with --storage URL will ask of a bucket, in a folder of\n"
+        "its own, and says what is not permitted, or which rule a browser would miss.",
     .options = options,
 };
 

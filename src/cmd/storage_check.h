@@ -16,12 +16,12 @@ struct check {
     struct fetcher *fetcher;
     const char *origin; /* of a page, or "" */
     bool is_azure;
-    char folder[64];    /* of its own, below the prefix */
+    char folder[64]; /* of its own, below the prefix */
     unsigned failed;
-    bool is_done;       /* of what is under way */
+    bool is_done; /* of what is under way */
     int err;
     struct buf why;
-    int file; /* of part_min bytes and a few more */
+    int file;      /* of part_min bytes and a few more */
     uint64_t part; /* bytes of a part that is not the last */
 };
 

@@ -88,8 +88,8 @@ static void complete(struct uploading *u, const char *name)
     struct check *c = u->check;
 
     check_begin(c);
-    storage_upload_complete(c->storage, check_key(c, name), u->id, u->parts, u->count,
-                            check_answer, c);
+    storage_upload_complete(c->storage, check_key(c, name), u->id, u->parts, u->count, check_answer,
+                            c);
     check_wait(c, "complete a multipart upload", "s3:PutObject", "sp=w (write)");
 }
 

@@ -70,16 +70,16 @@ static bool visit(struct visit *v, const char *url, const char *what)
                 (struct fetch_header){ "Access-Control-Request-Headers", "content-type" };
     }
     check_begin(c);
-    fetch_start(c->fetcher, &(struct fetch_request){ .method = v->is_preflight ? "OPTIONS"
-                                                                              : v->method,
-                                                     .url = url,
-                                                     .body = has_body ? STR("reelay") : STR(""),
-                                                     .headers = headers,
-                                                     .header_count = count,
-                                                     .answer_max = ANSWER_MAX,
-                                                     .timeout_ms = TIMEOUT_MS,
-                                                     .done = on_answer,
-                                                     .context = v });
+    fetch_start(c->fetcher,
+                &(struct fetch_request){ .method = v->is_preflight ? "OPTIONS" : v->method,
+                                         .url = url,
+                                         .body = has_body ? STR("reelay") : STR(""),
+                                         .headers = headers,
+                                         .header_count = count,
+                                         .answer_max = ANSWER_MAX,
+                                         .timeout_ms = TIMEOUT_MS,
+                                         .done = on_answer,
+                                         .context = v });
     return check_wait(c, what, "", "");
 }
 
@@ -113,10 +113,13 @@ void check_print_rule(const struct check *c, const char *origin)
                "  in a file, and: gsutil cors set FILE gs://BUCKET\n",
                origin);
     else
-        printf("  [{\"AllowedOrigins\": [\"%s\"], \"AllowedMethods\": [\"GET\", \"HEAD\", \"PUT\"],\n"
-               "    \"AllowedHeaders\": [\"*\"], \"ExposeHeaders\": [\"ETag\"], \"MaxAgeSeconds\": 3600}]\n"
-               "  in the bucket's settings; for aws s3api put-bucket-cors inside {\"CORSRules\": ...}\n",
-               origin);
+        printf(
+            "  [{\"AllowedOrigins\": [\"%s\"], \"AllowedMethods\": [\"GET\", \"HEAD\", \"PUT\"],\n"
+            "    \"AllowedHeaders\": [\"*\"], \"ExposeHeaders\": [\"ETag\"], \"MaxAgeSeconds\": "
+            "3600}]\n"
+            "  in the bucket's settings; for aws s3api put-bucket-cors inside {\"CORSRules\": "
+            "...}\n",
+            origin);
 }
 
 static bool check_put_url(struct check *c, struct buf *url)

@@ -507,9 +507,14 @@ static void stop_all(struct pipelines *ps)
     pipeline_stop(p);
 }
 
+/* What is being removed from a storage that is away stays for the next start. */
 static void grace_is_over(uv_timer_t *timer)
 {
-    stop_all(timer->data);
+    struct pipelines *ps = timer->data;
+
+    stop_all(ps);
+    if (ps->parts.storage != NULL)
+        storage_hurry(ps->parts.storage);
 }
 
 void pipelines_drain(struct pipelines *ps, uint32_t grace_ms, void (*done)(void *context),
@@ -523,7 +528,7 @@ void pipelines_drain(struct pipelines *ps, uint32_t grace_ms, void (*done)(void 
     DL_FOREACH_SAFE(ps->running, p, next)
     if (p->is_waiting)
         pipeline_leave(p, BOOK_RELEASE);
-    if (ps->running == NULL) {
+    if (ps->running == NULL && ps->pending == 0) {
         pipelines_drained(ps);
         return;
     }

@@ -33,15 +33,11 @@ static void remove_work(void *context)
     struct remains *r = context;
     struct disk *disk = r->owner->parts.disk;
 
-    int in_bucket = r->err;
-
     r->err = disk_chunks_remove(disk, r->video);
     if (r->err == OK)
         r->err = disk_scratch_remove(disk, r->video);
     if (r->err == OK && r->fate != TREE_KEPT && r->key[0] != '\0')
         r->err = disk_unpublish(disk, r->key);
-    if (r->err == OK)
-        r->err = in_bucket;
 }
 
 static void dropped(void *context, int err)
@@ -77,6 +73,18 @@ static void trees_removed(void *context, int err, const char *why)
     leave(r);
 }
 
+static void chunks_removed(void *context, int err, const char *why)
+{
+    struct remains *r = context;
+
+    (void)why;
+    r->err = err;
+    if (err)
+        leave(r);
+    else
+        trees_clear(r->owner->parts.storage, r->video, r->key, r->fate, trees_removed, r);
+}
+
 static void removed(void *context)
 {
     struct remains *r = context;
@@ -85,16 +93,7 @@ static void removed(void *context)
     if (r->err || storage == NULL)
         leave(r);
     else
-        trees_clear(storage, r->video, r->key, r->fate, trees_removed, r);
-}
-
-static void bucket_cleared(void *context, int err, const char *why)
-{
-    struct remains *r = context;
-
-    (void)why;
-    r->err = err;
-    io_offload(r->owner->parts.loop, remove_work, removed, r);
+        bucket_clear(storage, r->video, chunks_removed, r);
 }
 
 void pipelines_clear(struct pipelines *ps, const char *video, uint64_t token, const char *key,
@@ -108,10 +107,7 @@ void pipelines_clear(struct pipelines *ps, const char *video, uint64_t token, co
     snprintf(r->video, sizeof(r->video), "%s", video);
     snprintf(r->key, sizeof(r->key), "%s", key);
     ps->pending++;
-    if (ps->bucket != NULL)
-        bucket_clear(ps->parts.storage, r->video, bucket_cleared, r);
-    else
-        io_offload(ps->parts.loop, remove_work, removed, r);
+    io_offload(ps->parts.loop, remove_work, removed, r);
 }
 
 /* Whatever ran has stopped: the job is told, then the disk cleared. */
