@@ -33,6 +33,7 @@ struct api_settings {
     uint64_t chunk_max;                /* bytes of one chunk */
     uint64_t upload_max;               /* bytes of a whole upload */
     uint64_t url_lifetime_ms;          /* of a presigned upload URL */
+    uint64_t upload_ttl_ms;            /* an upload that nobody touches is removed */
     uint64_t storage_url_lifetime_s;   /* of a viewer's presigned URL into the bucket */
     bool takes_chunks;                 /* ours are the URLs of chunks, though there is a bucket */
     const char *public_url;            /* "" or "https://host", no slash at its end */
@@ -43,6 +44,7 @@ struct api_settings {
 
 struct recovery;
 struct hooks;
+struct turns;
 
 /* Set before the first request, then only read, but for is_draining. */
 struct api {
@@ -58,9 +60,10 @@ struct api {
     struct pipelines *pipelines; /* only on the desk */
     const struct guard *guard;   /* of downloads; NULL: there are none */
     struct mailbox *desk;
-    struct hooks *hooks; /* only on the desk; NULL: there are none */
+    struct hooks *hooks;       /* only on the desk; NULL: there are none */
     struct engine *engine;     /* of /socket.io/ */
     struct recovery *recovery; /* of its clients */
+    struct turns *turns;       /* of those who write to one upload */
     const struct jwt_keys *keys;
     const struct presign_key *presign;
     uint64_t started_ms;     /* monotonic */
@@ -107,6 +110,9 @@ struct route {
                           * "/videos/" + "*" takes everything below */
     enum policy policy;
     void (*handle)(struct call *c);
+    /* Adds what every answer here has, also one that refuses, and one to OPTIONS, which
+     * then is 200; may be NULL. */
+    void (*greet)(struct call *c, bool may_read);
 };
 
 /* exchange_handler: `context` is the struct api. */
@@ -214,6 +220,9 @@ void jobs_report(struct call *c);
 void jobs_status(struct call *c);
 void files_published(struct call *c);
 void files_page(struct call *c);
+void tus_create(struct call *c);
+void tus_upload(struct call *c);
+void tus_greet(struct call *c, bool may_read);
 void health_get(struct call *c);
 void health_ready(struct call *c);
 void metrics_get(struct call *c);

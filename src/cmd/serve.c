@@ -14,6 +14,7 @@
 
 #include "api/api.h"
 #include "api/shelf.h"
+#include "api/turns.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -47,6 +48,7 @@ struct server {
     struct pipelines *pipelines;
     struct io_pool *pool;
     struct engine *engine;
+    struct turns *turns;
     struct jwt_keys *keys;
     struct presign_key presign;
     struct serve_settings settings;
@@ -168,6 +170,7 @@ static int open_doors(struct server *s)
 
     io.thread_end = end_thread;
     open_engine(s, &io);
+    s->turns = turns_new();
     s->api = (struct api){
         .settings = &s->settings.api,
         .records = keeping_records(s->keeping),
@@ -183,6 +186,7 @@ static int open_doors(struct server *s)
         .desk = s->mailbox,
         .hooks = s->hooks,
         .engine = s->engine,
+        .turns = s->turns,
         .recovery = keeping_recovery(s->keeping),
         .keys = s->keys,
         .presign = &s->presign,
@@ -286,6 +290,7 @@ static void close_all(struct server *s)
         io_pool_stop(s->pool, 2000);
     if (s->engine != NULL)
         engine_free(s->engine);
+    turns_free(s->turns);
     keeping_close(s->keeping);
     shelf_free(s->shelf);
     if (s->storage != NULL)

@@ -9,6 +9,7 @@ extern const char fleet_lua_look[];
 
 extern const char fleet_lua_work_create[];
 extern const char fleet_lua_work_plan[];
+extern const char fleet_lua_work_declare[];
 extern const char fleet_lua_work_place[];
 extern const char fleet_lua_work_enqueue[];
 extern const char fleet_lua_work_cancel[];

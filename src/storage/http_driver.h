@@ -115,8 +115,8 @@ struct http_driver {
     int (*url)(const struct http_storage *h, const struct http_ask *ask, const char *file_name,
                uint64_t lifetime_s, struct buf *out);
     const struct http_code *codes;
-    bool needs_etags; /* of parts, to complete them; the result of PART_COPY is an item with
-                       * the part's */
+    bool needs_etags;    /* of parts, to complete them; the result of PART_COPY is an item with
+                          * the part's */
     bool has_no_uploads; /* the server knows nothing of one before it has a part */
 };
 

@@ -64,7 +64,7 @@ struct storage {
     char *prefix;                     /* "" or "folder/" */
     char *public_url;                 /* "" or without a slash at its end */
     struct storage_refusal *refusals; /* storage.c's own; NULL at first */
-    bool is_hurried; /* nothing is tried again */
+    bool is_hurried;                  /* nothing is tried again */
 };
 
 /* Begins every task. */

@@ -4,6 +4,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+<<<<<<< HEAD
+=======
+
+>>>>>>> main
 #include <stdio.h>
 #include <string.h>
 

@@ -78,7 +78,8 @@ static int set_up(void **state)
     unlink(name);
     w->bucket.answer = answer;
     bucket_start(&w->bucket);
-    snprintf(url, sizeof(url), "s3://key:secret@bbb?endpoint=%s&region=r&style=path", w->bucket.url);
+    snprintf(url, sizeof(url), "s3://key:secret@bbb?endpoint=%s&region=r&style=path",
+             w->bucket.url);
     struct storage_settings settings = {
         .url = url, .public_url = "", .parallel = 3, .patience_ms = 20000
     };
