@@ -4,10 +4,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-<<<<<<< HEAD
-=======
 
->>>>>>> main
 #include <stdio.h>
 #include <string.h>
 
