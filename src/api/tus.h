@@ -50,7 +50,6 @@ struct tus {
 
     /* Concatenation */
     struct tus_concat concat;
-    bool is_partial;
     size_t at;
     uint64_t total;
 

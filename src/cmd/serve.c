@@ -13,8 +13,8 @@
 #include <uv.h>
 
 #include "api/api.h"
-#include "api/turns.h"
 #include "api/shelf.h"
+#include "api/turns.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
