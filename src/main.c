@@ -30,10 +30,12 @@ static const struct command commands[] = {
     { "serve", cmd_serve, "run the server" },
     { "worker", cmd_worker, "process what servers that share a Redis have taken in" },
     { "upload", cmd_upload, "upload a video and watch it become HLS" },
+    { "download", cmd_download, "have the server download a video" },
     { "watch", cmd_watch, "follow a job" },
     { "report", cmd_report, "tell the server how far a job is" },
     { "run", cmd_run, "run a command and report how far it is" },
     { "token", cmd_token, "make a token" },
+    { "storage", cmd_storage, "try whether a bucket does what a server asks of it" },
     { "sandbox", cmd_sandbox, NULL },
     { "options", options_markdown, NULL },
 };

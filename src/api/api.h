@@ -43,6 +43,7 @@ struct api_settings {
 };
 
 struct recovery;
+struct hooks;
 struct turns;
 
 /* Set before the first request, then only read, but for is_draining. */
@@ -57,7 +58,9 @@ struct api {
     struct storage *storage;     /* as pipeline_parts.storage; its tasks only on the desk */
     struct shelf *shelf;         /* its playlists, NULL without one; only on the desk */
     struct pipelines *pipelines; /* only on the desk */
+    const struct guard *guard;   /* of downloads; NULL: there are none */
     struct mailbox *desk;
+    struct hooks *hooks;       /* only on the desk; NULL: there are none */
     struct engine *engine;     /* of /socket.io/ */
     struct recovery *recovery; /* of its clients */
     struct turns *turns;       /* of those who write to one upload */
@@ -208,6 +211,7 @@ void videos_assemble(struct call *c);
 void videos_upload_state(struct call *c);
 void chunks_put(struct call *c);
 void orpc_call(struct call *c);
+void downloads_create(struct call *c);
 void jobs_create(struct call *c);
 void jobs_list(struct call *c);
 void jobs_show(struct call *c);
@@ -223,6 +227,8 @@ void health_get(struct call *c);
 void health_ready(struct call *c);
 void metrics_get(struct call *c);
 void session_create(struct call *c);
+void webhooks_list(struct call *c);
+void webhooks_replay(struct call *c);
 void door_stream(struct call *c);
 void door_download(struct call *c);
 void door_jobs(struct call *c);

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "io/thread.h"
 #include "proto/content.h"
+#include "proto/url.h"
 
 enum { POLICY_MAX = 4096 };
 
@@ -25,6 +26,24 @@ static void open_work(void *context)
 
     /* The key is the path without its leading slash. */
     f->err = disk_object_open(f->call->api->disk, f->call->path.at + 1, &f->object);
+}
+
+/* What was downloaded is for saving (RFC 6266); what plays HLS never asks. */
+static void name_file(struct exchange *x, struct str path)
+{
+    struct str name = { 0 };
+    struct buf value;
+
+    if (!str_starts(path, STR("/videos/files/")))
+        return;
+    while (path.at != NULL)
+        name = str_cut(&path, '/');
+    buf_init(&value, 1024);
+    buf_puts(&value, "attachment; filename*=UTF-8''");
+    url_encode(name, false, &value);
+    if (!value.failed)
+        exchange_header(x, "Content-Disposition", buf_text(&value));
+    buf_deinit(&value);
 }
 
 static void object_headers(struct exchange *x, const struct object *o)
@@ -48,6 +67,7 @@ void files_reply_object(struct call *c, struct object *o)
     char range[96];
 
     object_headers(c->x, o);
+    name_file(c->x, c->path);
     switch (
         content_evaluate(exchange_request(c->x), o->etag, o->modified_s, o->size, &first, &last)) {
     case CONTENT_WHOLE: exchange_reply_file(c->x, 200, type, o->fd, 0, o->size); return;

@@ -42,6 +42,7 @@ static const struct route routes[] = {
     { HTTP_GET, "/ws/download/{}", POLICY_OPEN, door_download },
     { HTTP_GET, "/ws/jobs/{}", POLICY_OPEN, door_jobs },
     { HTTP_GET, "/ws/progress", POLICY_OPEN, door_broadcast },
+    { HTTP_POST, "/api/download", POLICY_DOOR, downloads_create },
     { HTTP_GET, "/api/status/{}", POLICY_DOOR, jobs_status },
     { HTTP_POST, "/jobs/create", POLICY_DOOR, jobs_create },
 
@@ -50,6 +51,9 @@ static const struct route routes[] = {
     { HTTP_GET, "/api/jobs/{}/events", POLICY_DOOR, door_events },
     { HTTP_DELETE, "/api/jobs/{}", POLICY_DOOR, jobs_cancel },
     { HTTP_POST, "/api/jobs/{}/progress", POLICY_DOOR, jobs_report },
+
+    { HTTP_GET, "/api/webhooks/deliveries", POLICY_DOOR, webhooks_list },
+    { HTTP_POST, "/api/webhooks/deliveries/{}/replay", POLICY_DOOR, webhooks_replay },
 
     { HTTP_GET, "/videos/*", POLICY_PUBLIC, files_published },
     { HTTP_GET, "/*", POLICY_OPEN, files_page },

@@ -71,12 +71,23 @@ static void keep_pace(struct job_view *v, const json_t *object)
     v->eta_s = eta >= 0 && eta < 1e9 ? (int64_t)ceil(eta) : -1;
 }
 
+/* A playlist; else what a download has made. */
+static void keep_url(struct job_view *v, const json_t *object)
+{
+    const json_t *result = json_object_get(object, "result");
+
+    keep_text(&v->url, object, "hls_url");
+    v->is_file = client_text(object, "hls_url") == NULL && client_text(result, "fileName") != NULL;
+    if (v->is_file)
+        keep_text(&v->url, result, "url");
+}
+
 static void read_object(struct job_view *v, const json_t *object, const char *state)
 {
     keep_text(&v->stage, object, "stage");
     keep_text(&v->message, object, "message");
     keep_text(&v->error, object, "error");
-    keep_text(&v->url, object, "hls_url");
+    keep_url(v, object);
     keep_result(v, object);
     v->fraction = client_number(object, "progress", v->fraction);
     keep_state(v, state);
@@ -159,7 +170,7 @@ static void completed_for_programs(const struct job_view *v, struct bar *bar, co
     if (v->result.len > 0)
         emit_field_raw(&json, "result", buf_text(&v->result));
     if (*url)
-        emit_field_string(&json, "playlist_url", url);
+        emit_field_string(&json, v->is_file ? "download_url" : "playlist_url", url);
     emit_close(&json, '}');
     bar_event(bar, buf_text(&json));
     buf_deinit(&json);

@@ -14,7 +14,8 @@ struct job_view {
     bool is_final, is_completed;
     char state[16]; /* "queued", ... as the server has it */
     struct buf stage, message, error;
-    struct buf url;    /* hls_url as the server has it */
+    struct buf url;    /* hls_url as the server has it, or url of a downloaded file */
+    bool is_file;      /* it is the latter */
     struct buf result; /* JSON, or empty */
     double fraction, speed;
     int64_t eta_s;

@@ -53,7 +53,15 @@ static int open_store(struct keeping *k, struct buf *why)
         return err;
     k->ledger = ledger_new(store_journal(k->store), start << STORE_SEQ_BITS);
     err = store_each_unfinished(k->store, restore_job, k->ledger);
-    return err ? err : store_start(k->store, k->ledger);
+    if (err == OK && k->parts.hooks != NULL) {
+        struct store_hooks hooks = hooks_of_store(k->parts.hooks);
+        err = store_set_hooks(k->store, &hooks);
+    }
+    if (err == OK)
+        err = store_start(k->store, k->ledger);
+    if (err == OK && k->parts.hooks != NULL)
+        hooks_serve_store(k->parts.hooks, k->store);
+    return err;
 }
 
 static int open_local(struct keeping *k, struct buf *why)
@@ -177,6 +185,8 @@ void keeping_sweep(struct keeping *k, int64_t now_ms)
         recovery_sweep(k->recovery, clock_mono_ms());
     if (k->store == NULL)
         return;
+    if (k->parts.hooks != NULL)
+        hooks_sweep(k->parts.hooks, now_ms);
     sweep_reports(k, now_ms);
     if (k->is_sweeping)
         return;
@@ -188,6 +198,7 @@ void keeping_close(struct keeping *k)
 {
     if (k == NULL)
         return;
+    hooks_close(k->parts.hooks);
     if (k->store != NULL)
         store_close(k->store);
     if (k->node == NULL)

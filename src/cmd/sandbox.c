@@ -23,7 +23,7 @@ enum { EXIT_REFUSED = 126, EXIT_NO_PROGRAM = 127 };
 struct sandbox_options {
     uint64_t parent, memory, file, cpu, files;
     const char *read, *write;
-    bool network, programs;
+    bool network, private_network, programs;
 };
 
 #define ROW(name, kind, field, say)                                                                \
@@ -40,6 +40,7 @@ static const struct option table[] = {
     ROW("read", OPTION_TEXT, read, "the input it may read"),
     ROW("write", OPTION_TEXT, write, "the folder it may write in"),
     ROW("network", OPTION_FLAG, network, "it may use the network"),
+    ROW("private-network", OPTION_FLAG, private_network, "its network is a proxy of the parent's"),
     ROW("programs", OPTION_FLAG, programs, "it may start other programs"),
     { .name = NULL },
 };
@@ -59,11 +60,11 @@ static bool tie_to_parent(uint64_t parent)
     return parent == 0 || (uint64_t)getppid() == parent;
 }
 
-static void close_the_rest(void)
+static void close_from(unsigned first)
 {
-    if (close_range(3, UINT_MAX, 0) == 0)
+    if (close_range(first, UINT_MAX, 0) == 0)
         return;
-    for (int fd = 3; fd < 65536; fd++) /* before Linux 5.9 */
+    for (int fd = (int)first; fd < 65536; fd++) /* before Linux 5.9 */
         close(fd);
 }
 
@@ -134,6 +135,13 @@ static char *find_program(const char *name)
     return NULL;
 }
 
+static enum sandbox_network network_of(const struct sandbox_options *o)
+{
+    if (o->private_network)
+        return SANDBOX_PROXY_ONLY;
+    return o->network ? SANDBOX_NETWORK : SANDBOX_NO_NETWORK;
+}
+
 static int become(const struct sandbox_options *o, char **argv)
 {
     char *program = find_program(argv[0]);
@@ -143,10 +151,17 @@ static int become(const struct sandbox_options *o, char **argv)
     struct sandbox_files files = { .program = program,
                                    .read = o->read,
                                    .write = o->write,
-                                   .network = o->network,
+                                   .network = network_of(o),
                                    .programs = o->programs };
     int status = EXIT_REFUSED;
-    if (!tie_to_parent(o->parent))
+    int err = o->private_network ? sandbox_make_network(&files.proxy_port) : OK;
+    if (err == FAIL_UNSUPPORTED)
+        fputs("sandbox: this machine cannot confine a program to a network of its own: it "
+              "permits no network namespaces, and its Landlock knows no ports (Linux 6.7)\n",
+              stderr);
+    else if (err != OK)
+        status = refuse(EXIT_REFUSED, "the private network", errno);
+    else if (!tie_to_parent(o->parent))
         status = refuse(EXIT_REFUSED, "the parent has ended", ESRCH);
     else if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         status = refuse(EXIT_REFUSED, "no_new_privs", errno);
@@ -154,7 +169,7 @@ static int become(const struct sandbox_options *o, char **argv)
         status = refuse(EXIT_REFUSED, "Landlock", errno);
     else if (!drop_capabilities())
         status = refuse(EXIT_REFUSED, "capabilities", errno);
-    else if (sandbox_confine_calls(program, o->network, o->programs) != OK)
+    else if (sandbox_confine_calls(program, files.network, o->programs) != OK)
         status = refuse(EXIT_REFUSED, "seccomp", EPERM);
     else if (!limit_all(o)) /* last: what comes before it needs memory */
         status = refuse(EXIT_REFUSED, "limits", errno);
@@ -172,11 +187,12 @@ int cmd_sandbox(int argc, char **argv)
     struct config config = { .into = &options };
     struct buf why;
 
-    close_the_rest();
     step_back();
     buf_init(&why, 512);
     int status = EXIT_REFUSED;
-    if (config_read(&config, table, argc, argv, &why) != OK)
+    int err = config_read(&config, table, argc, argv, &why);
+    close_from(options.private_network ? 4 : 3); /* 3: the parent, who waits for a listener */
+    if (err != OK)
         fprintf(stderr, "sandbox: %s\n", buf_text(&why));
     else if (config.rest_count == 0)
         fprintf(stderr, "sandbox: which program?\n");

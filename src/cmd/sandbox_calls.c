@@ -1,14 +1,18 @@
 #include <errno.h>
 #include <linux/sched.h>
+#include <netinet/in.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "cmd/sandbox.h"
+
+enum { SOCKET_TYPES = 0xf }; /* the bits of socket(2)'s type that are no flags */
 
 /* A list of what is refused, not of what is allowed: ffmpeg stands on some two
  * hundred libraries, and each may probe something harmless tomorrow. Names,
@@ -150,6 +154,11 @@ static const char *const network_calls[] = {
     "recvfrom", "sendmsg",    "recvmsg", "sendmmsg", "recvmmsg", "socketcall", NULL,
 };
 
+/* Of those, what a client of a proxy has no use for. */
+static const char *const server_calls[] = {
+    "bind", "listen", "accept", "accept4", "sendmmsg", "recvmmsg", "socketcall", NULL,
+};
+
 static int add_each(scmp_filter_ctx filter, const char *const *names, uint32_t action)
 {
     for (; *names; names++) {
@@ -166,6 +175,47 @@ static int add_each(scmp_filter_ctx filter, const char *const *names, uint32_t a
 static int add_if(scmp_filter_ctx filter, int call, struct scmp_arg_cmp when)
 {
     return seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), call, 1, &when);
+}
+
+/* TCP over IPv4, and nothing else: no datagrams, so no names; no AF_UNIX, behind which other
+ * resolvers and whole machines listen; no MPTCP, which Landlock does not see. Comparisons
+ * are of 64 bits: one that the kernel would cut to a harmless 32 is refused, too. */
+static int confine_sockets(scmp_filter_ctx filter)
+{
+    int call = SCMP_SYS(socket);
+    int err = add_if(filter, call, SCMP_A0(SCMP_CMP_NE, AF_INET));
+
+    for (uint64_t type = 0; type <= SOCKET_TYPES && err == 0; type++)
+        if (type != SOCK_STREAM)
+            err = add_if(filter, call, SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPES, type));
+    for (uint64_t protocol = 1; protocol < IPPROTO_TCP && err == 0; protocol++)
+        err = add_if(filter, call, SCMP_A2(SCMP_CMP_EQ, protocol));
+    err = err ? err : add_if(filter, call, SCMP_A2(SCMP_CMP_GT, IPPROTO_TCP));
+    return err ? err : add_if(filter, SCMP_SYS(socketpair), SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+}
+
+/* What is sent with MSG_FASTOPEN connects without connect(2), and past Landlock. */
+static int confine_to_proxy(scmp_filter_ctx filter)
+{
+    int err = add_each(filter, server_calls, SCMP_ACT_ERRNO(EPERM));
+
+    err = err ? err : confine_sockets(filter);
+    err = err ? err
+              : add_if(filter, SCMP_SYS(sendto),
+                       SCMP_A3(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, MSG_FASTOPEN));
+    err = err ? err
+              : add_if(filter, SCMP_SYS(sendmsg),
+                       SCMP_A2(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, MSG_FASTOPEN));
+    return err;
+}
+
+static int confine_network(scmp_filter_ctx filter, enum sandbox_network network)
+{
+    switch (network) {
+    case SANDBOX_NETWORK: return 0;
+    case SANDBOX_PROXY_ONLY: return confine_to_proxy(filter);
+    default: return add_each(filter, network_calls, SCMP_ACT_ERRNO(EPERM));
+    }
 }
 
 /* clone3 hides its flags behind a pointer: said not to exist, so that the C
@@ -208,13 +258,13 @@ static int confine_to_itself(scmp_filter_ctx filter)
     return err;
 }
 
-static int add_rules(scmp_filter_ctx filter, const char *program, bool network, bool programs)
+static int add_rules(scmp_filter_ctx filter, const char *program, enum sandbox_network network,
+                     bool programs)
 {
     int err = add_each(filter, deadly, SCMP_ACT_KILL_PROCESS);
 
     err = err ? err : add_each(filter, refused, SCMP_ACT_ERRNO(EPERM));
-    if (!network)
-        err = err ? err : add_each(filter, network_calls, SCMP_ACT_ERRNO(EPERM));
+    err = err ? err : confine_network(filter, network);
     err = err ? err : confine_forking(filter, programs);
     if (!programs) {
         err = err ? err : confine_execution(filter, program);
@@ -229,7 +279,7 @@ static int add_rules(scmp_filter_ctx filter, const char *program, bool network, 
     return err;
 }
 
-int sandbox_confine_calls(const char *program, bool network, bool programs)
+int sandbox_confine_calls(const char *program, enum sandbox_network network, bool programs)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
 

@@ -37,9 +37,15 @@ struct rules {
     uint64_t files, net, scope;
 };
 
+struct port_rule {
+    uint64_t allowed, port;
+};
+enum { RULE_NET_PORT = 2, ABI_WITH_PORTS = 4 };
+
 struct wall {
     int fd;
-    uint64_t known; /* the file rights this kernel handles */
+    uint64_t known;     /* the file rights this kernel handles */
+    uint64_t known_net; /* and those of the network */
 };
 
 static int landlock_abi(void)
@@ -47,7 +53,12 @@ static int landlock_abi(void)
     return (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 }
 
-static struct rules rules_of(int abi, bool network)
+bool sandbox_confines_ports(void)
+{
+    return landlock_abi() >= ABI_WITH_PORTS;
+}
+
+static struct rules rules_of(int abi, enum sandbox_network network)
 {
     struct rules rules = { .files = FS_ABI_1 };
 
@@ -55,8 +66,8 @@ static struct rules rules_of(int abi, bool network)
         rules.files |= LANDLOCK_ACCESS_FS_REFER;
     if (abi >= 3)
         rules.files |= FS_TRUNCATE;
-    if (abi >= 4)
-        rules.net = network ? NET_BIND_TCP : NET_BIND_TCP | NET_CONNECT_TCP;
+    if (abi >= ABI_WITH_PORTS)
+        rules.net = network == SANDBOX_NETWORK ? NET_BIND_TCP : NET_BIND_TCP | NET_CONNECT_TCP;
     if (abi >= 5)
         rules.files |= FS_IOCTL_DEV;
     if (abi >= 6)
@@ -93,6 +104,16 @@ static int allow_each(const struct wall *wall, const char *const *paths, uint64_
     return 0;
 }
 
+/* On whatever host: there is no rule for addresses. */
+static int allow_port(const struct wall *wall, uint16_t port)
+{
+    struct port_rule rule = { .allowed = NET_CONNECT_TCP, .port = port };
+
+    if (port == 0 || (wall->known_net & NET_CONNECT_TCP) == 0)
+        return 0;
+    return (int)syscall(SYS_landlock_add_rule, wall->fd, RULE_NET_PORT, &rule, 0);
+}
+
 static int note_interpreter(struct dl_phdr_info *info, size_t size, void *context)
 {
     const char **out = context;
@@ -127,21 +148,20 @@ static int allow_all(const struct wall *wall, const struct sandbox_files *f)
                                             "/dev/random",
                                             "/dev/zero",
                                             NULL };
-    static const char *const names[] = { "/etc/resolv.conf",
-                                         "/run/systemd/resolve",
-                                         "/etc/hosts",
-                                         "/etc/nsswitch.conf",
-                                         "/etc/host.conf",
-                                         "/etc/gai.conf",
-                                         "/etc/ssl",
-                                         "/etc/pki",
-                                         "/etc/ca-certificates",
-                                         NULL };
+    static const char *const names[] = {
+        "/etc/resolv.conf", "/run/systemd/resolve", "/etc/hosts", "/etc/nsswitch.conf",
+        "/etc/host.conf",   "/etc/gai.conf",        NULL
+    };
+    static const char *const trust[] = { "/etc/ssl", "/etc/pki", "/etc/ca-certificates", NULL };
     uint64_t run = f->programs ? LANDLOCK_ACCESS_FS_EXECUTE : 0;
 
     if (allow_each(wall, system, FS_READ | run) != 0 || allow_each(wall, readable, FS_READ) != 0)
         return -1;
-    if (f->network && allow_each(wall, names, FS_READ) != 0)
+    if (f->network == SANDBOX_NETWORK && allow_each(wall, names, FS_READ) != 0)
+        return -1;
+    if (f->network != SANDBOX_NO_NETWORK && allow_each(wall, trust, FS_READ) != 0)
+        return -1;
+    if (allow_port(wall, f->proxy_port) != 0)
         return -1;
     if (allow(wall, "/dev/null", FS_DEVICE) != 0)
         return -1;
@@ -158,7 +178,7 @@ int sandbox_confine_files(const struct sandbox_files *files)
     if (abi < 1)
         return OK;
     struct rules rules = rules_of(abi, files->network);
-    struct wall wall = { .known = rules.files };
+    struct wall wall = { .known = rules.files, .known_net = rules.net };
     wall.fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0);
     if (wall.fd < 0)
         return FAIL_DENIED;

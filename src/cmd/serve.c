@@ -21,9 +21,11 @@
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/depot.h"
+#include "cmd/fetching.h"
 #include "cmd/keeping.h"
 #include "cmd/programs.h"
 #include "cmd/serve_settings.h"
+#include "cmd/webhooks.h"
 #include "io/child.h"
 #include "io/thread.h"
 
@@ -40,6 +42,8 @@ struct server {
     struct storage *storage; /* NULL: on the disk */
     struct shelf *shelf;     /* of that */
     struct buf mark;         /* by what the fleet knows it */
+    struct fetching fetching;
+    struct hooks *hooks;
     struct keeping *keeping;
     struct pipelines *pipelines;
     struct io_pool *pool;
@@ -111,14 +115,21 @@ static const struct fleet_mark_events of_mark;
 
 static int open_desk(struct server *s)
 {
-    int err = keeping_open(&(struct keeping_parts){ .options = &s->options,
-                                                    .loop = &s->loop,
-                                                    .mailbox = s->mailbox,
-                                                    .disk = s->disk,
-                                                    .storage = buf_text(&s->mark),
-                                                    .mark_events = &of_mark,
-                                                    .context = s },
-                           &s->keeping, &s->why);
+    int err = fetching_open(&s->loop, &s->options, &s->fetching, &s->why);
+
+    if (err == OK)
+        err = webhooks_open(&s->loop, s->mailbox, &s->options, &s->hooks, &s->why);
+    if (err)
+        return err;
+    err = keeping_open(&(struct keeping_parts){ .options = &s->options,
+                                                .loop = &s->loop,
+                                                .mailbox = s->mailbox,
+                                                .disk = s->disk,
+                                                .hooks = s->hooks,
+                                                .storage = buf_text(&s->mark),
+                                                .mark_events = &of_mark,
+                                                .context = s },
+                       &s->keeping, &s->why);
 
     if (err)
         return err;
@@ -128,6 +139,8 @@ static int open_desk(struct server *s)
         .disk = s->disk,
         .storage = s->storage,
         .settings = &s->settings.pipeline,
+        .fetcher = s->fetching.fetcher,
+        .guard = s->fetching.guard,
     });
     keeping_resume(s->keeping, s->pipelines);
     return OK;
@@ -169,7 +182,9 @@ static int open_doors(struct server *s)
         .shelf = s->shelf,
         .uploads = keeping_uploads(s->keeping),
         .pipelines = s->pipelines,
+        .guard = s->fetching.guard,
         .desk = s->mailbox,
+        .hooks = s->hooks,
         .engine = s->engine,
         .turns = s->turns,
         .recovery = keeping_recovery(s->keeping),
@@ -280,6 +295,7 @@ static void close_all(struct server *s)
     shelf_free(s->shelf);
     if (s->storage != NULL)
         storage_close(s->storage);
+    fetching_close(&s->fetching);
     if (s->is_loop_open) {
         mailbox_close(s->mailbox);
         uv_walk(&s->loop, close_handle, NULL);
@@ -289,6 +305,8 @@ static void close_all(struct server *s)
     if (s->pipelines != NULL)
         pipelines_free(s->pipelines);
     keeping_free(s->keeping);
+    hooks_free(s->hooks);
+    fetching_free(&s->fetching);
     jwt_keys_free(s->keys);
     if (s->disk != NULL)
         disk_close(s->disk);

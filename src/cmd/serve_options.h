@@ -42,6 +42,14 @@ struct serve_options {
     uint64_t crf, conversions, memory_max, pixels_max;
     uint64_t stall_ms, duration_max_ms;
 
+    uint64_t downloads, download_max, download_timeout_ms;
+    struct option_list download_allow, download_deny, download_only;
+    const char *yt_dlp;
+
+    struct option_list webhooks;
+    const char *webhook_secret;
+    uint64_t webhook_timeout_ms, webhook_retry_ms, webhook_log_ttl_ms;
+
     uint64_t drain_ms;
     int log_level, log_format;
 };

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "cmd/fetching.h"
 
 enum { DESCRIPTORS_KEPT = 256 };
 
@@ -136,6 +137,7 @@ void serve_settings_pipeline(const struct serve_options *o, struct pipeline_sett
         .conversions_max = (unsigned)o->conversions,
         .public_url = o->public_url,
     };
+    fetching_settings(o, &out->download);
 }
 
 static void copy_rest(struct serve_settings *s)

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/depot.h"
+#include "cmd/fetching.h"
 #include "cmd/node.h"
 #include "cmd/programs.h"
 #include "cmd/serve_settings.h"
@@ -27,7 +28,7 @@ enum {
     WHY_MAX = 4096,
     LEASE_MIN_MS = 1000,
     LEASE_MAX_MS = 10 * 60 * 1000,
-    OPTIONS_MAX = 32,
+    OPTIONS_MAX = 48,
     FAREWELL_MS = 3000, /* for Redis to hear what is given back; ffmpeg has 2 s to end */
 };
 
@@ -47,10 +48,12 @@ struct worker {
     struct disk *disk;
     struct storage *storage; /* NULL: on the disk */
     struct buf mark;         /* by what the fleet knows it */
+    struct fetching fetching;
     struct node *node;
     struct pipeline_book *book;
     struct pipelines *pipelines;
-    bool is_loop_open, is_node_open, is_draining;
+    unsigned downloads; /* under way */
+    bool is_loop_open, is_node_open, is_agreed, is_draining;
 };
 
 #define AT(member) .offset = offsetof(struct worker_options, member)
@@ -83,31 +86,22 @@ static const struct option own_options[] = {
 };
 
 static const char *const shared_options[] = {
-    "redis-ca-file",
-    "redis-cert-file",
-    "redis-key-file",
-    "data-dir",
-    "public-url",
-    "conversions",
-    "ffmpeg",
-    "ffprobe",
-    "preset",
-    "crf",
-    "max-pixels",
-    "max-duration",
-    "max-memory",
-    "stall-timeout",
-    "drain-timeout",
-    "min-free",
-    "status-ttl",
-    "report-ttl",
-    "job-ttl",
-    "log-level",
-    "log-format",
-    "storage",
-    "storage-public-url",
-    "storage-parallel",
-    "storage-patience",
+    "redis-ca-file",    "redis-cert-file",
+    "redis-key-file",   "data-dir",
+    "public-url",       "conversions",
+    "ffmpeg",           "ffprobe",
+    "preset",           "crf",
+    "max-pixels",       "max-duration",
+    "max-memory",       "stall-timeout",
+    "drain-timeout",    "min-free",
+    "status-ttl",       "report-ttl",
+    "job-ttl",          "log-level",
+    "log-format",       "downloads",
+    "download-max",     "download-timeout",
+    "download-allow",   "download-deny",
+    "download-only",    "yt-dlp",
+    "storage",          "storage-public-url",
+    "storage-parallel", "storage-patience",
     "storage-ca-file",
 };
 
@@ -182,14 +176,29 @@ static void on_signal(uv_signal_t *handle, int signal_number)
     drain(w, grace_ms);
 }
 
+/* Downloading takes next to nothing of the machine: it keeps nobody from converting. */
+static void claim(struct worker *w)
+{
+    if (!w->is_draining && w->is_agreed)
+        book_fleet_serve(w->book, w->pipelines, w->settings.conversions_max + w->downloads);
+}
+
+static void downloads_changed(void *context, unsigned count)
+{
+    struct worker *w = context;
+
+    w->downloads = count;
+    claim(w);
+}
+
 /* What it would take before it knows that it has the fleet's files would cost them an
  * attempt. */
 static void agreed(void *context)
 {
     struct worker *w = context;
 
-    if (!w->is_draining)
-        book_fleet_serve(w->book, w->pipelines, w->settings.conversions_max);
+    w->is_agreed = true;
+    claim(w);
 }
 
 static void differs(void *context, const char *theirs)
@@ -216,6 +225,7 @@ static void close_all(struct worker *w)
     leave_node(w);
     if (w->storage != NULL)
         storage_close(w->storage);
+    fetching_close(&w->fetching);
     if (w->is_loop_open) {
         mailbox_close(w->mailbox);
         uv_walk(&w->loop, close_handle, NULL);
@@ -226,6 +236,7 @@ static void close_all(struct worker *w)
         pipelines_free(w->pipelines);
     book_fleet_free(w->book);
     node_free(w->node);
+    fetching_free(&w->fetching);
     if (w->disk != NULL)
         disk_close(w->disk);
 }
@@ -303,7 +314,11 @@ static void begin_work(struct worker *w)
                                                            .book = w->book,
                                                            .disk = w->disk,
                                                            .storage = w->storage,
-                                                           .settings = &w->settings });
+                                                           .settings = &w->settings,
+                                                           .fetcher = w->fetching.fetcher,
+                                                           .guard = w->fetching.guard,
+                                                           .fetching = downloads_changed,
+                                                           .context = w });
     uv_signal_start(&w->sigterm, on_signal, SIGTERM);
     uv_signal_start(&w->sigint, on_signal, SIGINT);
 }
@@ -316,6 +331,8 @@ static int start(struct worker *w)
         err = open_desk(w);
     if (err == OK)
         err = open_storage(w);
+    if (err == OK)
+        err = fetching_open(&w->loop, &w->options.shared, &w->fetching, &w->why);
     if (err == OK)
         err = open_node(w);
     w->is_node_open = err == OK;

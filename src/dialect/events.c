@@ -66,7 +66,8 @@ void job_data(const struct update *u, struct buf *out)
     number_if_known(out, "total_bytes", u->bytes_total);
     number_if_known(out, "file_size", u->file_size);
     text_if_known(out, "hls_path", u, TEXT_HLS_PATH);
-    text_if_known(out, "hls_url", u, TEXT_URL);
+    bool is_file = u->kind == JOB_DOWNLOAD && u->text[TEXT_HLS_PATH] == NULL;
+    text_if_known(out, is_file ? "download_url" : "hls_url", u, TEXT_URL);
     text_if_known(out, "storage", u, TEXT_STORAGE);
     json_if_known(out, "video_info", u, TEXT_VIDEO_INFO);
     json_if_known(out, "metadata", u, TEXT_METADATA);

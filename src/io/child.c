@@ -1,12 +1,12 @@
 #include "io/child.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
-#include <linux/landlock.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -31,6 +31,9 @@ enum {
 struct child {
     uv_process_t process;
     uv_pipe_t output, errors;
+    uv_poll_t network; /* with a private one, until the listening socket has come over it */
+    int network_fd;
+    bool has_network;
     uv_timer_t timer; /* grace before SIGKILL, then linger for the pipes */
     unsigned handles; /* initialised and not yet closed */
     unsigned pipes;   /* not yet at their end */
@@ -49,17 +52,6 @@ static const char *helper = "/proc/self/exe";
 void child_set_helper(const char *path)
 {
     helper = path;
-}
-
-const char *child_sandbox_describe(void)
-{
-    static char text[96];
-    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-
-    if (abi < 1)
-        return "seccomp; no Landlock: converters can read what the server can";
-    snprintf(text, sizeof(text), "seccomp, Landlock %ld", abi);
-    return text;
 }
 
 int child_pid(const struct child *c)
@@ -96,6 +88,46 @@ static void close_all(struct child *c)
     uv_close((uv_handle_t *)&c->output, on_closed);
     uv_close((uv_handle_t *)&c->errors, on_closed);
     uv_close((uv_handle_t *)&c->timer, on_closed);
+    if (c->has_network)
+        uv_close((uv_handle_t *)&c->network, on_closed);
+    if (c->network_fd >= 0)
+        close(c->network_fd);
+}
+
+/* -1: nothing but an end. */
+static int receive_descriptor(int from)
+{
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = { 0 };
+    char byte;
+    struct iovec room = { .iov_base = &byte, .iov_len = 1 };
+    struct msghdr message = { .msg_iov = &room,
+                              .msg_iovlen = 1,
+                              .msg_control = control.bytes,
+                              .msg_controllen = sizeof(control.bytes) };
+    int fd = -1;
+
+    if (recvmsg(from, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) != 1)
+        return -1;
+    const struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    if (head != NULL && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
+        head->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(&fd, CMSG_DATA(head), sizeof(fd));
+    return fd;
+}
+
+static void on_network(uv_poll_t *poll, int status, int events)
+{
+    struct child *c = poll->data;
+    int fd = receive_descriptor(c->network_fd);
+
+    (void)status;
+    (void)events;
+    uv_poll_stop(poll);
+    if (fd >= 0)
+        c->events->listening(c->context, fd);
 }
 
 static void tell_line(struct child *c)
@@ -263,7 +295,9 @@ static int command_init(struct command *a, const char *const *argv,
     add_number(a, "--files", limits->files_max);
     add_text(a, "--read", limits->read_path);
     add_text(a, "--write", limits->write_path);
-    if (limits->may_connect)
+    if (limits->has_private_network)
+        a->list[a->count++] = "--private-network";
+    else if (limits->may_connect)
         a->list[a->count++] = "--network";
     if (limits->may_run)
         a->list[a->count++] = "--programs";
@@ -283,6 +317,7 @@ static struct child *child_new(uv_loop_t *loop, const struct child_events *event
 
     c->events = events;
     c->context = context;
+    c->network_fd = -1;
     buf_init(&c->line, CHILD_LINE_MAX);
     buf_init(&c->complaint, CHILD_COMPLAINT_MAX + CHILD_READ);
     uv_pipe_init(loop, &c->output, 0);
@@ -293,12 +328,28 @@ static struct child *child_new(uv_loop_t *loop, const struct child_events *event
     return c;
 }
 
-static int spawn(uv_loop_t *loop, struct child *c, struct command *a)
+/* What comes over it is the listening socket of the child's network. */
+static void watch_network(uv_loop_t *loop, struct child *c)
 {
-    uv_stdio_container_t stdio[3] = {
+    int err = uv_poll_init(loop, &c->network, c->network_fd);
+
+    if (err == 0) {
+        c->network.data = c;
+        c->has_network = true;
+        c->handles++;
+        err = uv_poll_start(&c->network, UV_READABLE, on_network);
+    }
+    if (err != 0)
+        child_stop(c, 0); /* it would wait for an answer that nobody gives */
+}
+
+static int spawn(uv_loop_t *loop, struct child *c, struct command *a, int network)
+{
+    uv_stdio_container_t stdio[4] = {
         { .flags = UV_IGNORE },
         { .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&c->output },
         { .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&c->errors },
+        { .flags = UV_INHERIT_FD, .data.fd = network },
     };
     uv_process_options_t options = { .file = helper,
                                      .args = (char **)(uintptr_t)a->list,
@@ -306,7 +357,7 @@ static int spawn(uv_loop_t *loop, struct child *c, struct command *a)
                                      .flags = UV_PROCESS_DETACHED,
                                      .exit_cb = on_exited,
                                      .stdio = stdio,
-                                     .stdio_count = 3 };
+                                     .stdio_count = network >= 0 ? 4 : 3 };
 
     return fail_from_errno(-uv_spawn(loop, &c->process, &options));
 }
@@ -316,14 +367,21 @@ int child_start(uv_loop_t *loop, const char *const *argv, const struct child_lim
 {
     struct command command;
     struct child *c = NULL;
+    int network[2] = { -1, -1 };
     int err = command_init(&command, argv, limits);
 
     assert(argv[0] != NULL);
+    if (err == OK && limits->has_private_network &&
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, network) != 0)
+        err = fail_from_errno(errno);
     if (err == OK) {
         c = child_new(loop, events, context);
-        err = spawn(loop, c, &command);
+        c->network_fd = network[0];
+        err = spawn(loop, c, &command, network[1]);
     }
     command_deinit(&command);
+    if (network[1] >= 0)
+        close(network[1]);
     if (err) {
         if (c != NULL)
             close_all(c);
@@ -333,6 +391,8 @@ int child_start(uv_loop_t *loop, const char *const *argv, const struct child_lim
     c->pipes = 2;
     uv_read_start((uv_stream_t *)&c->output, on_alloc, on_read);
     uv_read_start((uv_stream_t *)&c->errors, on_alloc, on_read);
+    if (c->network_fd >= 0)
+        watch_network(loop, c);
     *out = c;
     return OK;
 }

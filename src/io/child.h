@@ -23,7 +23,8 @@ struct child_limits {
     const char *read_path;  /* the one input it may read, beside the system's libraries; or NULL */
     const char *write_path; /* the one folder it may write in; or NULL */
     bool may_connect;       /* it may use the network */
-    bool may_run;           /* it may start programs of the system's folders */
+    bool has_private_network; /* or only the proxy behind events->listening (io/guard.h) */
+    bool may_run;             /* it may start programs of the system's folders */
 };
 
 struct child_events {
@@ -35,6 +36,10 @@ struct child_events {
      * program. `complaint` is the last of its standard error (at most 8 KiB).
      * The child is freed behind this call. Never runs within child_start. */
     void (*end)(void *context, int status, const char *complaint);
+    /* With has_private_network: what it connects to is accepted from this listening
+     * socket, which is the callee's. Once at most, before `end`; not if the machine cannot
+     * confine a program so: then that is the complaint, and the program has not run. */
+    void (*listening)(void *context, int fd);
 };
 
 /* argv[0] is looked up in PATH. Borrows `events`; copies the rest. */
@@ -51,8 +56,9 @@ int child_pid(const struct child *c);
  * executable. Borrowed; before the first start. */
 void child_set_helper(const char *path);
 
-/* What the sandbox can do on this kernel, for the log: "seccomp, Landlock 7",
- * or "seccomp; no Landlock: ...". Static. */
+/* What the sandbox can do on this kernel, for the log: "seccomp, Landlock 7, private
+ * networks by namespace", or "seccomp; no Landlock: ...; ...". Static. The first call
+ * forks once, to see; before threads that could make it, too. */
 const char *child_sandbox_describe(void);
 
 #endif

@@ -72,10 +72,12 @@ void guard_free(struct guard *g)
 
 static const char *purpose_of(const struct guard *g, const struct ip *address)
 {
-    for (size_t i = 0; i < g->own_count; i++)
+    const char *purpose = address_purpose(address->bytes);
+
+    for (size_t i = 0; i < g->own_count && purpose == NULL; i++)
         if (memcmp(&g->own[i], address, sizeof(*address)) == 0)
-            return "this machine";
-    return address_purpose(address->bytes);
+            purpose = "this machine";
+    return purpose;
 }
 
 static void put_target(struct buf *why, const struct guard_target *t)

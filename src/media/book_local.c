@@ -259,14 +259,15 @@ static bool is_partial(const struct work *w)
 static void resume_work(struct restart *r, const struct work *w, struct update *u)
 {
     struct uploads *uploads = r->parts->uploads;
-    bool is_over = pipeline_is_over(u), is_step = pipeline_is_step(w->step);
-    bool goes_on = is_step && !is_over && u->state != JOB_FAILED;
+    bool is_step = pipeline_is_step(w->step);
     struct spec spec;
+    int err = spec_read(w->spec, &spec);
+    bool is_over = err == OK ? pipeline_is_settled(&spec, u) : pipeline_is_over(u);
+    bool goes_on = is_step && !is_over && u->state != JOB_FAILED;
 
     if (u == NULL && is_partial(w) && uploads_restore(uploads, w, false) == OK)
         return;
-    if (spec_read(w->spec, &spec) != OK ||
-        (!is_over && uploads_restore(uploads, w, goes_on) != OK)) {
+    if (err || (!is_over && uploads_restore(uploads, w, goes_on) != OK)) {
         log_error("work_unreadable", LOG_S("job", w->job), LOG_S("step", w->step));
         return;
     }

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "base/clock.h"
 #include "base/mem.h"
 #include "media/bucket.h"
 

@@ -128,13 +128,13 @@ static void get(struct fetching *f, struct piece *piece)
 {
     f->running++;
     storage_get(f->pipeline->owner->parts.storage, &(struct storage_get){ .key = key_of(piece).text,
-                                                                         .offset = piece->offset,
-                                                                         .length = piece->length,
-                                                                         .file = f->file,
-                                                                         .at = piece->at,
-                                                                         .moved = on_moved,
-                                                                         .done = got,
-                                                                         .context = piece });
+                                                                          .offset = piece->offset,
+                                                                          .length = piece->length,
+                                                                          .file = f->file,
+                                                                          .at = piece->at,
+                                                                          .moved = on_moved,
+                                                                          .done = got,
+                                                                          .context = piece });
 }
 
 /* What has begun ends first: it has the file's descriptor. */
@@ -171,8 +171,8 @@ static void add_all(struct fetching *f, const struct bucket_list *list)
 {
     uint64_t at = 0;
 
-    f->pieces = mem_alloc((f->fetch.size / PIECE + 1 + (list ? list->count : 0)) *
-                          sizeof(*f->pieces));
+    f->pieces =
+        mem_alloc((f->fetch.size / PIECE + 1 + (list ? list->count : 0)) * sizeof(*f->pieces));
     if (list == NULL)
         add(f, CHUNK_SOURCE, 0, f->fetch.size, 0);
     for (uint32_t i = 0; list != NULL && i < list->count; i++) {
@@ -232,11 +232,8 @@ static void chunks_listed(void *context, int err, const char *why, const struct 
     if (err)
         b->done(p, err, why);
     else
-        bucket_fetch(&(struct bucket_fetch){ .pipeline = p,
-                                             .list = list,
-                                             .size = size,
-                                             .moved = bringing,
-                                             .done = b->done });
+        bucket_fetch(&(struct bucket_fetch){
+            .pipeline = p, .list = list, .size = size, .moved = bringing, .done = b->done });
     mem_free(b);
 }
 

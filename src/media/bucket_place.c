@@ -158,10 +158,10 @@ static void place(struct url_ask *a, enum upload_layout layout, const char *mult
     a->want.layout = layout;
     if (multipart != a->want.multipart)
         snprintf(a->want.multipart, sizeof(a->want.multipart), "%s", multipart);
-    book->ops->place(
-        book,
-        &(struct book_place){ .video = a->video, .before = &a->upload.place, .after = &a->want },
-        placed, a);
+    book->ops->place(book,
+                     &(struct book_place){
+                         .video = a->video, .before = &a->upload.place, .after = &a->want },
+                     placed, a);
 }
 
 static void begun(void *context, int err, const char *why, const char *id)

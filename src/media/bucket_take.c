@@ -103,8 +103,7 @@ static void listed(void *context, int err, const char *why, const struct bucket_
 
     (void)why;
     for (size_t i = 0; i < count; i++)
-        sizes[i] =
-            list->chunks[i].form == CHUNK_MISSING ? -1 : (int64_t)list->chunks[i].size;
+        sizes[i] = list->chunks[i].form == CHUNK_MISSING ? -1 : (int64_t)list->chunks[i].size;
     t->done(t->context, err, sizes);
     mem_free(sizes);
     mem_free(t);

@@ -69,15 +69,21 @@ static bool is_before(enum upload_priority a, enum upload_priority b)
     return rank[a] < rank[b];
 }
 
+static bool has_turn(const struct pipelines *ps, const struct pipeline *p)
+{
+    const struct pipeline_settings *s = ps->parts.settings;
+
+    return p->step == &step_fetch ? ps->fetching < s->download.at_a_time
+                                  : ps->converting < s->conversions_max;
+}
+
 /* The first of those of the highest priority. */
 static void wake_waiting(struct pipelines *ps)
 {
     struct pipeline *p, *next = NULL;
 
-    if (ps->converting >= ps->parts.settings->conversions_max)
-        return;
     DL_FOREACH(ps->running, p)
-    if (p->is_waiting &&
+    if (p->is_waiting && has_turn(ps, p) &&
         (next == NULL || is_before(p->spec.upload.priority, next->spec.upload.priority)))
         next = p;
     if (next == NULL)
@@ -88,12 +94,17 @@ static void wake_waiting(struct pipelines *ps)
 
 void pipeline_stop_converting(struct pipeline *p)
 {
-    if (!p->is_converting)
+    struct pipelines *ps = p->owner;
+
+    if (!p->is_converting && !p->is_fetching)
         return;
-    p->is_converting = false;
-    p->owner->converting--;
-    if (!p->owner->is_draining)
-        wake_waiting(p->owner);
+    ps->converting -= p->is_converting;
+    ps->fetching -= p->is_fetching;
+    if (p->is_fetching && ps->parts.fetching != NULL)
+        ps->parts.fetching(ps->parts.context, ps->fetching);
+    p->is_converting = p->is_fetching = false;
+    if (!ps->is_draining)
+        wake_waiting(ps);
 }
 
 void pipelines_drained(struct pipelines *ps)
@@ -180,27 +191,36 @@ bool pipeline_forget(struct pipeline *p, int err)
     return is_gone;
 }
 
-static double of_job(const char *stage, double fraction)
+static double of_job(const struct pipeline *p, const char *stage, double fraction)
 {
+    if (p->spec.plan == PLAN_DOWNLOAD_HLS) /* 0-50 % is downloading it */
+        return 0.5 + 0.5 * fraction;
     /* The contract: assembling is 0-20 % of the whole, converting 20-100 %. */
     return strcmp(stage, "assembling") == 0 ? 0.2 * fraction : 0.2 + 0.8 * fraction;
 }
 
+/* What the other side said of a download, and then what was found in the file. */
 static void video_info(struct pipeline *p, struct buf *out)
 {
     const struct media_info *info = &p->spec.info;
+    const struct remote_info *remote = &p->spec.remote;
     int short_side = info->width < info->height ? info->width : info->height;
     const char *title = p->spec.title[0] ? p->spec.title : p->spec.upload.file_name;
+    int64_t duration_ms = p->spec.has_info ? info->duration_ms : remote->duration_ms;
     char quality[16];
 
-    snprintf(quality, sizeof(quality), "%dp", short_side);
+    if (p->spec.has_info && info->has_video)
+        snprintf(quality, sizeof(quality), "%dp", short_side);
+    else
+        snprintf(quality, sizeof(quality), "%s", p->spec.has_info ? "audio" : remote->quality);
     emit_open(out, '{');
-    emit_field_string(out, "id", p->video);
+    emit_field_string(out, "id", remote->id[0] ? remote->id : p->video);
     emit_field_string(out, "title", title);
-    emit_field_string(out, "thumbnail", NULL);
-    emit_field_real(out, "duration", info->duration_ms >= 0 ? (double)info->duration_ms / 1000 : 0,
-                    3);
-    emit_field_string(out, "quality", info->has_video ? quality : "audio");
+    emit_field_string(out, "thumbnail", remote->thumbnail[0] ? remote->thumbnail : NULL);
+    if (p->spec.has_info || duration_ms >= 0)
+        emit_field_real(out, "duration", duration_ms >= 0 ? (double)duration_ms / 1000 : 0, 3);
+    if (quality[0])
+        emit_field_string(out, "quality", quality);
     emit_close(out, '}');
 }
 
@@ -216,13 +236,39 @@ void pipeline_say(struct pipeline *p, const char *stage, double fraction, const 
     c.text[TEXT_STAGE] = stage;
     c.text[TEXT_MESSAGE] = message;
     c.stage_fraction = fraction;
-    c.fraction = of_job(stage, fraction);
+    c.fraction = of_job(p, stage, fraction);
     if (p->spec.has_info) {
         video_info(p, &info);
         c.text[TEXT_VIDEO_INFO] = buf_text(&info);
     }
     c.speed = more ? more->speed : -1;
     c.eta_ms = more ? more->eta_ms : -1;
+    p->owner->book->ops->say(p->owner->book, p->video, p->token, &c);
+    buf_deinit(&info);
+}
+
+void pipeline_say_bytes(struct pipeline *p, const char *stage, double fraction, const char *message,
+                        int64_t done, int64_t total)
+{
+    struct change c;
+    struct buf info;
+
+    change_init(&c);
+    buf_init(&info, JOB_JSON_MAX);
+    c.state = JOB_PROCESSING;
+    c.text[TEXT_STAGE] = stage;
+    c.text[TEXT_MESSAGE] = message;
+    c.fraction = c.stage_fraction = fraction;
+    if (done >= 0) {
+        c.bytes_done = done;
+        c.bytes_total = total;
+    }
+    if (p->spec.has_remote || p->spec.has_info) {
+        video_info(p, &info);
+        c.text[TEXT_VIDEO_INFO] = buf_text(&info);
+    }
+    if (p->spec.title[0] != '\0')
+        c.text[TEXT_TITLE] = p->spec.title;
     p->owner->book->ops->say(p->owner->book, p->video, p->token, &c);
     buf_deinit(&info);
 }
@@ -317,6 +363,8 @@ static void prepared(void *context)
 {
     struct pipeline *p = context;
 
+    if (p->err == OK)
+        download_find_step(p);
     if (p->err == OK && !p->is_cancelled && !p->is_lost && bucket_wants_source(p))
         bucket_bring_source(p, source_brought);
     else
@@ -333,7 +381,8 @@ void pipeline_go_back(struct pipeline *p, const struct step *step)
     log_info("job_goes_back", LOG_S("job", p->video), LOG_S("from", p->step->name),
              LOG_S("to", step->name));
     p->step = step;
-    checkpoint(p, step->name, recorded);
+    p->err = OK;
+    prepared(p);
 }
 
 void pipeline_step_done(struct pipeline *p, int err, const char *why)
@@ -458,9 +507,14 @@ static void stop_all(struct pipelines *ps)
     pipeline_stop(p);
 }
 
+/* What is being removed from a storage that is away stays for the next start. */
 static void grace_is_over(uv_timer_t *timer)
 {
-    stop_all(timer->data);
+    struct pipelines *ps = timer->data;
+
+    stop_all(ps);
+    if (ps->parts.storage != NULL)
+        storage_hurry(ps->parts.storage);
 }
 
 void pipelines_drain(struct pipelines *ps, uint32_t grace_ms, void (*done)(void *context),
@@ -474,7 +528,7 @@ void pipelines_drain(struct pipelines *ps, uint32_t grace_ms, void (*done)(void 
     DL_FOREACH_SAFE(ps->running, p, next)
     if (p->is_waiting)
         pipeline_leave(p, BOOK_RELEASE);
-    if (ps->running == NULL) {
+    if (ps->running == NULL && ps->pending == 0) {
         pipelines_drained(ps);
         return;
     }

@@ -18,6 +18,7 @@
 
 #include "base/buf.h"
 #include "media/book.h"
+#include "media/downloads.h"
 #include "media/media.h"
 #include "storage/disk.h"
 #include "storage/storage.h"
@@ -26,6 +27,7 @@ struct pipelines;
 
 struct pipeline_settings {
     struct media_settings media;
+    struct download_settings download;
     unsigned conversions_max; /* ffmpeg ladders at a time; others wait */
     const char *public_url;   /* put before "/videos/...": "" or "https://host" */
 };
@@ -37,6 +39,11 @@ struct pipeline_parts {
     struct disk *disk;
     struct storage *storage; /* where chunks and what is published lie; NULL: on the disk */
     const struct pipeline_settings *settings;
+    struct fetcher *fetcher;   /* a guarded one, for downloads; NULL: there are none */
+    const struct guard *guard; /* the same */
+    /* How many downloads are under way has changed; may be NULL. */
+    void (*fetching)(void *context, unsigned count);
+    void *context;
 };
 
 struct pipelines *pipelines_new(const struct pipeline_parts *parts);

@@ -153,12 +153,31 @@ static void begun(void *context, int err)
         admission_end(a, err, buf_text(&a->why));
         return;
     }
-    log_info("job_assembling", LOG_S("job", a->video), LOG_I("chunks", a->upload.total_chunks),
-             LOG_I("bytes", a->total));
+    if (spec_is_download(&a->spec))
+        log_info("job_downloading", LOG_S("job", a->video));
+    else
+        log_info("job_assembling", LOG_S("job", a->video), LOG_I("chunks", a->upload.total_chunks),
+                 LOG_I("bytes", a->total));
     if (a->owner->book->ops->is_queue)
         admission_end(a, OK, NULL);
     else
         process_here(a);
+}
+
+static void choose_plan(struct admission *a, bool from_source)
+{
+    const struct download *d = &a->upload.download;
+    const struct storage *storage = a->owner->parts.storage;
+    bool has_urls = storage != NULL && storage_traits(storage)->has_urls;
+
+    a->step = from_source ? "probe" : "assemble";
+    if (d->url[0] != '\0') {
+        a->spec.plan = d->is_hls ? PLAN_DOWNLOAD_HLS : PLAN_DOWNLOAD;
+        a->step = pipeline_first(&a->spec)->name;
+        if (!d->is_hls)
+            snprintf(a->spec.key, sizeof(a->spec.key), has_urls ? "downloads/" : "videos/files/");
+    }
+    pipeline_make_key(&a->spec, a->video);
 }
 
 static void begin(struct admission *a, bool from_source)
@@ -171,11 +190,9 @@ static void begin(struct admission *a, bool from_source)
     bool is_ours = !book->ops->is_queue || !bucket_has(a->owner, &a->upload);
     a->reserve = is_ours ? 2 * a->total : 0;
     a->spec.bytes = a->total;
-    a->step = from_source ? "probe" : "assemble";
     a->spec.upload = a->upload;
     a->spec.upload.has_source = from_source;
-    snprintf(a->spec.key, sizeof(a->spec.key), "videos/hls/%s-%016llx", a->video,
-             (unsigned long long)random_u64());
+    choose_plan(a, from_source);
     buf_init(&spec, PIPELINE_SPEC_MAX);
     spec_write(&a->spec, &spec);
     book->ops->begin(book,
@@ -295,7 +312,7 @@ static int refuse_upload(const struct upload *u, const char **why)
         *why = "it is being assembled already";
         return FAIL_STATE;
     }
-    if (u->total_chunks == 0) {
+    if (u->total_chunks == 0 && u->download.url[0] == '\0') {
         *why = "no chunk was ever announced: ask for upload URLs first";
         return FAIL_SYNTAX;
     }
@@ -323,6 +340,10 @@ static void found(void *context, int err, const struct upload *upload, const cha
         return;
     }
     snprintf(a->spec.title, sizeof(a->spec.title), "%s", title ? title : "");
+    if (u->download.url[0] != '\0') {
+        begin(a, false);
+        return;
+    }
     a->sizes = mem_alloc(u->total_chunks * sizeof(*a->sizes));
     if (bucket_has(a->owner, u))
         bucket_list(a->owner->parts.storage, a->video, &u->place, u->total_chunks, bucket_told, a);

@@ -11,6 +11,10 @@
 #include "media/bucket.h"
 #include "media/pipeline_run.h"
 #include "media/publish.h"
+#include "proto/url.h"
+
+/* What signatures allow at most (S3). */
+enum { DOWNLOAD_URL_LIFETIME_S = 7 * 24 * 3600 };
 
 /* The remains of a job that has ended. Its work record is dropped only when they
  * are gone, so that a crash, or a disk that refuses, leaves them to the next
@@ -160,6 +164,53 @@ static void result(struct pipeline *p, const char *url, struct buf *out)
     emit_close(out, '}');
 }
 
+static void download_url(const struct pipeline *p, struct buf *out)
+{
+    const struct pipeline_parts *parts = &p->owner->parts;
+    const char *name = p->spec.upload.file_name;
+    struct buf key;
+
+    buf_init(&key, 1024);
+    buf_printf(&key, "%s/%s", p->spec.key, name);
+    if (parts->storage == NULL || !storage_traits(parts->storage)->has_urls) {
+        buf_printf(out, "%s/", parts->settings->public_url);
+        url_encode(buf_str(&key), true, out);
+    } else if (storage_public_url(parts->storage, buf_text(&key), out) != OK) {
+        buf_reset(out);
+        storage_url(parts->storage, buf_text(&key), name, DOWNLOAD_URL_LIFETIME_S, out);
+    }
+    buf_deinit(&key);
+}
+
+void pipeline_end_downloaded(struct pipeline *p)
+{
+    struct storage *storage = p->owner->parts.storage;
+    struct change c;
+    struct buf url, json;
+
+    buf_init(&url, JOB_TEXT_MAX);
+    buf_init(&json, JOB_JSON_MAX);
+    download_url(p, &url);
+    emit_open(&json, '{');
+    emit_field_string(&json, "url", buf_text(&url));
+    emit_field_string(&json, "fileName", p->spec.upload.file_name);
+    emit_field_int(&json, "size", (int64_t)p->published);
+    emit_field_real(&json, "duration",
+                    p->spec.info.duration_ms >= 0 ? (double)p->spec.info.duration_ms / 1000 : 0, 3);
+    emit_close(&json, '}');
+    change_init(&c);
+    c.state = JOB_COMPLETED;
+    c.file_size = (int64_t)p->published;
+    c.text[TEXT_MESSAGE] = "Job complete";
+    c.text[TEXT_URL] = buf_text(&url);
+    c.text[TEXT_STORAGE] = storage ? storage_traits(storage)->provider : "disk";
+    c.text[TEXT_RESULT] = buf_text(&json);
+    log_info("job_completed", LOG_S("job", p->video), LOG_I("bytes", p->published));
+    end(p, &c);
+    buf_deinit(&url);
+    buf_deinit(&json);
+}
+
 /* Without a public base of the storage it is this server's own, which knows the way. */
 static void write_url(struct pipeline *p, struct buf *out)
 {
@@ -177,6 +228,10 @@ void pipeline_end_completed(struct pipeline *p)
     struct change c;
     struct buf url, json;
 
+    if (p->spec.plan == PLAN_DOWNLOAD) {
+        pipeline_end_downloaded(p);
+        return;
+    }
     buf_init(&url, JOB_TEXT_MAX);
     buf_init(&json, JOB_JSON_MAX);
     write_url(p, &url);
@@ -236,7 +291,10 @@ static void tell_failure(struct pipeline *p)
     c.text[TEXT_ERROR] = buf_text(&p->why);
     log_warn("job_failed", LOG_S("job", p->video), LOG_S("step", p->step->name),
              LOG_S("reason", fail_name(p->err)), LOG_S("why", c.text[TEXT_ERROR]));
-    tell_end(p, &c, &p->spec.upload, failure_told);
+    if (spec_is_download(&p->spec)) /* nobody can send what is missing */
+        tell_end(p, &c, NULL, told);
+    else
+        tell_end(p, &c, &p->spec.upload, failure_told);
 }
 
 /* Of a failed attempt only what the next one starts from stays: the chunks, or

@@ -9,11 +9,17 @@ static const struct step *const upload_plan[] = {
     &step_assemble, &step_probe, &step_clean, &step_convert, &step_publish, NULL,
 };
 
+static const struct step *const download_plan[] = { &step_fetch, &step_examine, &step_store, NULL };
+static const struct step *const download_hls_plan[] = { &step_fetch, &step_examine, &step_convert,
+                                                        &step_publish, NULL };
+
 static const struct plan {
     const char *name; /* as in a checkpoint */
     const struct step *const *steps;
 } plans[PIPELINE_PLANS] = {
     [PLAN_UPLOAD] = { "upload", upload_plan },
+    [PLAN_DOWNLOAD] = { "download", download_plan },
+    [PLAN_DOWNLOAD_HLS] = { "download-hls", download_hls_plan },
 };
 
 const char *pipeline_plan_name(enum pipeline_plan plan)
@@ -27,6 +33,11 @@ enum pipeline_plan pipeline_plan_named(const char *name)
         if (strcmp(plans[i].name, name) == 0)
             return (enum pipeline_plan)i;
     return PIPELINE_PLANS;
+}
+
+bool spec_is_download(const struct spec *s)
+{
+    return s->plan != PLAN_UPLOAD || s->upload.download.url[0] != '\0';
 }
 
 const struct step *pipeline_first(const struct spec *s)

@@ -21,9 +21,11 @@ struct step {
 
 /* step_upload.c, step_convert.c */
 extern const struct step step_assemble, step_probe, step_clean, step_convert, step_publish;
+/* step_download.c */
+extern const struct step step_fetch, step_examine, step_store;
 
 /* The way a job goes (pipeline_plans.c). */
-enum pipeline_plan { PLAN_UPLOAD, PIPELINE_PLANS };
+enum pipeline_plan { PLAN_UPLOAD, PLAN_DOWNLOAD, PLAN_DOWNLOAD_HLS, PIPELINE_PLANS };
 
 const char *pipeline_plan_name(enum pipeline_plan plan);
 enum pipeline_plan pipeline_plan_named(const char *name); /* PIPELINE_PLANS: no such plan */
@@ -38,6 +40,8 @@ struct spec {
     uint64_t bytes;               /* of the source, where chunks lie in a bucket */
     bool has_info;
     struct media_info info;
+    bool has_remote;
+    struct remote_info remote; /* what a download's other side says of it */
 };
 
 void spec_write(const struct spec *s, struct buf *out);
@@ -61,12 +65,14 @@ struct pipeline {
     bool is_lost;       /* another node has taken over: to be forgotten */
     bool is_ending;     /* the job's end is being told */
     bool is_given_up;   /* it failed too often */
-    bool is_waiting;    /* for a conversion to end */
+    bool is_waiting;    /* for another's conversion, or download, to end */
     bool is_converting; /* holds one of conversions_max */
+    bool is_fetching;   /* holds one of download.at_a_time */
+    uint64_t told_ms;   /* when bytes were last told of */
     bool is_stale;      /* a newer lease's scratch is there */
     bool is_published;  /* ended well: the tree under the key stays */
-    bool has_file;      /* `source` is there, whole */
     bool has_sent;      /* something may lie under the key in the storage */
+    bool has_file;      /* `source` is there, whole */
     uint64_t reserved;  /* bytes promised by the disk */
     uint64_t published; /* bytes of the finished tree */
     char *scratch;      /* folder; set before the first step runs */
@@ -83,7 +89,7 @@ struct pipelines {
     struct pipeline_book *book;
     struct pipeline *running; /* in order of arrival */
     size_t count;
-    unsigned converting;
+    unsigned converting, fetching;
     struct bucket_desk *bucket; /* media/bucket.h; NULL: on the disk */
     bool is_draining;
     size_t pending; /* what is being admitted, ended, cleared away, or given back */
@@ -107,6 +113,19 @@ bool pipeline_is_inputs_fault(int err);
 struct convert_progress;
 void pipeline_say(struct pipeline *p, const char *stage, double fraction, const char *message,
                   const struct convert_progress *more);
+
+/* The same of a download: percent of the job as document 002 has it, bytes where they are
+ * known (-1: as they were). */
+void pipeline_say_bytes(struct pipeline *p, const char *stage, double fraction, const char *message,
+                        int64_t done, int64_t total);
+
+/* What another node had fetched is not on this one: then that is to be done again. */
+void download_find_step(struct pipeline *p);
+
+/* A download that ended well: what clients hear of it, and where it lies. */
+void pipeline_end_downloaded(struct pipeline *p);
+
+bool spec_is_download(const struct spec *s);
 
 /* Work that was begun before: by a process that is gone, or by another node. */
 struct taken {
@@ -132,6 +151,8 @@ void pipelines_end_upload(struct pipelines *ps, const char *video, uint64_t toke
 
 /* Nothing more will be told of such a job. NULL: it was forgotten. */
 bool pipeline_is_over(const struct update *job);
+/* The same, of a job of that kind: only an upload can be mended. */
+bool pipeline_is_settled(const struct spec *spec, const struct update *job);
 /* What a checkpoint's name means. */
 bool pipeline_is_step(const char *name);
 bool pipeline_is_cancellation(const char *name);
@@ -144,7 +165,7 @@ void pipeline_begin(struct pipeline *p);
 /* What a step needs is not on this node: goes back to an earlier one, by a checkpoint. */
 void pipeline_go_back(struct pipeline *p, const struct step *step);
 
-/* Its turn at converting is over; the next one's begins. */
+/* Its turn at converting, or at downloading, is over; the next one's begins. */
 void pipeline_stop_converting(struct pipeline *p);
 
 /* Out of the list; nothing refers to it any more. */
@@ -180,7 +201,7 @@ enum tree_fate {
 void pipelines_clear(struct pipelines *ps, const char *video, uint64_t token, const char *key,
                      enum tree_fate fate);
 
-/* A new one for the video; nobody can guess it. */
+/* A new one for the video, in the folder of the one it has; nobody can guess it. */
 void pipeline_make_key(struct spec *s, const char *video);
 
 /* In the storage (publish_clear.c). `done` not within the call. */

@@ -2,6 +2,7 @@
  * that uploads_restore reads either kind of record. */
 #include <jansson.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/emit.h"
 #include "base/encode.h"
@@ -10,7 +11,15 @@
 
 void pipeline_make_key(struct spec *s, const char *video)
 {
-    snprintf(s->key, sizeof(s->key), "videos/hls/%s-%016llx", video,
+    static const char folder[] = "videos/hls/";
+    const char *slash = strrchr(s->key, '/');
+    size_t len = slash ? (size_t)(slash + 1 - s->key) : 0;
+
+    if (len == 0) {
+        len = sizeof(folder) - 1;
+        memcpy(s->key, folder, len);
+    }
+    snprintf(s->key + len, sizeof(s->key) - len, "%s-%016llx", video,
              (unsigned long long)random_u64());
 }
 
@@ -32,6 +41,13 @@ void spec_write(const struct spec *s, struct buf *out)
         emit_field_raw(out, "info", buf_text(&info));
         buf_deinit(&info);
     }
+    if (s->has_remote) {
+        struct buf remote;
+        buf_init(&remote, JOB_JSON_MAX);
+        remote_info_write(&s->remote, &remote);
+        emit_field_raw(out, "remote", buf_text(&remote));
+        buf_deinit(&remote);
+    }
     emit_close(out, '}');
 }
 
@@ -45,22 +61,35 @@ static int read_info(json_t *object, struct spec *s)
     return err;
 }
 
+static int read_remote(json_t *object, struct spec *s)
+{
+    char *text = json_dumps(object, JSON_COMPACT);
+    int err = text ? remote_info_read(str_of(text), &s->remote) : FAIL_NOMEM;
+
+    free(text);
+    s->has_remote = err == OK;
+    return err;
+}
+
 int spec_read(const char *json, struct spec *out)
 {
     struct spec s = { 0 };
     const char *title = "", *key = "", *folder = "", *plan = "upload";
-    json_t *info = NULL;
+    json_t *info = NULL, *remote = NULL;
     json_int_t bytes = 0;
     int err = upload_read(json, &s.upload);
 
     if (err)
         return err;
     json_t *root = json_loads(json, 0, NULL);
-    if (json_unpack(root, "{s?s, s?s, s?s, s?s, s?I, s?o}", "plan", &plan, "title", &title, "key",
-                    &key, "out", &folder, "bytes", &bytes, "info", &info) != 0)
+    if (json_unpack(root, "{s?s, s?s, s?s, s?s, s?I, s?o, s?o}", "plan", &plan, "title", &title,
+                    "key", &key, "out", &folder, "bytes", &bytes, "info", &info, "remote",
+                    &remote) != 0)
         err = FAIL_SYNTAX;
     if (err == OK && info != NULL)
         err = read_info(info, &s);
+    if (err == OK && remote != NULL)
+        err = read_remote(remote, &s);
     s.bytes = bytes > 0 ? (uint64_t)bytes : 0;
     s.plan = pipeline_plan_named(plan);
     if (s.plan == PIPELINE_PLANS)

@@ -16,6 +16,11 @@ bool pipeline_is_over(const struct update *job)
     return job == NULL || job->state == JOB_COMPLETED || job->state == JOB_CANCELLED;
 }
 
+bool pipeline_is_settled(const struct spec *spec, const struct update *job)
+{
+    return pipeline_is_over(job) || (spec_is_download(spec) && job->state == JOB_FAILED);
+}
+
 /* However often it was broken off or went wrong. */
 static void give_up(struct pipeline *p, const struct taken *t)
 {
@@ -67,7 +72,7 @@ void pipelines_take(struct pipelines *ps, const struct taken *t)
 {
     const struct step *step = pipeline_step(t->spec, t->step);
 
-    if (pipeline_is_over(t->job)) {
+    if (pipeline_is_settled(t->spec, t->job)) {
         clear(ps, t);
         return;
     }

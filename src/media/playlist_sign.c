@@ -53,8 +53,8 @@ static int put_tag(struct signing *s, struct str line)
 {
     const char *found = memmem(line.at, line.len, URI, sizeof(URI) - 1);
     const char *begin = found != NULL ? found + sizeof(URI) - 1 : NULL;
-    const char *end = begin != NULL ? memchr(begin, '"', line.len - (size_t)(begin - line.at))
-                                    : NULL;
+    const char *end =
+        begin != NULL ? memchr(begin, '"', line.len - (size_t)(begin - line.at)) : NULL;
 
     if (end == NULL || !str_starts(line, STR("#EXT-X-"))) {
         buf_append(s->out, line.at, line.len);

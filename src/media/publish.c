@@ -26,9 +26,9 @@ static struct publish_file *file_of(struct publish *p, const char *name)
     f = mem_new(struct publish_file);
     snprintf(f->name, sizeof(f->name), "%s", name);
     f->state = PUBLISH_ABSENT;
-    f->kind = strcmp(name, "master.m3u8") == 0            ? PUBLISH_MASTER
+    f->kind = strcmp(name, "master.m3u8") == 0       ? PUBLISH_MASTER
               : str_ends(str_of(name), STR(".m3u8")) ? PUBLISH_PLAYLIST
-                                                          : PUBLISH_DATA;
+                                                     : PUBLISH_DATA;
     HASH_ADD_STR(p->files, name, f);
     return f;
 }

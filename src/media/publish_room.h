@@ -82,9 +82,9 @@ void publish_look_at_all(const char *tree, struct publish_scan *scan);
 int publish_open(const char *tree, const char *name, int *fd, struct publish_stamp *stamp);
 
 enum publish_phase {
-    PHASE_LEARNING,  /* what an earlier process has left is listed */
+    PHASE_LEARNING, /* what an earlier process has left is listed */
     PHASE_FOLLOWING,
-    PHASE_SETTLING,  /* what runs ends, and then the whole tree is looked at */
+    PHASE_SETTLING, /* what runs ends, and then the whole tree is looked at */
     PHASE_SENDING,
     PHASE_CHECKING,
     PHASE_PLAYLISTS,
@@ -108,7 +108,7 @@ struct publish {
     bool is_anew;     /* what the scan finds is of no use */
     bool is_finishing, is_abandoned, is_closing;
     bool is_hopeless; /* to follow: what is denied now will be denied later */
-    unsigned rounds; /* of checking */
+    unsigned rounds;  /* of checking */
     unsigned offloaded;
     uint64_t total, sent; /* bytes: of the tree; of what is there of it */
     uint64_t told_ms, retry_ms;

@@ -72,8 +72,7 @@ static struct publish_folder *folder_of(struct publish_scan *scan, const char *n
     for (unsigned i = 0; i < scan->folder_count; i++)
         if (strcmp(scan->folders[i].name, name) == 0)
             return &scan->folders[i];
-    if (scan->folder_count == PUBLISH_FOLDERS_MAX ||
-        strlen(name) >= sizeof(scan->folders[0].name))
+    if (scan->folder_count == PUBLISH_FOLDERS_MAX || strlen(name) >= sizeof(scan->folders[0].name))
         return NULL;
     struct publish_folder *folder = &scan->folders[scan->folder_count++];
     *folder = (struct publish_folder){ 0 };

@@ -103,19 +103,18 @@ static void put(struct publish_sending *s)
     struct buf key;
 
     publish_key(p, s->file->name, &key);
-    s->task = storage_put(p->storage,
-                          &(struct storage_put){
-                              .key = buf_text(&key),
-                              .content_type = content_type_of(str_of(s->file->name)),
-                              /* The key is made for one conversion. */
-                              .cache_control = "public, max-age=31536000, immutable",
-                              .has_file = true,
-                              .file = s->fd,
-                              .length = s->stamp.size,
-                              .moved = moved,
-                              .done = put_ended,
-                              .context = s,
-                          });
+    s->task = storage_put(p->storage, &(struct storage_put){
+                                          .key = buf_text(&key),
+                                          .content_type = content_type_of(str_of(s->file->name)),
+                                          /* The key is made for one conversion. */
+                                          .cache_control = "public, max-age=31536000, immutable",
+                                          .has_file = true,
+                                          .file = s->fd,
+                                          .length = s->stamp.size,
+                                          .moved = moved,
+                                          .done = put_ended,
+                                          .context = s,
+                                      });
     buf_deinit(&key);
 }
 

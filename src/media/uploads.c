@@ -147,6 +147,11 @@ void upload_write(const struct upload *u, struct buf *out)
     emit_field_string(out, "priority", upload_priority_name(u->priority));
     emit_field_string(out, "file_name", u->file_name);
     write_place(&u->place, out);
+    if (u->download.url[0] != '\0') {
+        emit_field_string(out, "url", u->download.url);
+        emit_field_string(out, "quality", download_quality_name(u->download.quality));
+        emit_field_bool(out, "is_hls", u->download.is_hls);
+    }
     if (u->is_tus)
         write_tus(u, out);
     emit_close(out, '}');
@@ -174,16 +179,19 @@ int upload_read(const char *json, struct upload *out)
 {
     struct upload u = { .size = -1 };
     const char *file_name = "", *priority = "normal", *place = "disk";
+    const char *url = "", *quality = "best";
     json_int_t total = 0, size = -1, touched = 0;
-    int has_source = 0, is_one_shot = 0;
+    int has_source = 0, is_one_shot = 0, is_hls = 0;
     json_t *root = json_loads(json, 0, NULL);
-    int bad = root == NULL ||
-              json_unpack(root, "{s?I, s?I, s?I, s?b, s?b, s?s, s?s, s?s}", "total_chunks", &total,
-                          "size", &size, "touched_ms", &touched, "has_source", &has_source,
-                          "is_one_shot", &is_one_shot, "file_name", &file_name, "priority",
-                          &priority, "place", &place) != 0 ||
-              upload_priority_parse(str_of(priority), &u.priority) != OK ||
-              upload_place_read(str_of(place), &u.place) != OK || read_tus(root, &u) != OK;
+    int bad =
+        root == NULL ||
+        json_unpack(root, "{s?I, s?I, s?I, s?b, s?b, s?s, s?s, s?s, s?s, s?s, s?b}", "total_chunks",
+                    &total, "size", &size, "touched_ms", &touched, "has_source", &has_source,
+                    "is_one_shot", &is_one_shot, "file_name", &file_name, "priority", &priority,
+                    "place", &place, "url", &url, "quality", &quality, "is_hls", &is_hls) != 0 ||
+        download_quality_parse(str_of(quality), &u.download.quality) != OK ||
+        upload_priority_parse(str_of(priority), &u.priority) != OK ||
+        upload_place_read(str_of(place), &u.place) != OK || read_tus(root, &u) != OK;
 
     if (!bad) {
         u.total_chunks = (uint32_t)total;
@@ -191,7 +199,9 @@ int upload_read(const char *json, struct upload *out)
         u.touched_ms = touched;
         u.has_source = has_source;
         u.is_one_shot = is_one_shot;
+        u.download.is_hls = is_hls;
         snprintf(u.file_name, sizeof(u.file_name), "%s", file_name);
+        snprintf(u.download.url, sizeof(u.download.url), "%s", url);
         *out = u;
     }
     json_decref(root);

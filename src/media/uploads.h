@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "media/downloads.h"
 #include "storage/disk.h"
 #include "storage/storage.h"
 #include "store/store.h"
@@ -48,9 +49,10 @@ struct upload {
     int64_t touched_ms;    /* wall clock: last sign of life of the uploader */
     bool has_source;       /* assembled once already: the chunks are gone, the file is there */
     enum upload_priority priority;
-    bool is_one_shot; /* came as one file: nobody has to ask for its assembly */
-    bool is_tus;      /* grows at its end, and is assembled when it has its size */
-    bool is_partial;  /* a part of another to be: no job, nothing is assembled */
+    struct download download; /* what is fetched from elsewhere; nobody sends chunks then */
+    bool is_one_shot;         /* came as one file: nobody has to ask for its assembly */
+    bool is_tus;              /* grows at its end, and is assembled when it has its size */
+    bool is_partial;          /* a part of another to be: no job, nothing is assembled */
     struct upload_place place;
     char file_name[256]; /* as last told; may be "" */
     char owner[24];      /* of a partial one, a digest; the others' jobs say it */

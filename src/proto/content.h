@@ -11,7 +11,8 @@
 
 /* By the file name's ending: .m3u8 application/vnd.apple.mpegurl, .m4s
  * video/iso.segment, .mp4, .ts, .vtt, .html, .js, .css, .svg, .json, .png,
- * .jpg, .ico, .txt, .webmanifest; else application/octet-stream. Static. */
+ * .jpg, .ico, .txt, .webmanifest, and what videos and sound are called; else
+ * application/octet-stream. Static. */
 const char *content_type_of(struct str file_name);
 
 enum content_answer {

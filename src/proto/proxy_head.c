@@ -172,8 +172,9 @@ static int finish(struct proxy_head *h)
     if (h->is_tunnel && h->facts.content_length > 0)
         return 400;
     h->content = h->facts.content_length > 0 ? (uint64_t)h->facts.content_length : 0;
-    h->is_whole = true;
-    return h->is_tunnel ? 0 : forward_fields(h);
+    status = h->is_tunnel ? 0 : forward_fields(h);
+    h->is_whole = status == 0;
+    return status;
 }
 
 static int take_line(struct proxy_head *h)

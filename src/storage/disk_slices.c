@@ -282,7 +282,8 @@ static int commit_in(struct disk *d, int dir, const struct chunk_write *w,
                      const struct slice_end *end, struct slices *out)
 {
     struct slices s;
-    int lock, err = take_lock(dir, &lock);
+    int lock = -1;
+    int err = take_lock(dir, &lock);
 
     if (err)
         return err;

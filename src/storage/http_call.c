@@ -212,7 +212,7 @@ static bool call_sleep(struct http_call *c, uint64_t wait_ms)
         c->failing_ms = now;
     if (pause < wait_ms)
         pause = wait_ms;
-    if (c->s.is_once || now + pause > c->failing_ms + c->h->patience_ms)
+    if (c->s.is_once || c->h->storage.is_hurried || now + pause > c->failing_ms + c->h->patience_ms)
         return false;
     c->due_ms = now + pause;
     call_move(c, CALL_SLEEPING);

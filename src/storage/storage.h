@@ -64,6 +64,9 @@ int storage_open(uv_loop_t *loop, const struct storage_settings *settings, struc
 /* Cancels what is under way; run the loop until it is empty behind this. */
 void storage_close(struct storage *s);
 
+/* The process is to end: what fails from now on is not tried again. */
+void storage_hurry(struct storage *s);
+
 const struct storage_traits *storage_traits(const struct storage *s); /* any thread */
 /* Provider, bucket and endpoint, for logs; never a secret. Any thread. */
 void storage_describe(const struct storage *s, struct buf *out);
@@ -98,7 +101,7 @@ struct storage_task *storage_put(struct storage *s, const struct storage_put *pu
 
 /* Bytes of an object into a file that is open for writing, from `at` on; a broken
  * connection is gone on with by Range (If-Match: never two versions of it). `length` 0:
- * to its end. Written off the loop; not synced. */
+ * to its end. FAIL_STATE: it has fewer bytes. Written off the loop; not synced. */
 struct storage_get {
     const char *key;
     uint64_t offset, length;
@@ -111,10 +114,9 @@ struct storage_get {
 struct storage_task *storage_get(struct storage *s, const struct storage_get *get);
 
 /* A small object as a whole: FAIL_LIMIT if it has more than `max` bytes. */
-struct storage_task *storage_read(struct storage *s, const char *key, size_t max,
-                                  void (*done)(void *context, int err, const char *why,
-                                               struct str body),
-                                  void *context);
+struct storage_task *
+storage_read(struct storage *s, const char *key, size_t max,
+             void (*done)(void *context, int err, const char *why, struct str body), void *context);
 
 struct storage_task *storage_head(struct storage *s, const char *key,
                                   void (*done)(void *context, int err, const char *why,
@@ -146,11 +148,10 @@ struct storage_part {
 };
 
 /* `id` has at most STORAGE_UPLOAD_ID_MAX bytes of [A-Za-z0-9._~+/=-], and is borrowed. */
-struct storage_task *storage_upload_begin(struct storage *s, const char *key,
-                                          const char *content_type,
-                                          void (*done)(void *context, int err, const char *why,
-                                                       const char *id),
-                                          void *context);
+struct storage_task *
+storage_upload_begin(struct storage *s, const char *key, const char *content_type,
+                     void (*done)(void *context, int err, const char *why, const char *id),
+                     void *context);
 
 struct storage_part_put {
     const char *key, *id;

@@ -5,18 +5,15 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 
 import { launch, openPage, snippet } from '../support/browser.mjs';
-import { startSwift, through } from '../support/buckets.mjs';
+import { startSwift } from '../support/buckets.mjs';
 import { bulkyClip, clip, clipBytes } from '../support/clips.mjs';
-import { faultyBefore } from '../support/faulty.mjs';
-import { FleetRedis, Node, Worker } from '../support/fleet.mjs';
-import { request } from '../support/http.mjs';
+import { Direct, MiB, isPart, nothingRemains, remains, sizes } from '../support/direct.mjs';
 import { Server } from '../support/server.mjs';
 import { require } from '../support/packages.mjs';
 import { Upload } from '../support/upload.mjs';
 import { waitFor } from '../support/wait.mjs';
 
 const { WebSocket } = require('ws');
-const MiB = 1024 * 1024;
 const SECONDS = 8;
 
 let swift;
@@ -33,67 +30,6 @@ after(() => swift?.stop());
 
 const bucketArgs = (url = swift.url) => ['--storage', url, '--preset', 'ultrafast'];
 
-// What lies below uploads/ in the bucket, multipart uploads included, as Swift itself tells.
-async function remains(prefix = 'uploads/') {
-  const { headers } = await request(`${new URL(swift.endpoint).origin}/auth/v1.0`, {
-    headers: { 'x-storage-user': 'test:tester', 'x-storage-pass': 'testing' },
-  });
-  const all = [];
-  for (const container of [swift.bucket, `${swift.bucket}+segments`]) {
-    const answer = await request(
-      `${headers['x-storage-url']}/${encodeURIComponent(container)}?format=json&prefix=${prefix}`,
-      { headers: { 'x-auth-token': headers['x-auth-token'] } },
-    );
-    if (answer.status === 200) all.push(...answer.json.map(({ name }) => `${container}/${name}`));
-  }
-  return all;
-}
-
-const nothingRemains = (upload) => waitFor(
-  async () => (await remains(`uploads/${upload.id}/`)).length === 0,
-  `nothing of ${upload.id} to be left in the bucket`,
-);
-
-// An upload whose chunks have a size, and which may keep the file's to itself.
-class Direct extends Upload {
-  static async create(server, { bytes = large, size = 5 * MiB, declares = false, title = 'A clip' } = {}) {
-    const token = await server.token();
-    const answer = await server.post('/streaming/create-video/',
-      { title, ...(declares ? { fileSize: bytes.length } : {}) }, token);
-    assert.equal(answer.status, 201, answer.text);
-    const chunks = Math.ceil(bytes.length / size);
-    return new Direct(server, { id: answer.json.id, bytes, size, chunks, token, fileName: 'clip.mp4' });
-  }
-
-  chunk(index) {
-    return this.bytes.subarray(index * this.size, (index + 1) * this.size);
-  }
-
-  async putTo(url, body) {
-    const answer = await request(url, { method: 'PUT', body, headers: { 'content-type': 'application/octet-stream' } });
-    assert.equal(answer.status, 200, answer.text);
-    return answer;
-  }
-
-  async put(index, body = this.chunk(index)) {
-    const url = await this.url(index);
-    assert.equal(new URL(url).origin, new URL(swift.endpoint).origin, 'it is not the bucket\'s');
-    return this.putTo(url, body);
-  }
-
-  async finish() {
-    await this.assemble();
-    const job = await this.complete();
-    assert.equal(job.state, 'completed');
-    return job;
-  }
-}
-
-const isPart = (url) => new URL(url).searchParams.has('partNumber');
-const sizes = async (upload) =>
-  Object.fromEntries((await upload.status()).chunks.map(({ index, size }) => [index, size]));
-
-// The file that was put together is the one that was sent, to the byte.
 async function measured(job, seconds = SECONDS) {
   assert.ok(Math.abs(job.result.duration - seconds) < 0.6, JSON.stringify(job.result));
 }
@@ -106,7 +42,7 @@ describe('chunks straight to a bucket', () => {
   });
   after(() => server?.end());
 
-  const create = (options) => Direct.create(server, options);
+  const create = (options) => Direct.create(server, { bytes: large, swift, ...options });
 
   test("the document's client sends 5 MiB chunks one after the other", async () => {
     const token = await server.token();
@@ -143,7 +79,7 @@ describe('chunks straight to a bucket', () => {
     assert.ok(said.includes('Starting chunk assembly'), said.join('\n'));
     assert.ok(said.some((text) => /^Reading chunk \d+\/4$/.test(text)), said.join('\n'));
     const id = /uploads\/(\d+)\/source/.exec(put[0])[1];
-    await nothingRemains({ id });
+    await nothingRemains(swift, { id });
   });
 
   test('chunks of an undeclared size that are small become objects', async () => {
@@ -154,7 +90,7 @@ describe('chunks straight to a bucket', () => {
     const seen = await sizes(upload);
     assert.deepEqual(seen, Object.fromEntries(upload.indexes.map((i) => [i, upload.chunk(i).length])));
     await measured(await upload.finish());
-    await nothingRemains(upload);
+    await nothingRemains(swift, upload);
   });
 
   test('a declared size decides before anything is sent', async () => {
@@ -166,8 +102,8 @@ describe('chunks straight to a bucket', () => {
     assert.ok(isPart(await parts.url(1)));
     await Promise.all(parts.indexes.map((index) => parts.put(index)));
     await measured(await parts.finish());
-    await nothingRemains(small);
-    await nothingRemains(parts);
+    await nothingRemains(swift, small);
+    await nothingRemains(swift, parts);
   });
 
   test('all URLs may be asked for before anything is sent', async () => {
@@ -177,7 +113,7 @@ describe('chunks straight to a bucket', () => {
       assert.equal(urls.filter(isPart).length, 1);
       await Promise.all(upload.indexes.map((index) => upload.putTo(urls[index], upload.chunk(index))));
       await measured(await upload.finish());
-      await nothingRemains(upload);
+      await nothingRemains(swift, upload);
     }
   });
 
@@ -224,7 +160,7 @@ describe('chunks straight to a bucket', () => {
     assert.match(refused.json.error.message, /^chunk 1 holds 1048576 bytes, .*need 5242880/);
     await upload.putAll();
     await measured(await upload.finish());
-    await nothingRemains(upload);
+    await nothingRemains(swift, upload);
   });
 
   test('what is no video is sent anew, and then is one', async () => {
@@ -236,7 +172,7 @@ describe('chunks straight to a bucket', () => {
       assert.equal(failed.state, 'failed');
       await upload.putAll();
       await measured(await upload.finish());
-      await nothingRemains(upload);
+      await nothingRemains(swift, upload);
     }
   });
 
@@ -244,10 +180,10 @@ describe('chunks straight to a bucket', () => {
     const upload = await create();
     await upload.put(0);
     await upload.put(1);
-    assert.ok((await remains(`uploads/${upload.id}/`)).length > 0);
+    assert.ok((await remains(swift, `uploads/${upload.id}/`)).length > 0);
     const answer = await server.request(`/api/jobs/${upload.id}`, { method: 'DELETE', token: upload.token });
     assert.ok(answer.status < 300, answer.text);
-    await nothingRemains(upload);
+    await nothingRemains(swift, upload);
   });
 
   test('a file in one request goes there too', async () => {
@@ -265,7 +201,7 @@ describe('chunks straight to a bucket', () => {
       return ['completed', 'failed'].includes(seen?.state) ? seen : undefined;
     }, 'the job to end', { timeout: 60_000 });
     assert.equal(job.state, 'completed', JSON.stringify(job));
-    await nothingRemains({ id });
+    await nothingRemains(swift, { id });
   });
 
   test('a page in Chromium sends its chunks across origins', async (t) => {
@@ -310,23 +246,23 @@ test('with --upload-via server the chunks pass through it', { timeout: 120_000 }
   const upload = await Upload.create(server, { bytes: large, chunks: 3 });
   assert.equal(new URL(await upload.url(0)).origin, server.origin);
   await upload.putAll();
-  assert.equal((await remains(`uploads/${upload.id}/`)).length, 3);
+  assert.equal((await remains(swift, `uploads/${upload.id}/`)).length, 3);
   await upload.assemble();
   await measured(await upload.complete());
-  await nothingRemains(upload);
+  await nothingRemains(swift, upload);
 });
 
 test('uploads that expire, and what belongs to none, leave the bucket', { timeout: 120_000 }, async (t) => {
   const first = await Server.during(t, { args: bucketArgs() });
-  const forgotten = await Direct.create(first);
+  const forgotten = await Direct.create(first, { bytes: large, swift });
   await forgotten.put(0);
   const url = await forgotten.url(1);
   await first.stop();
   // Another data directory: nobody knows that upload any more.
   const server = await Server.during(t, { args: [...bucketArgs(), '--upload-ttl', '2s'] });
-  const known = await Direct.create(server);
+  const known = await Direct.create(server, { bytes: large, swift });
   await known.put(0);
   assert.ok(url);
-  await nothingRemains(forgotten);
-  await nothingRemains(known);
+  await nothingRemains(swift, forgotten);
+  await nothingRemains(swift, known);
 });

@@ -1,8 +1,10 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -42,8 +44,15 @@ static void segments_and_maps_are_signed(void **state)
 static void what_is_not_beside_the_playlist_stays(void **state)
 {
     static const char *const uris[] = {
-        "https://elsewhere/s.m4s", "/etc/passwd", "../480p/s.m4s", "a/../../../x", "s.m4s?x=1",
-        "./s.m4s",                 "a//b",        "%2e%2e/x",      "data:x",
+        "https://elsewhere/s.m4s",
+        "/etc/passwd",
+        "../480p/s.m4s",
+        "a/../../../x",
+        "s.m4s?x=1",
+        "./s.m4s",
+        "a//b",
+        "%2e%2e/x",
+        "data:x",
     };
 
     (void)state;

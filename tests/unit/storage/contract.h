@@ -123,7 +123,7 @@ void expect_same(int a, uint64_t a_at, int b, uint64_t b_at, uint64_t length);
 void expect_object(const char *key, int file, uint64_t offset, uint64_t length);
 
 /* A plain HTTP client; gives the status. `body` (may be NULL) gets head and body. */
-long http_get(const char *url, struct buf *answer);
-long http_put(const char *url, int file, uint64_t offset, uint64_t length);
+long plain_get(const char *url, struct buf *answer);
+long plain_put(const char *url, int file, uint64_t offset, uint64_t length);
 
 #endif

@@ -273,7 +273,7 @@ static void a_prefix_in_the_url_is_never_seen(void **state)
     if (contract.driver->has_urls) {
         buf_reset(&keys);
         assert_int_equal(storage_url(place.s, "a/b", NULL, 60, &keys), OK);
-        assert_int_equal(http_get(buf_text(&keys), NULL), 200);
+        assert_int_equal(plain_get(buf_text(&keys), NULL), 200);
     }
     place_leave();
     expect_text("one tenant/x/a/b", "theirs");

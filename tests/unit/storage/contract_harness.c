@@ -589,7 +589,7 @@ static long perform(CURL *curl, const char *url, struct buf *answer)
     return status;
 }
 
-long http_get(const char *url, struct buf *answer)
+long plain_get(const char *url, struct buf *answer)
 {
     CURL *curl = curl_easy_init();
 
@@ -613,7 +613,7 @@ static size_t on_send(char *out, size_t size, size_t count, void *context)
     return len;
 }
 
-long http_put(const char *url, int file, uint64_t offset, uint64_t length)
+long plain_put(const char *url, int file, uint64_t offset, uint64_t length)
 {
     struct sending sending = { file, offset, length };
     struct curl_slist *fields = curl_slist_append(NULL, "Content-Type: application/octet-stream");

@@ -61,7 +61,7 @@ static void a_url_reads_the_object_with_what_is_known_of_it(void **state)
     outcome_deinit(&o);
     buf_init(&answer, URL_BYTES);
     url = url_for("url/a b.ts", NULL, 60);
-    assert_int_equal(http_get(buf_text(&url), &answer), 200);
+    assert_int_equal(plain_get(buf_text(&url), &answer), 200);
     assert_non_null(strstr(buf_text(&answer), "\r\n\r\na segment"));
     assert_non_null(strcasestr(buf_text(&answer), "\r\ncontent-type: video/mp2t"));
     assert_non_null(strcasestr(buf_text(&answer), "max-age=31536000, immutable"));
@@ -77,7 +77,7 @@ static void a_url_can_name_the_file_that_is_saved(void **state)
     assert_int_equal(put_text("url/film", "a film"), OK);
     buf_init(&answer, URL_BYTES);
     url = url_for("url/film", "My \"film\" \xc3\xbc;.mp4", 60);
-    assert_int_equal(http_get(buf_text(&url), &answer), 200);
+    assert_int_equal(plain_get(buf_text(&url), &answer), 200);
     assert_non_null(strstr(buf_text(&answer), "\r\n\r\na film"));
     assert_non_null(strcasestr(buf_text(&answer), "content-disposition: attachment"));
     assert_non_null(strcasestr(buf_text(&answer), "filename*=UTF-8''"));
@@ -94,18 +94,18 @@ static void a_url_that_was_changed_is_refused(void **state)
     assert_int_equal(put_text("url/one", "1"), OK);
     assert_int_equal(put_text("url/two", "2"), OK);
     url = url_for("url/one", NULL, 60);
-    assert_int_equal(http_get(buf_text(&url), NULL), 200);
+    assert_int_equal(plain_get(buf_text(&url), NULL), 200);
     memcpy(strstr(url.data, "url/one"), "url/two", 7);
-    assert_true(is_refused(http_get(buf_text(&url), NULL)));
+    assert_true(is_refused(plain_get(buf_text(&url), NULL)));
     memcpy(strstr(url.data, "url/two"), "url/one", 7);
     char *sign = strcasestr(url.data, "sig");
     while (strcasestr(sign + 1, "sig") != NULL)
         sign = strcasestr(sign + 1, "sig");
     sign = strchr(sign, '=') + 1;
     *sign = *sign == 'a' ? 'b' : 'a';
-    assert_true(is_refused(http_get(buf_text(&url), NULL)));
+    assert_true(is_refused(plain_get(buf_text(&url), NULL)));
     *strchr(url.data, '?') = '\0';
-    assert_true(http_get(buf_text(&url), NULL) >= 400);
+    assert_true(plain_get(buf_text(&url), NULL) >= 400);
     buf_deinit(&url);
 }
 
@@ -120,7 +120,7 @@ static void a_url_has_its_time(void **state)
     url = url_for("url/short", NULL, 1);
     do {
         assert_true(clock_mono_ms() < until_ms);
-        status = http_get(buf_text(&url), NULL);
+        status = plain_get(buf_text(&url), NULL);
     } while (status == 200);
     assert_true(is_refused(status));
     buf_deinit(&url);
@@ -134,7 +134,7 @@ static void a_url_to_read_does_not_write(void **state)
     (void)state;
     assert_int_equal(put_text("url/kept", "1"), OK);
     url = url_for("url/kept", NULL, 60);
-    assert_true(http_put(buf_text(&url), file, 0, 100) >= 400);
+    assert_true(plain_put(buf_text(&url), file, 0, 100) >= 400);
     expect_text("url/kept", "1");
     buf_deinit(&url);
     close(file);
@@ -148,9 +148,9 @@ static void a_url_takes_an_object(void **state)
     (void)state;
     buf_init(&url, URL_BYTES);
     assert_int_equal(storage_put_url(contract.place->s, "url/chunks/00 0+1", 60, &url), OK);
-    assert_int_equal(http_put(buf_text(&url), file, 5, MIB - 5), 200);
+    assert_int_equal(plain_put(buf_text(&url), file, 5, MIB - 5), 200);
     expect_object("url/chunks/00 0+1", file, 5, MIB - 5);
-    assert_true(is_refused(http_get(buf_text(&url), NULL)));
+    assert_true(is_refused(plain_get(buf_text(&url), NULL)));
     buf_deinit(&url);
     close(file);
 }
@@ -170,7 +170,7 @@ static void urls_take_parts(void **state)
         assert_int_equal(storage_part_url(contract.place->s, "url/whole", id, number, 60, &url),
                          OK);
         long status =
-            http_put(buf_text(&url), file, number == 1 ? 0 : PART, number == 1 ? PART : 1000);
+            plain_put(buf_text(&url), file, number == 1 ? 0 : PART, number == 1 ? PART : 1000);
         assert_true(status == 200 || status == 201);
     }
     assert_int_equal(list_parts("url/whole", id, &o), OK);

@@ -1,0 +1,144 @@
+// URLs that lead to this machine, its network or a metadata service, by any way there is: as
+// they are, by a redirect, by a page and what yt-dlp finds there, by a name that resolves
+// otherwise the second time. A canary on the loopback must not be called by any of them.
+import assert from 'node:assert/strict';
+import { execFile, spawnSync } from 'node:child_process';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+import { Canary, insideHosts, insideTricks } from '../support/canary.mjs';
+import { clip } from '../support/clips.mjs';
+import { Elsewhere } from '../support/elsewhere.mjs';
+import { Server, binary } from '../support/server.mjs';
+import { waitFor } from '../support/wait.mjs';
+
+const run = promisify(execFile);
+const hasYtDlp = spawnSync('yt-dlp', ['--version']).status === 0;
+const final = ['completed', 'failed', 'cancelled'];
+
+async function begin(server, url) {
+  const answer = await server.post('/api/download', { url });
+  assert.equal(answer.status, 202, `${url}: ${answer.text}`);
+  return answer.json.jobId;
+}
+
+async function ended(server, id) {
+  return waitFor(async () => {
+    const job = await server.job(id);
+    return final.includes(job?.state) && job;
+  }, `the end of ${id}`, { timeout: 180_000, every: 100 });
+}
+
+// { url: the job it became }, of all at once.
+async function fates(server, urls) {
+  const ids = await Promise.all(urls.map((url) => begin(server, url)));
+  const jobs = await Promise.all(ids.map((id) => ended(server, id)));
+  return new Map(urls.map((url, at) => [url, jobs[at]]));
+}
+
+describe('a URL of the inside', () => {
+  test('is refused before anything is asked', async (t) => {
+    const canary = await Canary.during(t);
+    const server = await Server.during(t);
+    const urls = [
+      ...insideHosts.flatMap((host) => [`http://${host}:${canary.port}/v.mp4`, `https://${host}/v.mp4`]),
+      ...insideTricks(canary.port),
+    ];
+    for (const url of urls) {
+      const answer = await server.post('/api/download', { url });
+      assert.equal(answer.status, 400, `${JSON.stringify(url)}: ${answer.text}`);
+      assert.equal(answer.json.error.field, 'url');
+    }
+    assert.deepEqual(canary.calls, []);
+  });
+
+  test('is not redirected to', async (t) => {
+    const canary = await Canary.during(t);
+    const there = await Elsewhere.during(t);
+    const server = await Server.during(t, { args: ['--download-allow', `127.0.0.1:${there.port}`, '--downloads', '8'] });
+    const targets = [...insideHosts.map((host) => `http://${host}:${canary.port}/v.mp4`), ...insideTricks(canary.port)];
+    const urls = targets
+      .filter((target) => /^[\x21-\x7e]+$/.test(target))
+      .map((target, at) =>
+        there.put(`/${at}.mp4`, (request, answer) => {
+          answer.writeHead([301, 302, 303, 307, 308][at % 5], { location: target }).end();
+        }));
+    for (const [url, job] of await fates(server, urls)) assert.equal(job.state, 'failed', url);
+    assert.deepEqual(canary.calls, []);
+  });
+});
+
+const playlist = (lines) => `#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:0\n${lines}\n`;
+const media = (...uris) => playlist(`${uris.map((uri) => `#EXTINF:4,\n${uri}`).join('\n')}\n#EXT-X-ENDLIST`);
+const segment = async () => {
+  const words = ['-v', 'error', '-i', await clip(), '-c', 'copy', '-f', 'mpegts', '-'];
+  return (await run('ffmpeg', words, { encoding: 'buffer' })).stdout;
+};
+const M3U8 = { type: 'application/vnd.apple.mpegurl' };
+
+// What pages can make yt-dlp, and the ffmpeg it starts, ask for: by name, a page's URL.
+function traps(there, secret) {
+  const { port } = new URL(secret);
+  const master = (uri) => `#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000,RESOLUTION=320x180\n${uri}\n`;
+  const put = (path, text, how = M3U8) => there.put(path, Buffer.from(text), how);
+  put('/inner.m3u8', media(secret));
+  return {
+    'a segment': put('/segment.m3u8', media('/good.ts', secret)),
+    'a segment of a metadata service': put('/metadata.m3u8', media('http://169.254.169.254/latest/meta-data/')),
+    'a segment in another form': put('/form.m3u8', media(`http://0x7f.1:${port}/s.ts`)),
+    'a segment by IPv6': put('/six.m3u8', media(`http://[::ffff:127.0.0.1]:${port}/s.ts`)),
+    'a segment by https': put('/tls.m3u8', media(`https://localhost:${port}/s.ts`)),
+    'a segment that redirects': (there.put('/away.ts', (request, answer) => answer.writeHead(302, { location: secret }).end()),
+      put('/away.m3u8', media('/away.ts'))),
+    'a playlist in a playlist': put('/master.m3u8', master('/inner.m3u8')),
+    'a playlist elsewhere': put('/outside.m3u8', master(secret.replace('.mp4', '.m3u8'))),
+    'a key': put('/key.m3u8', playlist(`#EXT-X-KEY:METHOD=AES-128,URI="${secret}"\n#EXTINF:4,\n/good.ts\n#EXT-X-ENDLIST`)),
+    'a file of this machine': put('/file.m3u8', media('file:///etc/passwd')),
+    'a video of a page': put('/page', `<html><video src="${secret}"></video></html>`, { type: 'text/html' }),
+    'a refresh of a page': put('/refresh', `<html><meta http-equiv="refresh" content="0; url=${secret}"></html>`, { type: 'text/html' }),
+    'a DASH manifest': put('/m.mpd', `<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT4S"><Period><AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="1000" width="320" height="180"><BaseURL>${secret}</BaseURL></Representation></AdaptationSet></Period></MPD>`, { type: 'application/dash+xml' }),
+  };
+}
+
+describe('what a page leads to', { skip: hasYtDlp ? false : 'yt-dlp is not installed' }, () => {
+  test('is not of the inside', { timeout: 400_000 }, async (t) => {
+    const canary = await Canary.during(t);
+    const there = await Elsewhere.during(t);
+    const server = await Server.during(t, { args: ['--download-allow', `127.0.0.1:${there.port}`, '--downloads', '4'] });
+    there.put('/good.ts', await segment(), { type: 'video/mp2t' });
+    const good = there.put('/good.m3u8', Buffer.from(media('/good.ts')), M3U8);
+    const all = traps(there, `http://127.0.0.1:${canary.port}/v.mp4`);
+    const jobs = await fates(server, [good, ...Object.values(all)]);
+    assert.equal(jobs.get(good).state, 'completed', jobs.get(good).error);
+    for (const [name, url] of Object.entries(all)) {
+      assert.equal(jobs.get(url).state, 'failed', name);
+      t.diagnostic(`${name}: ${jobs.get(url).error}`);
+    }
+    assert.match(jobs.get(all['a segment']).error, /127\.0\.0\.1 is this machine/);
+    assert.match(jobs.get(all['a segment of a metadata service']).error, /169\.254\.169\.254 is link-local/);
+    assert.deepEqual(canary.calls, []);
+  });
+});
+
+// In a user, network and mount namespace of its own, with a name server of its own.
+const helper = fileURLToPath(new URL('../support/rebinding.mjs', import.meta.url));
+const apart = ['-r', '-n', '-m', '--'];
+const refusal = (() => {
+  const { status, stderr, error } = spawnSync('unshare', [...apart, 'sh', '-c', 'ip link set lo up && mount --bind /dev/null /etc/resolv.conf'], { encoding: 'utf8' });
+  return status === 0 ? false : `no namespaces here: ${error?.message ?? stderr.trim()}`;
+})();
+
+describe('a name that resolves otherwise the second time', { skip: refusal }, () => {
+  test('leads to no other address than the one that was judged', { timeout: 300_000 }, async () => {
+    const { stdout } = await run('unshare', [...apart, process.execPath, helper, binary, hasYtDlp ? 'pages' : 'files'], { timeout: 240_000 });
+    const told = JSON.parse(stdout);
+    assert.deepEqual(told.canary, []);
+    assert.equal(told.jobs['http://steady.test/v.mp4'].state, 'completed', stdout);
+    for (const [url, job] of Object.entries(told.jobs))
+      if (!/^http:\/\/(steady|both)\.test\/v/.test(url)) assert.equal(job.state, 'failed', `${url}: ${stdout}`);
+    assert.equal(told.jobs['http://both.test/v.mp4'].state, 'completed', stdout);
+    assert.match(told.jobs['http://own.test/v.mp4'].error, /93\.184\.215\.15/);
+    if (hasYtDlp) assert.ok(told.asked['page.test'] >= 2, `page.test was to be looked up again: ${stdout}`);
+  });
+});
