@@ -1,6 +1,6 @@
 #include "proto/sigv4.h"
 
-#include <string.h>
+#include <stdio.h>
 #include <strings.h>
 
 #include <openssl/crypto.h>
@@ -136,13 +136,11 @@ static int put_scope(const struct sigv4_key *key, int64_t now_s, struct buf *out
 static int derive(const struct sigv4_key *key, const char *date, uint8_t out[SIGN_SIZE])
 {
     char secret[SECRET_MAX + 5];
-    size_t len = strlen(key->secret);
+    int len = snprintf(secret, sizeof(secret), "AWS4%s", key->secret);
 
-    if (len > SECRET_MAX)
+    if (len < 0 || (size_t)len >= sizeof(secret))
         return FAIL_LIMIT;
-    memcpy(secret, "AWS4", 4);
-    memcpy(secret + 4, key->secret, len);
-    sign_hmac(secret, len + 4, (struct str){ date, 8 }, out);
+    sign_hmac(secret, (size_t)len, (struct str){ date, 8 }, out);
     OPENSSL_cleanse(secret, sizeof(secret));
     sign_hmac(out, SIGN_SIZE, str_of(key->region), out);
     sign_hmac(out, SIGN_SIZE, str_of(key->service), out);
