@@ -228,31 +228,32 @@ static void add_template(const struct page *p, struct arguments *a)
     buf_deinit(&path);
 }
 
+static const char progress_template[] =
+    "download:RLY %(progress.status)s %(progress.downloaded_bytes)s %(progress.total_bytes)s "
+    "%(progress.total_bytes_estimate)s %(progress.fragment_index)s "
+    "%(progress.fragment_count)s %(info.format_id)s";
+
 static void add_getting(const struct page *p, struct arguments *a)
 {
-    static const char *const getting[] = {
-        "--newline",
-        "--progress",
-        "--quiet",
-        "--no-simulate",
-        "--continue",
-        "--no-mtime",
-        "--retries",
-        "10",
-        "--fragment-retries",
-        "10",
-        "--abort-on-unavailable-fragment",
-        "--hls-prefer-native",
-        "--merge-output-format",
-        "mp4",
-        "--progress-template",
-        "download:RLY %(progress.status)s %(progress.downloaded_bytes)s %(progress.total_bytes)s "
-        "%(progress.total_bytes_estimate)s %(progress.fragment_index)s "
-        "%(progress.fragment_count)s %(info.format_id)s",
-        "--print",
-        "after_move:FILE %(filepath)s",
-        NULL
-    };
+    static const char *const getting[] = { "--newline",
+                                           "--progress",
+                                           "--quiet",
+                                           "--no-simulate",
+                                           "--continue",
+                                           "--no-mtime",
+                                           "--retries",
+                                           "10",
+                                           "--fragment-retries",
+                                           "10",
+                                           "--abort-on-unavailable-fragment",
+                                           "--hls-prefer-native",
+                                           "--merge-output-format",
+                                           "mp4",
+                                           "--progress-template",
+                                           progress_template,
+                                           "--print",
+                                           "after_move:FILE %(filepath)s",
+                                           NULL };
 
     arguments_add_all(a, getting);
     if (p->r.what->quality == QUALITY_AUDIO)

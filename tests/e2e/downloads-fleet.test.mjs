@@ -4,10 +4,11 @@ import { readdirSync, readlinkSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { startSwift } from '../support/buckets.mjs';
+import { startSwift, through } from '../support/buckets.mjs';
 import { clipBytes } from '../support/clips.mjs';
-import { ALLOW, ask, completed, digest, ended, isMonotone, isSame, padded } from '../support/downloads.mjs';
+import { ALLOW, ask, completed, digest, ended, isMonotone, isSame, nothingLeft, padded } from '../support/downloads.mjs';
 import { Elsewhere } from '../support/elsewhere.mjs';
+import { faultyBefore } from '../support/faulty.mjs';
 import { request } from '../support/http.mjs';
 import { Redis } from '../support/redis-server.mjs';
 import { Server, temporaryFolder } from '../support/server.mjs';
@@ -113,6 +114,46 @@ test('a file goes to the bucket, and its URL leads there', async (t) => {
   assert.match(answer.headers['content-disposition'] ?? '', /Vortrag/);
   assert.equal(answer.headers['content-type'], 'video/mp4');
 });
+
+// On its way into the bucket, which takes it slowly: { server, relay, id, watcher, video }.
+async function sending(t) {
+  const swift = await startSwift();
+  t.after(() => swift.stop());
+  const relay = await faultyBefore(t, swift);
+  const server = await Server.during(t, { args: [...ALLOW, '--drain-timeout', '0s', '--storage', through(swift.url, swift, relay.origin)] });
+  const there = await Elsewhere.during(t);
+  const video = padded(await clipBytes(), 40 * MiB);
+  relay.slow(8 * MiB);
+  const id = await ask(server, { url: there.put('/v.mp4', video) });
+  const watcher = await server.watchDownload(id);
+  await watcher.until((m) => m.data.progress >= 93, 'bytes to go up', { timeout: 60_000 });
+  return { server, relay, id, watcher, video, there };
+}
+
+test('a download is cancelled on its way into the bucket, and nothing is left', async (t) => {
+  const { server, relay, id, watcher } = await sending(t);
+  assert.equal((await server.request(`/api/jobs/${id}`, { method: 'DELETE' })).status, 202);
+  relay.slow(0);
+  await watcher.until(ended, 'its end');
+  assert.equal((await server.job(id)).state, 'cancelled');
+  await nothingLeft(server, id);
+  watcher.drop();
+});
+
+for (const [how, end] of [['killed', (server) => server.kill()], ['asked to end', (server) => server.stop()]])
+  test(`a file goes into the bucket though the server was ${how}, and is not downloaded again`, async (t) => {
+    const { server, relay, id, video, there } = await sending(t);
+    await end(server);
+    relay.slow(0);
+    await server.start();
+    const watcher = await server.watchDownload(id);
+    const { data } = await watcher.until(ended, 'its end');
+    assert.equal(data.status, 'completed', JSON.stringify(data));
+    isMonotone([93, ...watcher.messages.map((m) => m.data.progress)]);
+    assert.equal(digest((await request(data.downloadUrl)).body), digest(video));
+    assert.equal(there.asked('/v.mp4').length, 1);
+    watcher.drop();
+  });
 
 test('HLS of a download goes to the bucket', async (t) => {
   const swift = await startSwift();

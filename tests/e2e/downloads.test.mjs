@@ -255,6 +255,14 @@ describe('what is asked for', () => {
     assert.equal((await download(small, { url: there.url('/liar.mp4') })).data.status, 'failed');
   });
 
+  test('needs room on the disk', async (t) => {
+    const there = await Elsewhere.during(t);
+    const full = await Server.during(t, { args: [...ALLOW, '--min-free', '100000TiB'] });
+    const bytes = await clipBytes();
+    assert.match(await refused(full, { url: there.put('/v.mp4', bytes) }), /no room for \d+ bytes/);
+    assert.match(await refused(full, { url: there.put('/w.mp4', bytes, { length: false, hold: 1000 }) }), /no room/);
+  });
+
   test('waits until others are done', async (t) => {
     const there = await Elsewhere.during(t);
     const one = await Server.during(t, { args: [...ALLOW, '--downloads', '1'] });
