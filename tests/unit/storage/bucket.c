@@ -74,8 +74,7 @@ static const char *decide(struct bucket *b, const char *head)
     pthread_mutex_lock(&b->lock);
     must(b->count < BUCKET_REQUESTS_MAX);
     snprintf(b->lines[b->count++], BUCKET_LINE_SIZE, "%.*s", (int)strcspn(head, "\r"), head);
-    pthread_cond_broadcast(&b->changed);
-    while (b->count < b->gather)
+    while (b->held != NULL && strncmp(head, b->held, strlen(b->held)) == 0)
         pthread_cond_wait(&b->changed, &b->lock);
     const char *answer = b->answer(b, head);
     b->open--; /* before the client can know, and come again */
@@ -154,6 +153,14 @@ void bucket_stop(struct bucket *b)
     close(b->listener);
     pthread_cond_destroy(&b->changed);
     pthread_mutex_destroy(&b->lock);
+}
+
+void bucket_release(struct bucket *b)
+{
+    pthread_mutex_lock(&b->lock);
+    b->held = NULL;
+    pthread_cond_broadcast(&b->changed);
+    pthread_mutex_unlock(&b->lock);
 }
 
 size_t bucket_count(struct bucket *b, const char *beginning)

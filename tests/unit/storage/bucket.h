@@ -13,7 +13,7 @@ struct bucket {
     /* On the connection's thread, under the lock: the whole answer, or NULL: a reset. `line`
      * begins the head. */
     const char *(*answer)(struct bucket *b, const char *line);
-    size_t gather; /* so many requests must be there before any is answered */
+    const char *held; /* requests that begin with this are not answered until bucket_release */
     int listener;
     char url[64];
     pthread_t acceptor, threads[BUCKET_REQUESTS_MAX];
@@ -26,6 +26,7 @@ struct bucket {
 
 void bucket_start(struct bucket *b);
 void bucket_stop(struct bucket *b);
+void bucket_release(struct bucket *b);
 /* How many requests began with this. */
 size_t bucket_count(struct bucket *b, const char *beginning);
 

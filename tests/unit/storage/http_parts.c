@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,11 +66,27 @@ static const char *answer(struct bucket *b, const char *line)
     return ANSWER("200 OK", "ETag: \"e\"\r\nContent-Length: 0\r\n", "");
 }
 
+static struct storage *open_storage(struct world *w)
+{
+    char url[256];
+    struct storage_settings settings = {
+        .url = url, .public_url = "", .parallel = 3, .patience_ms = 20000
+    };
+    struct storage *s = NULL;
+    struct buf why;
+
+    snprintf(url, sizeof(url), "s3://key:secret@bbb?endpoint=%s&region=r&style=path",
+             w->bucket.url);
+    buf_init(&why, 1000);
+    assert_int_equal(storage_open(&w->loop, &settings, &s, &why), OK);
+    buf_deinit(&why);
+    return s;
+}
+
 static int set_up(void **state)
 {
     struct world *w = mem_new(struct world);
-    char name[] = "/tmp/reelay-parts-XXXXXX", url[256];
-    struct buf why;
+    char name[] = "/tmp/reelay-parts-XXXXXX";
 
     assert_int_equal(uv_loop_init(&w->loop), 0);
     w->file = mkstemp(name);
@@ -78,14 +95,7 @@ static int set_up(void **state)
     unlink(name);
     w->bucket.answer = answer;
     bucket_start(&w->bucket);
-    snprintf(url, sizeof(url), "s3://key:secret@bbb?endpoint=%s&region=r&style=path",
-             w->bucket.url);
-    struct storage_settings settings = {
-        .url = url, .public_url = "", .parallel = 3, .patience_ms = 20000
-    };
-    buf_init(&why, 1000);
-    assert_int_equal(storage_open(&w->loop, &settings, &w->storage, &why), OK);
-    buf_deinit(&why);
+    w->storage = open_storage(w);
     *state = w;
     return 0;
 }
@@ -182,17 +192,36 @@ static void nor_of_one_that_was_cancelled(void **state)
     assert_int_equal(w->calls, 0);
 }
 
+static void on_head(void *context, int err, const char *why, const struct storage_object *object)
+{
+    (void)err, (void)why, (void)object;
+    *(bool *)context = true;
+}
+
 static void only_so_many_run_at_a_time(void **state)
 {
     struct world *w = *state;
+    struct storage *other = open_storage(w);
 
-    w->bucket.gather = 3; /* are there at once */
+    w->bucket.held = "DELETE";
     for (int i = 0; i < 12; i++)
         storage_remove(w->storage, "a", on_done, w);
+    while (bucket_count(&w->bucket, "DELETE") < 3)
+        uv_run(&w->loop, UV_RUN_NOWAIT);
+    /* What else had been sent would have come before what is sent now. */
+    for (int i = 0; i < 5; i++) {
+        bool is_answered = false;
+        storage_head(other, "b", on_head, &is_answered);
+        while (!is_answered)
+            uv_run(&w->loop, UV_RUN_ONCE);
+    }
+    assert_int_equal(bucket_count(&w->bucket, "DELETE"), 3);
+    assert_int_equal(w->calls, 0);
+    bucket_release(&w->bucket);
     wait_for(w, 12);
     assert_int_equal(w->err, OK);
-    assert_int_equal(w->bucket.most, 3);
-    assert_int_equal(w->bucket.count, 12);
+    assert_int_equal(bucket_count(&w->bucket, "DELETE"), 12);
+    storage_close(other);
 }
 
 static void a_tree_is_removed_side_by_side(void **state)
