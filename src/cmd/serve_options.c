@@ -140,6 +140,12 @@ const struct option serve_option_table[] = {
       .choices = "auto|all|off",
       .help = "which doors ask for a token: auto asks everywhere once a key is configured" },
     KEY_OPTIONS(struct serve_options, keys),
+    { .name = "url-secret",
+      .type = OPTION_TEXT,
+      AT(keys.url_secret),
+      .value = "TEXT",
+      .help = "secret that signs upload URLs, where --jwt-secret does not: the same for servers "
+              "that share no folder" },
     { .name = "token-expiry",
       .type = OPTION_CHOICE,
       AT(token_expiry),

@@ -312,6 +312,7 @@ static void looked_at_all(void *context)
         close_up(p);
         return;
     }
+    p->phase = PHASE_SENDING;
     for (size_t i = 0; i < p->scan.finds.count && p->scan.err == OK; i++)
         want(p, &p->scan.finds.items[i]);
     if (p->scan.err)
