@@ -8,7 +8,7 @@ import { startAzurite } from '../support/buckets.mjs';
 import { bulkyClip } from '../support/clips.mjs';
 import { verify } from '../support/hls.mjs';
 import { request } from '../support/http.mjs';
-import { Server } from '../support/server.mjs';
+import { Server, reelay } from '../support/server.mjs';
 import { Upload } from '../support/upload.mjs';
 
 const SECONDS = 8;
@@ -77,4 +77,15 @@ test('with a token nobody is given a URL of the container', { timeout: 180_000 }
   const job = await finish(upload);
   await verify(server, job, SECONDS);
   assert.ok(!JSON.stringify(job).includes('sig='));
+});
+
+test('the check tries a part as a browser would', async () => {
+  const { status, stdout } = await reelay(
+    ['storage', 'check', '--origin', 'https://app.example', azurite.bare],
+    { env: { AZURE_STORAGE_KEY: azurite.key } },
+  );
+  assert.equal(status, 0, stdout);
+  assert.match(stdout, /ok {6}a client uploads a part by a signed URL: preflight/);
+  assert.match(stdout, /all is well/);
+  assert.ok(!stdout.includes(azurite.key));
 });
