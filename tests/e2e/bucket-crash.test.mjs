@@ -89,10 +89,10 @@ test('it dies at any request while it fetches small objects', { timeout: 400_000
 
 test('of several nodes each has a folder of its own', { timeout: 240_000 }, async (t) => {
   const redis = await FleetRedis.during(t);
-  const shared = { engine: redis.url };
+  const shared = { engine: redis.url, env: { REELAY_JWT_SECRET: SECRET } };
   const args = ['--storage', swift.url];
   const serve = async () => {
-    const node = new Node({ ...shared, args: [...args, '--jwt-secret', SECRET] });
+    const node = new Node({ ...shared, args });
     t.after(() => node.end());
     await node.start();
     await node.ready();

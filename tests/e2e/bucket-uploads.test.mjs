@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 
 import { launch, openPage, snippet } from '../support/browser.mjs';
-import { startSwift } from '../support/buckets.mjs';
+import { azuriteDuring, startSwift } from '../support/buckets.mjs';
 import { bulkyClip, clip, clipBytes } from '../support/clips.mjs';
 import { Direct, MiB, isPart, nothingRemains, remains, sizes } from '../support/direct.mjs';
 import { Server } from '../support/server.mjs';
@@ -239,6 +239,27 @@ describe('chunks straight to a bucket', () => {
     assert.ok(puts.every((url) => new URL(url).origin === new URL(swift.endpoint).origin), puts.join('\n'));
     assert.deepEqual(page.broke, []);
   });
+});
+
+test('in a container of Azure every chunk is a block', { timeout: 180_000 }, async (t) => {
+  const azurite = await azuriteDuring(t);
+  const server = await Server.during(t, { args: bucketArgs(azurite.url) });
+  const upload = await Direct.create(server, { bytes: large, swift: azurite, size: 1 * MiB, answers: 201 });
+  const urls = await Promise.all(upload.indexes.map((index) => upload.url(index)));
+  assert.ok(urls.every((url) => new URL(url).searchParams.get('comp') === 'block'), urls[1]);
+  await Promise.all(upload.indexes.map((index) => upload.putTo(urls[index], upload.chunk(index))));
+  await upload.put(1);
+  assert.deepEqual(await sizes(upload), Object.fromEntries(upload.indexes.map((i) => [i, upload.chunk(i).length])));
+  await measured(await upload.finish());
+});
+
+test('the limit of an upload is that of what the bucket has', { timeout: 120_000 }, async (t) => {
+  const server = await Server.during(t, { args: [...bucketArgs(), '--max-upload', '8MiB'] });
+  const upload = await Direct.create(server, { bytes: large.subarray(0, 10 * MiB), swift });
+  await upload.putAll();
+  const refused = await upload.tryAssemble();
+  assert.equal(refused.status, 400, refused.text);
+  assert.match(refused.json.error.message, /^the chunks hold 10485760 bytes, the limit is 8388608$/);
 });
 
 test('with --upload-via server the chunks pass through it', { timeout: 120_000 }, async (t) => {
