@@ -11,6 +11,11 @@
 #include "base/mem.h"
 #include "io/thread.h"
 
+bool tus_joins(const struct call *c)
+{
+    return c->api->storage == NULL;
+}
+
 /* Every answer */
 
 void tus_greet(struct call *c, bool may_read)
@@ -21,7 +26,8 @@ void tus_greet(struct call *c, bool may_read)
     if (exchange_request(c->x)->method == HTTP_OPTIONS) {
         str_of_u64(c->api->settings->upload_max, max);
         exchange_header(c->x, "Tus-Version", TUS_VERSION);
-        exchange_header(c->x, "Tus-Extension", TUS_EXTENSIONS);
+        exchange_header(c->x, "Tus-Extension",
+                        tus_joins(c) ? TUS_EXTENSIONS "," TUS_CONCATENATION : TUS_EXTENSIONS);
         exchange_header(c->x, "Tus-Max-Size", max);
         exchange_header(c->x, "Tus-Checksum-Algorithm", TUS_ALGORITHMS);
     } else if (may_read) {
@@ -273,7 +279,7 @@ static void looked(struct call *c, int err, const struct upload *u)
     }
     t->state = TUS_OPEN;
     t->length = u->size;
-    c->api->records->slices(c, t->id, sliced);
+    c->api->records->slices(c, t->id, &t->upload, sliced);
 }
 
 void tus_survey(struct tus *t, void (*then)(struct tus *t))
