@@ -17,6 +17,8 @@ enum {
     SIGNED_MAX = 64 * 1024 * 1024,
     SHELF_MAX = 64 * 1024 * 1024, /* bytes on it; what is larger by itself is not kept */
     FRESH_PART = 6,               /* of a URL's lifetime: the rest is for watching */
+    PATIENCE_MS = 10000,          /* of a viewer: shorter than that of who stores */
+    LOOK_MS = 1000,
 };
 
 static const uint64_t forever_s = 31536000;
@@ -33,8 +35,9 @@ struct volume {
     struct volume *prev, *next; /* by last use; only what is there */
     struct shelf *shelf;
     struct waiter *waiters;
-    struct msg *body; /* there */
-    uint64_t until_ms;
+    struct storage_task *task; /* being read */
+    struct msg *body;          /* there */
+    uint64_t until_ms;         /* it is good, or waited for */
     struct buf text, signed_text;
     int err;
     char key[];
@@ -46,7 +49,10 @@ struct shelf {
     uint64_t lifetime_s;
     struct volume *volumes, *used;
     size_t bytes;
+    uv_timer_t timer;
 };
+
+static void on_look(uv_timer_t *timer);
 
 struct shelf *shelf_new(uv_loop_t *loop, struct storage *storage, uint64_t url_lifetime_s)
 {
@@ -55,6 +61,8 @@ struct shelf *shelf_new(uv_loop_t *loop, struct storage *storage, uint64_t url_l
     s->loop = loop;
     s->storage = storage;
     s->lifetime_s = url_lifetime_s;
+    uv_timer_init(loop, &s->timer);
+    s->timer.data = s;
     return s;
 }
 
@@ -73,7 +81,12 @@ static void remove_volume(struct volume *v)
     mem_free(v);
 }
 
-void shelf_free(struct shelf *s)
+static void closed(uv_handle_t *handle)
+{
+    mem_free(handle->data);
+}
+
+void shelf_close(struct shelf *s)
 {
     struct volume *v, *next;
 
@@ -81,7 +94,7 @@ void shelf_free(struct shelf *s)
         return;
     HASH_ITER(hh, s->volumes, v, next)
     remove_volume(v);
-    mem_free(s);
+    uv_close((uv_handle_t *)&s->timer, closed);
 }
 
 static void answer(struct volume *v, int err, const char *why)
@@ -113,6 +126,28 @@ static void fail(struct volume *v, int err, const char *why)
 {
     answer(v, err, why);
     remove_volume(v);
+}
+
+static void on_look(uv_timer_t *timer)
+{
+    struct shelf *s = timer->data;
+    struct volume *v, *next;
+    uint64_t now = clock_mono_ms();
+    unsigned reading = 0;
+
+    HASH_ITER(hh, s->volumes, v, next)
+    {
+        if (v->task == NULL)
+            continue;
+        reading++;
+        if (now < v->until_ms)
+            continue;
+        storage_cancel(v->task);
+        v->task = NULL;
+        fail(v, FAIL_TIMEOUT, "the storage did not answer in time");
+    }
+    if (reading == 0)
+        uv_timer_stop(timer);
 }
 
 /* Signing */
@@ -150,6 +185,7 @@ static void was_read(void *context, int err, const char *why, struct str body)
 {
     struct volume *v = context;
 
+    v->task = NULL;
     if (err) {
         fail(v, err, why);
         return;
@@ -191,7 +227,10 @@ void shelf_read(struct shelf *s, const char *key, shelf_done *done, void *contex
         v = volume_new(s, key);
     LL_PREPEND(v->waiters, w);
     if (is_new) {
-        storage_read(s->storage, key, PLAYLIST_MAX, was_read, v);
+        v->until_ms = clock_mono_ms() + PATIENCE_MS;
+        v->task = storage_read(s->storage, key, PLAYLIST_MAX, was_read, v);
+        if (!uv_is_active((uv_handle_t *)&s->timer))
+            uv_timer_start(&s->timer, on_look, LOOK_MS, LOOK_MS);
     } else if (v->body != NULL) {
         DL_DELETE(s->used, v);
         DL_PREPEND(s->used, v);

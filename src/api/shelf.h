@@ -13,10 +13,12 @@
 struct shelf;
 
 struct shelf *shelf_new(uv_loop_t *loop, struct storage *storage, uint64_t url_lifetime_s);
-void shelf_free(struct shelf *s); /* nobody waits any more; NULL is fine */
+/* Nobody waits any more; run the loop until it is empty behind this. NULL is fine. */
+void shelf_close(struct shelf *s);
 
 /* `body` is borrowed, NULL unless err is OK; `fresh_s`: for so long a viewer may keep
- * it. Once, perhaps within the call. FAIL_MISSING, FAIL_LIMIT, and as storage_read. */
+ * it. Once, perhaps within the call. FAIL_MISSING, FAIL_LIMIT, FAIL_TIMEOUT (sooner than
+ * the storage gives up), and as storage_read. */
 typedef void shelf_done(void *context, int err, const char *why, struct msg *body,
                         uint64_t fresh_s);
 void shelf_read(struct shelf *s, const char *key, shelf_done *done, void *context);

@@ -292,7 +292,7 @@ static void close_all(struct server *s)
         engine_free(s->engine);
     turns_free(s->turns);
     keeping_close(s->keeping);
-    shelf_free(s->shelf);
+    shelf_close(s->shelf);
     if (s->storage != NULL)
         storage_close(s->storage);
     fetching_close(&s->fetching);

@@ -130,6 +130,38 @@ static bool check_put_url(struct check *c, struct buf *url)
     return visit_both(c, "PUT", buf_text(url), "a client writes an object by a signed URL");
 }
 
+struct begun {
+    struct check *check;
+    char id[STORAGE_UPLOAD_ID_MAX + 1];
+};
+
+static void on_begun(void *context, int err, const char *why, const char *id)
+{
+    struct begun *b = context;
+
+    if (err == OK)
+        snprintf(b->id, sizeof(b->id), "%s", id);
+    check_answer(b->check, err, why);
+}
+
+/* As it sends the chunks of a video. */
+static bool check_part_url(struct check *c, struct buf *url)
+{
+    struct begun b = { .check = c };
+    bool is_well = false;
+
+    check_begin(c);
+    storage_upload_begin(c->storage, check_key(c, "part-by-url"), "video/mp4", on_begun, &b);
+    if (!check_wait(c, "begin a multipart upload for a client", "s3:PutObject", "sp=w (write)"))
+        return false;
+    buf_reset(url);
+    if (storage_part_url(c->storage, check_key(c, "part-by-url"), b.id, 1, LIFETIME_S, url) == OK)
+        is_well = visit_both(c, "PUT", buf_text(url), "a client uploads a part by a signed URL");
+    check_begin(c);
+    storage_upload_abort(c->storage, check_key(c, "part-by-url"), b.id, check_answer, c);
+    return check_wait(c, "give it up", "s3:AbortMultipartUpload", "sp=d (delete)") && is_well;
+}
+
 static bool check_get_url(struct check *c, struct buf *url)
 {
     buf_reset(url);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <uv.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -29,7 +30,8 @@ enum {
     LEASE_MIN_MS = 1000,
     LEASE_MAX_MS = 10 * 60 * 1000,
     OPTIONS_MAX = 48,
-    FAREWELL_MS = 3000, /* for Redis to hear what is given back; ffmpeg has 2 s to end */
+    SCRATCH_KEPT_S = 24 * 3600, /* of a job that this node may yet go on with */
+    FAREWELL_MS = 3000,         /* for Redis to hear what is given back; ffmpeg has 2 s to end */
 };
 
 struct worker_options {
@@ -258,7 +260,10 @@ static int open_disk(struct worker *w)
         buf_printf(&w->why, "%s: %s", o->data_dir, strerror(errno));
         return fail_from_errno(errno);
     }
-    return disk_open(o->data_dir, o->min_free, !depot_is_bucket(o), &w->disk, &w->why);
+    err = disk_open(o->data_dir, o->min_free, !depot_is_bucket(o), &w->disk, &w->why);
+    if (err == OK && depot_is_bucket(o))
+        disk_scratch_sweep(w->disk, clock_wall_ms() / 1000 - SCRATCH_KEPT_S);
+    return err;
 }
 
 static int open_desk(struct worker *w)

@@ -84,6 +84,10 @@ int disk_scratch_remove(struct disk *d, const char *job);
 /* Removes everything in it but the entry `keep`. */
 int disk_scratch_clear(struct disk *d, const char *job, uint64_t token, const char *keep);
 
+/* Removes the scratch of jobs in which nothing was written to since then (seconds since
+ * 1970): on a node's own disk, what it had begun before it died and another has ended. */
+int disk_scratch_sweep(struct disk *d, int64_t before_s);
+
 /* Moves a finished tree to `key` ("videos/hls/..."): everything synced, then
  * every file renamed, and `last` (a name directly in the tree) as the very last
  * one. Files that a broken off earlier call moved already are fine: the call

@@ -124,6 +124,39 @@ test('with a slow bucket most of it is there when the conversion ends', async (t
   assert.ok(then.segments >= 0.6 * end.segments, JSON.stringify({ then, end }));
 });
 
+test('playlists come from the server, all else from the bucket, and pages may read both', async (t) => {
+  const { relay, server } = await serve(t);
+  const upload = await begin(server, { bytes: await clipBytes({ seconds: 1 }) });
+  const job = await upload.complete();
+  assert.equal(job.storage, 's3');
+  const at = (name) => `${server.origin}/${job.hls_path}/${name}`;
+  const get = (url) => fetch(url, { redirect: 'manual', headers: { Origin: 'https://page.example' } });
+  const master = await get(at('master.m3u8'));
+  assert.equal(master.headers.get('access-control-allow-origin'), '*');
+  assert.match(master.headers.get('cache-control'), /^public, max-age=\d+, immutable$/);
+  const rendition = /^(\w+)\/index\.m3u8$/m.exec(await master.text())[1];
+  const media = await get(at(`${rendition}/index.m3u8`));
+  assert.match(media.headers.get('cache-control'), /^private, max-age=\d+$/);
+  const uris = (await media.text()).split('\n').filter((line) => line && !line.startsWith('#'));
+  assert.ok(uris.every((uri) => uri.startsWith(`${relay.origin}/`) && uri.includes('X-Amz-Signature=')), uris.join('\n'));
+  const segment = await get(at(`${rendition}/s00000.m4s`));
+  assert.equal(segment.status, 302);
+  const there = await get(segment.headers.get('location'));
+  assert.equal(there.status, 200);
+  assert.ok(there.headers.get('access-control-allow-origin'));
+  for (const name of ['none.m3u8', '%2e%2e/x.m3u8', `${rendition}/`]) {
+    assert.notEqual((await get(at(name))).status, 200, name);
+  }
+  assert.equal((await get(at('none.m3u8'))).status, 404);
+  relay.requests.length = 0;
+  assert.equal((await get(at(`${rendition}/index.m3u8`))).status, 200);
+  assert.equal(relay.requests.length, 0, 'it is kept');
+  relay.refuse({});
+  const away = await get(at('other.m3u8'));
+  assert.equal(away.status, 503);
+  assert.equal((await away.json()).error.code, 'storage_away');
+});
+
 test('a page uploads to the bucket and plays from it', { timeout: 180_000 }, async (t) => {
   const { server } = await serve(t);
   const browser = await launch();

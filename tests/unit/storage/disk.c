@@ -257,6 +257,35 @@ static void scratch_is_cleared_of_all_but_one_entry(void **state)
     assert_int_equal(disk_scratch_clear(p->disk, "../media", 0, "x"), FAIL_SYNTAX);
 }
 
+static void make_old(struct place *p, const char *path)
+{
+    const struct timespec then[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+
+    assert_int_equal(utimensat(AT_FDCWD, place_path(p, path), then, 0), 0);
+}
+
+static void only_scratch_that_nothing_was_written_to_is_swept(void **state)
+{
+    struct place *p = *state;
+
+    place_mkdir(p, "work/old");
+    place_mkdir(p, "work/old/deep");
+    place_write(p, "work/old/deep/source", "x");
+    make_old(p, "work/old/deep/source");
+    make_old(p, "work/old/deep");
+    make_old(p, "work/old");
+    place_mkdir(p, "work/used");
+    place_mkdir(p, "work/used/deep");
+    place_write(p, "work/used/deep/source", "x");
+    make_old(p, "work/used/deep");
+    make_old(p, "work/used");
+    assert_int_equal(disk_scratch_sweep(p->disk, 1000), OK);
+    assert_true(place_has(p, "work/old"));
+    assert_int_equal(disk_scratch_sweep(p->disk, 1001), OK);
+    assert_false(place_has(p, "work/old"));
+    assert_true(place_has(p, "work/used/deep/source"));
+}
+
 /* Of nodes that share the folder. */
 
 static const char *scratch_of(const struct place *p, uint64_t token, const char *file)
@@ -460,6 +489,7 @@ int main(void)
         CASE(promises_from_many_threads_add_up),
         CASE(scratch_is_made_and_removed_with_all_that_is_in_it),
         CASE(scratch_is_cleared_of_all_but_one_entry),
+        CASE(only_scratch_that_nothing_was_written_to_is_swept),
         CASE(a_new_lease_takes_over_what_the_one_before_made),
         CASE(an_older_lease_gets_no_scratch),
         CASE(a_taking_over_that_was_broken_off_is_gone_on_with),
