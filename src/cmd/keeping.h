@@ -21,7 +21,7 @@ struct keeping_parts {
     uv_loop_t *loop;
     struct mailbox *mailbox; /* the desk's */
     struct disk *disk;
-    struct hooks *hooks; /* NULL: webhooks are not for this engine */
+    struct hooks *hooks; /* NULL: there are no webhooks */
     const char *storage; /* as node_settings' */
     const struct fleet_mark_events *mark_events;
     void *context;

@@ -353,6 +353,8 @@ static int serve(struct server *s)
         uv_signal_start(&s->sigterm, on_signal, SIGTERM);
         uv_signal_start(&s->sigint, on_signal, SIGINT);
         programs_warn(s->options.ffmpeg, s->options.ffprobe);
+        if (s->options.downloads > 0 && !keeping_is_shared(&s->options))
+            programs_warn_pages(s->options.yt_dlp);
         log_info("sandbox", LOG_S("walls", child_sandbox_describe()));
         uv_run(&s->loop, UV_RUN_DEFAULT);
         log_info("stopped");

@@ -20,6 +20,13 @@ extern const char fleet_lua_work_hold[];
 extern const char fleet_lua_work_give[];
 extern const char fleet_lua_work_count[];
 
+extern const char fleet_lua_hooks_add[];
+extern const char fleet_lua_hooks_take[];
+extern const char fleet_lua_hooks_settle[];
+extern const char fleet_lua_hooks_list[];
+extern const char fleet_lua_hooks_replay[];
+extern const char fleet_lua_hooks_sweep[];
+
 extern const char fleet_lua_rooms_claim[];
 extern const char fleet_lua_rooms_tell[];
 

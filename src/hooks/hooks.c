@@ -5,10 +5,11 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "hooks/event.h"
+#include "hooks/queue_fleet.h"
 #include "hooks/queue_local.h"
 #include "hooks/target.h"
 
-enum { LIST_MAX = 8 << 20 };
+enum { LIST_MAX = 8 << 20, HOLD_MORE_MS = 5000 };
 
 struct hooks {
     struct hooks_settings settings;
@@ -56,7 +57,6 @@ int hooks_new(const struct hooks_settings *settings, struct hooks **out, struct 
                                       .timeout_ms = settings->timeout_ms,
                                       .retry_ms = settings->retry_ms };
     webhook_secrets_wipe(&secrets);
-    h->tools.queue = queue_local_new(settings->loop, settings->mailbox);
     *out = h;
     return OK;
 }
@@ -76,6 +76,8 @@ static void written(void *context)
 
 struct store_hooks hooks_of_store(struct hooks *h)
 {
+    if (h->tools.queue == NULL)
+        h->tools.queue = queue_local_new(h->settings.loop, h->settings.mailbox);
     return (struct store_hooks){ .urls = h->settings.urls,
                                  .url_count = h->settings.url_count,
                                  .describe = describe,
@@ -91,9 +93,8 @@ static void ring(void *context)
         target_ring(h->targets[i]);
 }
 
-void hooks_serve_store(struct hooks *h, struct store *store)
+static void serve(struct hooks *h)
 {
-    queue_local_open(h->tools.queue, store);
     h->is_serving = true;
     if (h->settings.url_count == 0)
         return;
@@ -103,6 +104,37 @@ void hooks_serve_store(struct hooks *h, struct store *store)
         h->targets[i] = target_open(&h->tools, h->settings.urls[i]);
     h->tools.queue->ring_context = h;
     h->tools.queue->ring = ring;
+}
+
+void hooks_serve_store(struct hooks *h, struct store *store)
+{
+    queue_local_open(h->tools.queue, store);
+    serve(h);
+}
+
+static void ring_if_open(void *context)
+{
+    struct hooks *h = context;
+
+    if (h->is_serving && h->tools.queue->ring != NULL)
+        ring(h);
+}
+
+struct fleet_hooks_settings hooks_of_fleet(struct hooks *h)
+{
+    return (struct fleet_hooks_settings){ .urls = h->settings.urls,
+                                          .url_count = h->settings.url_count,
+                                          .describe = describe,
+                                          .ring = ring_if_open,
+                                          .context = h,
+                                          .hold_ms = 2 * h->settings.timeout_ms + HOLD_MORE_MS,
+                                          .log_ttl_ms = h->settings.log_ttl_ms };
+}
+
+void hooks_serve_fleet(struct hooks *h, struct fleet_hooks *fleet)
+{
+    h->tools.queue = queue_fleet_new(fleet);
+    serve(h);
 }
 
 /* What people see of deliveries */
@@ -212,7 +244,8 @@ void hooks_free(struct hooks *h)
     for (size_t i = 0; h->targets != NULL && i < h->settings.url_count; i++)
         target_free(h->targets[i]);
     mem_free(h->targets);
-    h->tools.queue->ops->free(h->tools.queue);
+    if (h->tools.queue != NULL)
+        h->tools.queue->ops->free(h->tools.queue);
     webhook_secrets_wipe(&h->tools.secrets);
     mem_free(h);
 }

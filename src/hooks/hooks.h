@@ -14,6 +14,7 @@
 #include <uv.h>
 
 #include "core/hook.h"
+#include "fleet/hooks.h"
 #include "hooks/queue.h"
 #include "io/mailbox.h"
 #include "store/store_hooks.h"
@@ -39,8 +40,12 @@ int hooks_new(const struct hooks_settings *settings, struct hooks **out, struct 
 /* What the store writes down; good until hooks_free. */
 struct store_hooks hooks_of_store(struct hooks *h);
 
-/* Begins to deliver. */
+/* Begins to deliver what that store writes down: before it is started. */
 void hooks_serve_store(struct hooks *h, struct store *store);
+
+/* The same of several nodes: what theirs writes down, but for known_ms; and the beginning. */
+struct fleet_hooks_settings hooks_of_fleet(struct hooks *h);
+void hooks_serve_fleet(struct hooks *h, struct fleet_hooks *fleet);
 
 /* Deliveries as JSON, {"deliveries":[...]}, newest first, without secrets. */
 void hooks_list(struct hooks *h, const struct hook_query *query,

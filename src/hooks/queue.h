@@ -1,6 +1,6 @@
 /* Where deliveries wait: in the store of this process, or in a Redis that several
- * nodes share. All on the desk's thread; `done` comes exactly once and never within
- * the call, but not behind `close`. */
+ * nodes share. All on the desk's thread; `done` comes exactly once, within the call
+ * only if it fails, and not behind `close`. */
 #ifndef HOOKS_QUEUE_H
 #define HOOKS_QUEUE_H
 

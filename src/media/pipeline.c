@@ -125,23 +125,55 @@ void pipelines_settled(struct pipelines *ps)
     pipelines_drained(ps);
 }
 
-/* Another has taken over, and publishes under a key of its own. While the end is being
- * told, nobody knows whose it is. */
-static void tree_removed(void *context, int err, const char *why)
+/* Another has taken over: it publishes under a key of its own, and has a scratch of its
+ * own on a disk of its own. */
+struct lost {
+    struct pipelines *owner;
+    uint64_t token;
+    char video[JOB_ID_MAX + 1];
+};
+
+static void lost_work(void *context)
 {
-    (void)err; /* whoever completes the job removes it */
-    (void)why;
-    pipelines_settled(context);
+    struct lost *l = context;
+
+    disk_scratch_clear(l->owner->parts.disk, l->video, l->token, "");
 }
 
-static void drop_lost_tree(struct pipeline *p)
+static void lost_cleared(void *context)
+{
+    struct lost *l = context;
+    struct pipelines *ps = l->owner;
+
+    mem_free(l);
+    pipelines_settled(ps);
+}
+
+static void lost_tree_removed(void *context, int err, const char *why)
+{
+    struct lost *l = context;
+
+    (void)err; /* whoever completes the job removes it */
+    (void)why;
+    io_offload(l->owner->parts.loop, lost_work, lost_cleared, l);
+}
+
+/* While the end is being told, nobody knows whose the tree is. */
+static void clear_lost(struct pipeline *p)
 {
     struct pipelines *ps = p->owner;
 
-    if (!p->is_lost || p->is_ending || !p->has_sent)
+    if (!p->is_lost || ps->parts.storage == NULL)
         return;
+    struct lost *l = mem_new(struct lost);
+    l->owner = ps;
+    l->token = p->token;
+    snprintf(l->video, sizeof(l->video), "%s", p->video);
     ps->pending++;
-    trees_clear(ps->parts.storage, p->video, p->spec.key, TREE_REMOVED, tree_removed, ps);
+    if (p->has_sent && !p->is_ending)
+        trees_clear(ps->parts.storage, p->video, p->spec.key, TREE_REMOVED, lost_tree_removed, l);
+    else
+        io_offload(ps->parts.loop, lost_work, lost_cleared, l);
 }
 
 void pipeline_free(struct pipeline *p)
@@ -151,7 +183,7 @@ void pipeline_free(struct pipeline *p)
     assert(p->task == NULL);
     if (p->publish != NULL)
         publish_abandon(p->publish);
-    drop_lost_tree(p);
+    clear_lost(p);
     pipeline_stop_converting(p);
     if (p->reserved > 0)
         disk_unreserve(ps->parts.disk, p->reserved);

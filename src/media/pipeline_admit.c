@@ -314,6 +314,15 @@ static void bucket_told(void *context, int err, const char *why, const struct bu
         listed(a);
 }
 
+/* Here they wait in memory. */
+static void begin_download(struct admission *a)
+{
+    if (!a->owner->book->ops->is_queue && a->owner->count >= DOWNLOADS_WAITING_MAX)
+        admission_end(a, FAIL_LIMIT, "too many downloads are waiting");
+    else
+        begin(a, false);
+}
+
 static int refuse_upload(const struct upload *u, const char **why)
 {
     if (u->state != UPLOAD_OPEN) {
@@ -349,7 +358,7 @@ static void found(void *context, int err, const struct upload *upload, const cha
     }
     snprintf(a->spec.title, sizeof(a->spec.title), "%s", title ? title : "");
     if (u->download.url[0] != '\0') {
-        begin(a, false);
+        begin_download(a);
         return;
     }
     a->sizes = mem_alloc(u->total_chunks * sizeof(*a->sizes));

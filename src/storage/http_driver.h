@@ -63,7 +63,7 @@ struct http_request {
     const char *method;       /* static */
     struct buf url;           /* whole, signed; left empty: there is nothing to ask, all is well */
     struct buf body;          /* of COMPLETE */
-    const char *content_type; /* static: of `body`; or NULL */
+    const char *content_type; /* of `body`, or for BEGIN; static or the ask's; or NULL */
     struct fetch_header headers[HTTP_HEADERS_MAX];
     size_t header_count;
 };

@@ -195,7 +195,7 @@ static void write_completion(const struct http_ask *ask, struct http_request *ou
 static void add_headers(const struct http_ask *ask, struct http_request *out)
 {
     if (ask->verb == VERB_BEGIN)
-        http_request_header(out, "Content-Type", ask->content_type);
+        out->content_type = ask->content_type;
     if ((ask->verb == VERB_BEGIN || ask->verb == VERB_PUT) && ask->cache_control != NULL)
         http_request_header(out, "Cache-Control", ask->cache_control);
     if (ask->verb == VERB_COMPLETE)

@@ -90,7 +90,8 @@ test('a server that is cut down goes on under the same key', async (t) => {
   await leavesOnlyItsTree(storage, upload, job);
 });
 
-test('nodes with folders of their own: whoever takes over publishes under another key', async (t) => {
+// A server, and workers that each have a folder of their own.
+async function fleet(t) {
   const storage = bucket(t);
   const redis = await Redis.during(t);
   const server = await Server.during(t, { args: ['--engine', redis.url, ...storage.args], env: SECRET });
@@ -100,6 +101,11 @@ test('nodes with folders of their own: whoever takes over publishes under anothe
     t.after(() => rmSync(dataDir, { recursive: true, force: true }));
     return Worker.during(t, { redis, dataDir, args: ['--lease', '1s', ...SLOW, ...storage.args] });
   };
+  return { storage, server, worker };
+}
+
+test('nodes with folders of their own: whoever takes over publishes under another key', async (t) => {
+  const { storage, server, worker } = await fleet(t);
   const first = await worker();
   const upload = await long(server);
   await waitFor(() => segments(storage).length >= 4, 'segments in the storage', { timeout: 120_000, every: 5 });
@@ -110,4 +116,24 @@ test('nodes with folders of their own: whoever takes over publishes under anothe
   assert.ok(!mine.startsWith(job.hls_path));
   await verify(server, job, SECONDS);
   await leavesOnlyItsTree(storage, upload, job);
+});
+
+test('a worker that was only stopped sends to where nobody looks, and clears that away', async (t) => {
+  const { storage, server, worker } = await fleet(t);
+  const first = await worker();
+  const upload = await long(server);
+  await waitFor(() => segments(storage).length >= 4, 'segments in the storage', { timeout: 120_000, every: 5 });
+  first.signal('SIGSTOP');
+  const second = await worker();
+  await second.said('job_claimed', `job=${upload.id}`);
+  const job = await upload.complete();
+  await leavesOnlyItsTree(storage, upload, job);
+  first.signal('SIGCONT');
+  await first.said('job_lost', `job=${upload.id}`);
+  await verify(server, job, SECONDS);
+  await first.stop();
+  await leavesOnlyItsTree(storage, upload, job);
+  const left = readdirSync(first.dataDir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && (entry.parentPath ?? entry.path).includes('/work/'));
+  assert.deepEqual(left.map(({ name }) => name), []);
 });

@@ -114,6 +114,21 @@ test('a file goes to the bucket, and its URL leads there', async (t) => {
   assert.equal(answer.headers['content-type'], 'video/mp4');
 });
 
+test('HLS of a download goes to the bucket', async (t) => {
+  const swift = await startSwift();
+  t.after(() => swift.stop());
+  const server = await Server.during(t, { args: [...ALLOW, '--storage', swift.url] });
+  const there = await Elsewhere.during(t);
+  const bytes = await clipBytes({ seconds: 4 });
+  const { id } = await completed(server, { url: there.put('/v.mp4', bytes), hls: true });
+  const job = await server.job(id);
+  assert.match(job.hls_path, new RegExp(`^videos/hls/${id}-`));
+  assert.equal(job.storage, 's3');
+  const playlist = await server.get(`/${job.hls_path}/master.m3u8`);
+  assert.equal(playlist.status, 200);
+  assert.match(playlist.text, /#EXT-X-STREAM-INF/);
+});
+
 test('where only Redis and a bucket are shared another worker begins anew', async (t) => {
   const swift = await startSwift();
   t.after(() => swift.stop());

@@ -3,8 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { clipBytes } from '../support/clips.mjs';
 import { Receiver, secret } from '../support/receiver.mjs';
 import { reelay, Server, temporaryFolder } from '../support/server.mjs';
+import { Upload } from '../support/upload.mjs';
 import { waitFor } from '../support/wait.mjs';
 
 const RETRY = ['--webhook-retry', '20ms'];
@@ -46,6 +48,19 @@ test('a job is told of when it begins and when it ends, as the API shows it', as
   const of = (job) => receiver.accepted.filter((one) => one.job === job).map((one) => one.type);
   assert.deepEqual(of('two'), ['job.created', 'job.failed']);
   assert.deepEqual(of('three'), ['job.created', 'job.cancelled']);
+});
+
+test('an upload is told of with where it can be watched', { timeout: 120_000 }, async (t) => {
+  const receiver = await Receiver.during(t);
+  const server = await Server.during(t, withHooks([receiver]));
+  const upload = await Upload.create(server, { bytes: await clipBytes({ seconds: 2 }), chunks: 2 });
+  await upload.putAll();
+  await upload.assemble();
+  const job = await upload.complete();
+  const [created, completed] = await receiver.has(2);
+  assert.equal(created.data.state, 'queued');
+  assert.deepEqual(completed.data, job);
+  assert.ok(completed.data.hls_url);
 });
 
 test('a receiver that answers 500 is asked again under the same id, in order', async (t) => {

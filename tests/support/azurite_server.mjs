@@ -46,14 +46,13 @@ async function ask(method, endpoint, where, query, body) {
   if (!answer.ok) throw new Error(`${method} ${where}: ${answer.status} ${await answer.text()}`);
 }
 
-// For everything in the account, as an operator would make one for Reelay.
-function accountSas(by) {
+// For a container, as an operator would make one for Reelay (docs/storage.md).
+function containerSas(name, by) {
   const expires = new Date(Date.now() + 24 * 3600 * 1000).toISOString().replace(/\.\d+Z/, 'Z');
-  const [permissions, services, types, protocols] = ['rwdlac', 'b', 'sco', 'https,http'];
-  const text = [account, permissions, services, types, '', expires, '', protocols, version, '', ''].join('\n');
-  return new URLSearchParams({
-    sv: version, ss: services, srt: types, sp: permissions, se: expires, spr: protocols, sig: sign(text, by),
-  }).toString();
+  const permissions = 'rcwdl';
+  const text = [permissions, '', expires, `/blob/${account}/${name}`, '', '', '', version, 'c', '', '', '', '', '', '', '']
+    .join('\n');
+  return new URLSearchParams({ sv: version, sr: 'c', sp: permissions, se: expires, sig: sign(text, by) }).toString();
 }
 
 // Pages of any site may read and write with a URL that is signed.
@@ -129,8 +128,8 @@ const bare = `azure://${account}/${container}?endpoint=${endpoint}`;
 const bareMissing = bare.replace(container, 'no-such-container');
 const withKey = (url, text) => url.replace('://', `://:${encodeURIComponent(text)}@`);
 console.log(JSON.stringify({
-  url: withKey(bare, key), bare, endpoint, account, container, key, sas: accountSas(),
+  url: withKey(bare, key), bare, endpoint, account, container, key, sas: containerSas(container),
   wrong: withKey(bare, randomBytes(64).toString('base64')),
   missing: withKey(bareMissing, key), bareMissing,
-  wrongSas: accountSas(randomBytes(64)),
+  wrongSas: containerSas(container, randomBytes(64)), missingSas: containerSas('no-such-container'),
 }));

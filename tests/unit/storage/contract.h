@@ -44,7 +44,7 @@ struct contract {
     struct place first;
     char folder[64]; /* of our own; the server has another */
     char *url, *wrong, *missing, *nobody;
-    char *token, *wrong_token; /* in the environment; or NULL */
+    char *token, *wrong_token, *missing_token; /* in the environment; or NULL */
     pid_t pid;
     int hold; /* closed, the server ends */
 };

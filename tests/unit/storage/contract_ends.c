@@ -7,7 +7,13 @@
 #include "base/err.h"
 #include "contract.h"
 
-enum { MIB = 1024 * 1024, TASKS = 14, ROUNDS = 40, IDLE_TURNS_MAX = 60 };
+enum { MIB = 1024 * 1024, TASKS = 14, ROUNDS = 40, ROUNDS_AT_SERVERS = 12, IDLE_TURNS_MAX = 60 };
+
+/* A server takes its time with what nobody wants any more. */
+static unsigned rounds(void)
+{
+    return contract.driver->server != NULL ? ROUNDS_AT_SERVERS : ROUNDS;
+}
 
 struct effort {
     struct storage_task *tasks[TASKS];
@@ -90,7 +96,7 @@ static void what_is_cancelled_is_not_heard_of_again(void **state)
 
     (void)state;
     effort_init(e);
-    for (unsigned round = 0; round < ROUNDS; round++) {
+    for (unsigned round = 0; round < rounds(); round++) {
         place_enter(&place, contract.url, 20 * 1000);
         effort_begin(e);
         chance = chance * 1103515245u + 12345u;
@@ -123,6 +129,7 @@ static void on_victim(void *context, int err, const char *why)
 
     (void)err;
     (void)why;
+    chain->victim = NULL; /* it is gone: there is nothing to be cancelled */
     chain->victim_calls++;
 }
 
@@ -132,7 +139,8 @@ static bool on_first_object(void *context, const struct storage_object *object)
 
     (void)object;
     chain->calls++;
-    storage_cancel(chain->victim);
+    if (chain->victim != NULL)
+        storage_cancel(chain->victim);
     storage_cancel(chain->own);
     return true;
 }
@@ -156,7 +164,7 @@ static void it_can_be_cancelled_from_within_its_own_calls(void **state)
         storage_head(contract.place->s, "within/1", on_head, &o);
         assert_int_equal(settle(&o), OK);
         outcome_deinit(&o);
-        if (chain.victim_calls == 1) /* it was faster */
+        if (chain.victim == NULL && chain.calls == 0) /* it was faster */
             chain.victim =
                 storage_list(contract.place->s, "within/none/", on_object, on_victim, &chain);
     }
@@ -174,7 +182,7 @@ static void closing_cancels_what_is_under_way(void **state)
 
     (void)state;
     effort_init(e);
-    for (unsigned turns = 0; turns < 20; turns++) {
+    for (unsigned turns = 0; turns < rounds() / 2; turns++) {
         place_enter(&place, contract.url, 20 * 1000);
         effort_begin(e);
         for (unsigned i = 0; i < turns; i++)
@@ -215,19 +223,24 @@ static void expect_all_fail(int err)
     close(file);
 }
 
+/* For what is opened from here on. */
+static void use_token(const char *token)
+{
+    if (token != NULL)
+        setenv("AZURE_STORAGE_SAS_TOKEN", token, 1);
+}
+
 static void wrong_credentials_are_denied(void **state)
 {
     struct place place;
 
     (void)state;
-    if (contract.token != NULL)
-        setenv("AZURE_STORAGE_SAS_TOKEN", contract.wrong_token, 1);
+    use_token(contract.wrong_token);
     place_enter(&place, contract.wrong, 20 * 1000);
     expect_all_fail(FAIL_DENIED);
     assert_int_equal(remove_key("fails/a"), FAIL_DENIED);
     place_leave();
-    if (contract.token != NULL)
-        setenv("AZURE_STORAGE_SAS_TOKEN", contract.token, 1);
+    use_token(contract.token);
 }
 
 static void a_bucket_that_is_not_there_is_missing(void **state)
@@ -235,9 +248,11 @@ static void a_bucket_that_is_not_there_is_missing(void **state)
     struct place place;
 
     (void)state;
+    use_token(contract.missing_token);
     place_enter(&place, contract.missing, 20 * 1000);
     expect_all_fail(FAIL_MISSING);
     place_leave();
+    use_token(contract.token);
 }
 
 static void a_server_that_is_gone_is_told(void **state)

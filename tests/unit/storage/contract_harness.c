@@ -95,6 +95,7 @@ static void start_server(void)
     if (c->driver->uses_sas) {
         c->token = text_of(said, "sas");
         c->wrong_token = text_of(said, "wrongSas");
+        c->missing_token = text_of(said, "missingSas");
         setenv("AZURE_STORAGE_SAS_TOKEN", c->token, 1);
     }
     json_decref(said);
@@ -177,7 +178,8 @@ int contract_teardown(void **state)
         assert_int_equal(waitpid(c->pid, NULL, 0), c->pid);
     }
     nftw(c->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    char *texts[] = { c->url, c->wrong, c->missing, c->nobody, c->token, c->wrong_token };
+    char *texts[] = { c->url,   c->wrong,       c->missing,      c->nobody,
+                      c->token, c->wrong_token, c->missing_token };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         mem_free(texts[i]);
     curl_global_cleanup();

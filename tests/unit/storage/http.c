@@ -206,14 +206,13 @@ static void what_is_unavailable_for_a_while_is_asked_again(void **state)
 
 static void a_server_that_stays_unavailable_is_given_up(void **state)
 {
-    static const struct scripted_answer script[] = {
-        { .text =
-              ANSWER("503 Slow Down", "Content-Length: 71\r\n",
-                     "<Error><Code>SlowDown</Code><Message>Please\nreduce it</Message></Error>") },
-    };
+    static const char slow[] =
+        ANSWER("503 Slow Down", "Content-Length: 71\r\n",
+               "<Error><Code>SlowDown</Code><Message>Please\nreduce it</Message></Error>");
+    static const struct scripted_answer script[] = { { .text = slow }, { .text = slow } };
     struct world *w = *state;
 
-    start(w, script, 1, 50);
+    start(w, script, 2, 50); /* the second one is where patience ends */
     storage_read(w->storage, "a", 10, on_read, w);
     wait_for(w);
     assert_int_equal(w->err, FAIL_CLOSED);
@@ -297,6 +296,28 @@ static void what_was_cut_short_is_gone_on_with(void **state)
         assert_non_null(strstr(w->server.heard[i], "\r\nIf-Match: \"v1\"\r\n"));
     assert_non_null(strstr(w->server.heard[2], "\r\nRange: bytes=3-\r\n"));
     assert_non_null(strstr(w->server.heard[3], "\r\nRange: bytes=7-\r\n"));
+    stop(w);
+}
+
+static void bytes_that_changed_on_the_way_are_noticed(void **state)
+{
+    static const char good[] =
+        ANSWER("200 OK", "Content-Length: 5\r\nETag: \"" MD5_OF_HELLO "\"\r\n", "hello");
+    static const char bad[] =
+        ANSWER("200 OK", "Content-Length: 5\r\nETag: \"" MD5_OF_HELLO "\"\r\n", "hellO");
+    static const struct scripted_answer script[] = {
+        { .text = bad }, { .text = good }, { .text = bad }, { .text = bad }
+    };
+    struct world *w = *state;
+
+    start(w, script, 4, 20000);
+    get(w);
+    assert_int_equal(w->err, OK);
+    assert_file_holds(w->file, "hello");
+    w->moved = 0;
+    get(w);
+    assert_int_equal(w->err, FAIL_STATE);
+    assert_null(strstr(w->server.heard[1], "\r\nRange:"));
     stop(w);
 }
 
@@ -601,6 +622,7 @@ int main(void)
         TEST(it_is_waited_as_long_as_the_server_asks_for),
         TEST(what_will_not_pass_is_not_tried_again),
         TEST(what_was_cut_short_is_gone_on_with),
+        TEST(bytes_that_changed_on_the_way_are_noticed),
         TEST(two_versions_are_never_mixed),
         TEST(a_range_is_never_more_than_was_asked_for),
         TEST(a_server_that_stalls_is_left),
