@@ -66,7 +66,20 @@ typedef void errand_chunks_done(struct call *c, int err, int64_t *sizes);
 void errand_chunks(struct call *c, const char *id, const struct upload *u,
                    errand_chunks_done *done);
 
+/* As records_ops.slices and take_slice, in a bucket. FAIL_TIMEOUT: it is away;
+ * FAIL_CANCELLED: another node is about it. */
+struct slice_errand {
+    const char *id;
+    const struct upload *upload;
+    struct chunk_write *file; /* dropped before `done` */
+    const struct slice_end *end;
+    bool is_inside; /* of struct uploads; leaves */
+    upload_sliced *done;
+};
+void errand_slices(struct call *c, const char *id, const struct upload *u, upload_sliced *done);
+void errand_put_slice(struct call *c, const struct slice_errand *slice);
+
 /* Of an upload that begins. */
-enum upload_layout upload_layout_new(const struct api *api);
+enum upload_layout upload_layout_new(const struct api *api, const struct upload *u);
 
 #endif

@@ -9,9 +9,11 @@
 #include "fleet/work.h"
 #include "io/thread.h"
 
-enum upload_layout upload_layout_new(const struct api *api)
+enum upload_layout upload_layout_new(const struct api *api, const struct upload *u)
 {
-    return api->storage != NULL ? LAYOUT_UNDECIDED : LAYOUT_DISK;
+    if (api->storage == NULL)
+        return LAYOUT_DISK;
+    return u->is_tus ? LAYOUT_OBJECTS : LAYOUT_UNDECIDED; /* pieces are of any size */
 }
 
 /* One that was received here */

@@ -116,15 +116,16 @@ struct records_ops {
 
     /* Uploads that grow at their end (storage/slices.h). */
 
-    /* What is there of it. */
-    void (*slices)(struct call *c, const char *id, upload_sliced *done);
+    /* What is there of it; `u` is as last looked at. */
+    void (*slices)(struct call *c, const char *id, const struct upload *u, upload_sliced *done);
 
     /* As disk_slice_commit, if the upload is open still: FAIL_STALE if not (`done` gets
-     * no slices then), FAIL_MISSING. `file` is lent until `done`, and spent then. */
-    void (*take_slice)(struct call *c, const char *id, struct chunk_write *file,
-                       const struct slice_end *end, upload_sliced *done);
+     * no slices then), FAIL_MISSING. FAIL_CANCELLED: another node adds one just now;
+     * FAIL_TIMEOUT: the bucket is away. `file` is lent until `done`, and spent then. */
+    void (*take_slice)(struct call *c, const char *id, const struct upload *u,
+                       struct chunk_write *file, const struct slice_end *end, upload_sliced *done);
 
-    /* As disk_slices_link. */
+    /* As disk_slices_link; not in a bucket. */
     void (*join)(struct call *c, const char *from, const char *to, upload_sliced *done);
 
     /* As uploads_declare. */

@@ -116,7 +116,7 @@ void remote_open(struct call *c, const char *id, const struct change *job, const
 {
     struct upload begin = *u;
 
-    begin.place.layout = upload_layout_new(c->api);
+    begin.place.layout = upload_layout_new(c->api, u);
     if (begin.place.layout == LAYOUT_DISK && !has_room(c->api->disk, u->size)) {
         done(c, FAIL_FULL);
         return;
@@ -332,14 +332,24 @@ static void piece_looked(struct errand *errand)
 
     if (g->err == OK && g->upload.state != UPLOAD_OPEN)
         g->err = FAIL_STALE;
+    if (g->err == OK && record_is_in_bucket(errand->call, &g->upload)) {
+        errand_put_slice(errand->call, &(struct slice_errand){ .id = g->id,
+                                                               .upload = &g->upload,
+                                                               .file = g->file,
+                                                               .end = &g->end,
+                                                               .done = g->sliced });
+        errand_go(&g->errand, errand->call, touch_run, NULL);
+        return;
+    }
     io_offload(io_thread_loop(exchange_thread(errand->call->x)), piece_work, piece_added, g);
 }
 
-void remote_take_slice(struct call *c, const char *id, struct chunk_write *file,
-                       const struct slice_end *end, upload_sliced *done)
+void remote_take_slice(struct call *c, const char *id, const struct upload *u,
+                       struct chunk_write *file, const struct slice_end *end, upload_sliced *done)
 {
     struct glance *g = glance_new(id);
 
+    (void)u; /* its claim may be another by now */
     g->sliced = done;
     g->file = file;
     g->end = *end;
@@ -381,7 +391,7 @@ static void declare_back(struct errand *errand)
 
 void remote_declare(struct call *c, const char *id, int64_t size, upload_done *done)
 {
-    if (!has_room(c->api->disk, size)) {
+    if (c->api->storage == NULL && !has_room(c->api->disk, size)) {
         done(c, FAIL_FULL);
         return;
     }

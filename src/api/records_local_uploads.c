@@ -60,7 +60,7 @@ static int open_now(struct opening *o, const struct change *job, const struct up
     if (err)
         return err;
     struct upload begin = *u;
-    begin.place.layout = upload_layout_new(api);
+    begin.place.layout = upload_layout_new(api, u);
     err = uploads_create(api->uploads, o->id, &begin, opened, o);
     if (err)
         fail_job(o->call, o, "no space left");
@@ -198,17 +198,37 @@ static void sliced(void *context)
     mem_free(s);
 }
 
-void local_take_slice(struct call *c, const char *id, struct chunk_write *file,
-                      const struct slice_end *end, upload_sliced *done)
+static void refused_slice(void *context)
 {
-    struct slicing *s = mem_new(struct slicing);
+    struct slicing *s = context;
 
+    disk_chunk_abort(s->call->api->disk, s->file);
+}
+
+void local_take_slice(struct call *c, const char *id, const struct upload *u,
+                      struct chunk_write *file, const struct slice_end *end, upload_sliced *done)
+{
+    bool is_passed = record_is_in_bucket(c, u);
+    int err = is_passed ? uploads_enter(c->api->uploads, id) : OK;
+
+    if (is_passed && err == OK) {
+        errand_put_slice(c, &(struct slice_errand){ .id = id,
+                                                    .upload = u,
+                                                    .file = file,
+                                                    .end = end,
+                                                    .is_inside = true,
+                                                    .done = done });
+        return;
+    }
+    struct slicing *s = mem_new(struct slicing);
     s->call = c;
     s->file = file;
     s->end = *end;
     s->done = done;
+    s->err = err == FAIL_STATE ? FAIL_STALE : err;
     snprintf(s->id, sizeof(s->id), "%s", id);
-    io_offload(io_thread_loop(exchange_thread(c->x)), slice_work, sliced, s);
+    io_offload(io_thread_loop(exchange_thread(c->x)), is_passed ? refused_slice : slice_work,
+               sliced, s);
 }
 
 void local_declare(struct call *c, const char *id, int64_t size, upload_done *done)

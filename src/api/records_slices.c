@@ -1,8 +1,8 @@
-/* Uploads that grow at their end, where all of them lie in one folder: what is there,
- * and one made of several. */
+/* Uploads that grow at their end: what is there of them, and one made of several. */
 #include <stdio.h>
 
 #include "api/api.h"
+#include "api/errand.h"
 #include "api/records_room.h"
 #include "base/mem.h"
 #include "io/thread.h"
@@ -44,9 +44,17 @@ static void go(struct call *c, const char *id, const char *to, upload_sliced *do
     io_offload(io_thread_loop(exchange_thread(c->x)), work, worked, l);
 }
 
-void folder_slices(struct call *c, const char *id, upload_sliced *done)
+bool record_is_in_bucket(const struct call *c, const struct upload *u)
 {
-    go(c, id, "", done);
+    return c->api->storage != NULL && u->place.layout != LAYOUT_DISK;
+}
+
+void record_slices(struct call *c, const char *id, const struct upload *u, upload_sliced *done)
+{
+    if (record_is_in_bucket(c, u))
+        errand_slices(c, id, u, done);
+    else
+        go(c, id, "", done);
 }
 
 void folder_join(struct call *c, const char *from, const char *to, upload_sliced *done)

@@ -1,15 +1,22 @@
 /* An upload in the path: /files/ID. */
 #include "api/tus.h"
 
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/encode.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "io/thread.h"
+
+bool tus_joins(const struct call *c)
+{
+    return c->api->storage == NULL;
+}
 
 /* Every answer */
 
@@ -21,7 +28,8 @@ void tus_greet(struct call *c, bool may_read)
     if (exchange_request(c->x)->method == HTTP_OPTIONS) {
         str_of_u64(c->api->settings->upload_max, max);
         exchange_header(c->x, "Tus-Version", TUS_VERSION);
-        exchange_header(c->x, "Tus-Extension", TUS_EXTENSIONS);
+        exchange_header(c->x, "Tus-Extension",
+                        tus_joins(c) ? TUS_EXTENSIONS "," TUS_CONCATENATION : TUS_EXTENSIONS);
         exchange_header(c->x, "Tus-Max-Size", max);
         exchange_header(c->x, "Tus-Checksum-Algorithm", TUS_ALGORITHMS);
     } else if (may_read) {
@@ -273,7 +281,7 @@ static void looked(struct call *c, int err, const struct upload *u)
     }
     t->state = TUS_OPEN;
     t->length = u->size;
-    c->api->records->slices(c, t->id, sliced);
+    c->api->records->slices(c, t->id, &t->upload, sliced);
 }
 
 void tus_survey(struct tus *t, void (*then)(struct tus *t))
@@ -316,7 +324,7 @@ void tus_conclude(struct tus *t, void (*then)(struct tus *t))
 /* As they were noted when it began. */
 static void put_fields(struct tus *t)
 {
-    struct str rest = str_of(t->has_upload ? t->upload.fields : "");
+    struct str rest = str_of(t->upload.fields);
     struct buf name, value;
 
     buf_init(&name, UPLOAD_FIELDS_MAX);
@@ -334,12 +342,38 @@ static void put_fields(struct tus *t)
     buf_deinit(&value);
 }
 
+/* The same of an upload that is over, from what its job has kept. */
+static void put_metadata(struct tus *t)
+{
+    json_t *pairs = json_loads(update_text(t->job, TEXT_METADATA), 0, NULL);
+    const char *key;
+    json_t *value;
+    struct buf text;
+
+    buf_init(&text, UPLOAD_FIELDS_MAX);
+    json_object_foreach(pairs, key, value)
+    {
+        const char *said = json_string_value(value);
+        char *encoded = mem_alloc(ENCODE_BASE64_SIZE(said ? strlen(said) : 0));
+        encode_base64(said, said ? strlen(said) : 0, encoded);
+        buf_printf(&text, *encoded ? "%s%s %s" : "%s%s%s", text.len ? "," : "", key, encoded);
+        mem_free(encoded);
+    }
+    if (text.len > 0 && !text.failed)
+        exchange_header(t->call->x, "Upload-Metadata", buf_text(&text));
+    buf_deinit(&text);
+    json_decref(pairs);
+}
+
 static void answer_head(struct tus *t)
 {
     struct exchange *x = t->call->x;
     char length[STR_U64_SIZE];
 
-    put_fields(t);
+    if (t->has_upload)
+        put_fields(t);
+    else
+        put_metadata(t);
     tus_put_offset(t);
     tus_put_job(t);
     if (t->length >= 0)

@@ -50,7 +50,6 @@ struct tus {
 
     /* Concatenation */
     struct tus_concat concat;
-    bool is_partial;
     size_t at;
     uint64_t total;
 
@@ -77,6 +76,9 @@ void tus_conclude(struct tus *t, void (*then)(struct tus *t));
 
 /* A field's whole number up to INT64_MAX: FAIL_MISSING, FAIL_SYNTAX. */
 int tus_number(const struct call *c, const char *name, int64_t *out);
+
+/* Whether parts can become a file: chunks of a bucket cannot be given to another. */
+bool tus_joins(const struct call *c);
 
 /* Who made a partial upload. */
 void tus_owner(const struct call *c, char out[sizeof((struct upload *)0)->owner]);

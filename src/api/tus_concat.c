@@ -141,7 +141,7 @@ static void looked(struct call *c, int err, const struct upload *u)
         refuse_part(t, 404, "is no partial upload");
     } else {
         t->length = u->size;
-        c->api->records->slices(c, id, counted);
+        c->api->records->slices(c, id, u, counted);
     }
 }
 

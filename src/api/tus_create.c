@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/errand.h"
 #include "api/tus.h"
 #include "base/clock.h"
 #include "base/emit.h"
@@ -198,6 +199,7 @@ void tus_open(struct tus *t, void (*then)(struct tus *t))
 {
     t->then = then;
     t->upload.is_tus = true;
+    t->upload.place.layout = upload_layout_new(t->call->api, &t->upload);
     t->upload.touched_ms = clock_wall_ms();
     t->state = TUS_OPEN;
     t->length = t->upload.size;
@@ -281,6 +283,10 @@ static bool read_concat(struct tus *t)
 
     if (text.at == NULL)
         return true;
+    if (!tus_joins(t->call)) {
+        tus_refuse(t, 400, "no_concatenation", "this server does not make one upload of several");
+        return false;
+    }
     int err = tus_concat_parse(text, &t->concat);
     if (err == FAIL_LIMIT)
         tus_refuse(t, 413, "too_large", "a file is made of %d uploads at most", TUS_PARTIALS_MAX);

@@ -15,8 +15,9 @@
 #include "io/thread.h"
 
 enum {
-    PIECE_MAX = 64 * 1024 * 1024, /* lost by a crash, at most */
-    CHUNKS_USED = CHUNKS_MAX / 2, /* two neighbours are never smaller than one may be */
+    PIECE_MAX = 64 * 1024 * 1024,  /* lost by a crash, at most */
+    OBJECT_MAX = 16 * 1024 * 1024, /* the same in a bucket, where it is sent on first */
+    CHUNKS_USED = CHUNKS_MAX / 2,  /* two neighbours are never smaller than one may be */
 };
 
 /* So that any upload has few enough of them. */
@@ -25,6 +26,15 @@ static uint64_t chunk_max(const struct tus *t)
     uint64_t least = t->call->api->settings->upload_max / (CHUNKS_USED / 2) + 1;
 
     return least > PIECE_MAX ? least : PIECE_MAX;
+}
+
+static uint64_t piece_max(const struct tus *t)
+{
+    uint64_t least = t->call->api->settings->upload_max / CHUNKS_USED + 1;
+
+    if (t->call->api->storage == NULL)
+        return PIECE_MAX;
+    return least > OBJECT_MAX ? least : OBJECT_MAX;
 }
 
 static void blame(struct tus *t, int status, const char *code, const char *why)
@@ -46,6 +56,7 @@ static void blame_err(struct tus *t, int err)
     case FAIL_MISSING: blame(t, 410, "gone", "the upload was removed"); break;
     case FAIL_CANCELLED: blame(t, 423, "locked", "another request writes to this upload"); break;
     case FAIL_CLOSED: blame(t, 503, "not_now", RECORDS_AWAY); break;
+    case FAIL_TIMEOUT: blame(t, 503, "not_now", "the bucket cannot be reached just now"); break;
     default: blame(t, 500, "not_stored", "the bytes could not be stored"); break;
     }
 }
@@ -69,7 +80,9 @@ static void added(struct call *c, int err, const struct slices *s)
         t->offset = s->bytes;
         t->chunks = s->chunks;
     }
-    if (err)
+    if (err == FAIL_LIMIT)
+        blame(t, 413, "too_many", "the upload has too many small pieces");
+    else if (err)
         blame_err(t, err);
     else if (t->is_unwanted && !t->is_ended)
         blame_err(t, FAIL_CANCELLED);
@@ -115,7 +128,7 @@ static void piece_over(struct intake *in)
         blame(t, 460, "checksum_mismatch", "the bytes are not those that the checksum is of");
         io_offload(io_thread_loop(exchange_thread(in->x)), abort_work, aborted, t);
     } else {
-        t->call->api->records->take_slice(t->call, t->id, &in->file, &end, added);
+        t->call->api->records->take_slice(t->call, t->id, &t->upload, &in->file, &end, added);
     }
 }
 
@@ -145,7 +158,7 @@ static void on_data(struct exchange *x, const char *bytes, size_t len)
     if (is_too_much(t, len))
         intake_stop(&t->intake, FAIL_LIMIT);
     intake_put(&t->intake, bytes, len);
-    if (t->intake.received < PIECE_MAX || t->sum != NULL) {
+    if (t->intake.received < piece_max(t) || t->sum != NULL) {
         intake_go(&t->intake);
         return;
     }
@@ -219,8 +232,9 @@ static void piece_begin(struct tus *t)
                                  .over = piece_over,
                                  .look = t->sum != NULL ? sum_up : NULL,
                                  .owner = t,
-                                 .is_promised =
-                                     t->upload.size >= 0 && t->call->api->records->promises_room };
+                                 .is_promised = t->upload.size >= 0 &&
+                                                t->upload.place.layout == LAYOUT_DISK &&
+                                                t->call->api->records->promises_room };
     /* Its index is given when it is added. */
     t->is_turning = true;
     intake_begin(&t->intake, t->id, 0);

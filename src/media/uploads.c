@@ -327,11 +327,12 @@ int uploads_declare(struct uploads *us, const char *video, int64_t size)
         err = FAIL_STATE;
     else if (e->upload.size >= 0)
         err = e->upload.size == size ? OK : FAIL_EXISTS;
-    else if (disk_reserve(us->disk, (uint64_t)size) != OK)
+    else if (e->upload.place.layout == LAYOUT_DISK && disk_reserve(us->disk, (uint64_t)size) != OK)
         err = FAIL_FULL;
     else {
         /* What has come already is promised again: that errs on the safe side. */
-        e->reserved += (uint64_t)size;
+        if (e->upload.place.layout == LAYOUT_DISK)
+            e->reserved += (uint64_t)size;
         e->upload.size = size;
         e->upload.touched_ms = clock_wall_ms();
         save(us, e, NULL, NULL);

@@ -189,7 +189,8 @@ test('many small pieces are few chunks on the disk', async () => {
 
 test('a whole upload is converted, and HEAD still says that it is whole', async () => {
   const bytes = await clipBytes({ seconds: 1 });
-  const upload = await TusUpload.create(server, { length: bytes.length, headers: { 'upload-metadata': `name ${base64('x/y\\clip\u0007é.mp4')}` } });
+  const metadata = `name ${base64('x/y\\clip\u0007é.mp4')},empty,type ${base64('video/mp4')}`;
+  const upload = await TusUpload.create(server, { length: bytes.length, headers: { 'upload-metadata': metadata } });
   await upload.send(0, bytes.subarray(0, 1000));
   const last = await upload.send(1000, bytes.subarray(1000));
   assert.equal(last.headers['upload-job-id'], upload.id);
@@ -209,6 +210,7 @@ test('a whole upload is converted, and HEAD still says that it is whole', async 
   assert.equal(head.status, 200);
   assert.equal(head.headers['upload-offset'], String(bytes.length));
   assert.equal(head.headers['upload-length'], String(bytes.length));
+  assert.equal(head.headers['upload-metadata'], metadata);
   assert.equal((await upload.ask('DELETE')).status, 409);
 });
 

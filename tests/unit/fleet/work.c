@@ -590,6 +590,37 @@ static void of_two_who_place_chunks_the_first_counts(void **state)
     assert_int_equal(node_cancel(&f->a, "j"), FAIL_STATE);
 }
 
+static int declare_size(struct fleet *f, struct node *n, uint64_t bytes)
+{
+    struct outcome_of_place o = { .is_done = false };
+
+    fleet_work_declare(n->work, "j", bytes, on_place, &o);
+    WAIT_FOR(&f->loop, o.is_done);
+    return o.err;
+}
+
+static void the_first_word_on_the_size_counts(void **state)
+{
+    static const char begun[] = "{\"size\":-1,\"file_name\":\"a \\\"size\\\":-1 b\"}";
+    static const char known[] = "{\"size\":77,\"file_name\":\"a \\\"size\\\":-1 b\"}";
+    struct fleet *f = *state;
+
+    assert_int_equal(declare_size(f, &f->a, 77), FAIL_MISSING);
+    assert_int_equal(node_create(&f->a, "j", begun), OK);
+    assert_int_equal(declare_size(f, &f->a, 77), OK);
+    assert_string_equal(node_find(&f->b, "j").spec, known);
+    assert_int_equal(declare_size(f, &f->b, 77), OK); /* repeated */
+    assert_int_equal(declare_size(f, &f->b, 78), FAIL_EXISTS);
+    assert_string_equal(node_find(&f->a, "j").spec, known);
+    assert_int_equal(node_enqueue(&f->a, "j", FLEET_NORMAL), OK);
+    assert_int_equal(declare_size(f, &f->a, 77), FAIL_STATE);
+    node_serve(&f->a, 1);
+    WAIT_FOR(&f->loop, f->a.claimed == 1);
+    assert_int_equal(node_reopen(&f->a, last(&f->a), begun), OK);
+    assert_int_equal(declare_size(f, &f->a, 78), OK);
+    assert_int_equal(node_cancel(&f->a, "j"), FAIL_STATE);
+}
+
 static void what_redis_forgets_its_holder_puts_back(void **state)
 {
     struct fleet *f = *state;
@@ -1019,6 +1050,7 @@ int main(void)
         TEST(a_cancelled_one_is_not_delayed),
         TEST(stale_uploads_are_given_to_one_node_each),
         TEST(the_first_word_on_the_number_of_chunks_counts),
+        TEST(the_first_word_on_the_size_counts),
         TEST(of_two_who_place_chunks_the_first_counts),
         TEST(what_redis_forgets_its_holder_puts_back),
         TEST(what_was_put_back_is_taken_over_when_its_holder_dies),

@@ -198,6 +198,48 @@ static void the_first_word_on_the_number_of_chunks_counts(void **state)
     assert_int_equal(u.total_chunks, 10);
 }
 
+static void the_first_word_on_the_size_counts(void **state)
+{
+    struct upload u;
+
+    (void)state;
+    assert_int_equal(uploads_declare(uploads, "7", 10), FAIL_MISSING);
+    create("7", -1);
+    assert_int_equal(uploads_declare(uploads, "7", INT64_MAX), FAIL_FULL);
+    assert_int_equal(now("7").size, -1);
+    assert_int_equal(uploads_declare(uploads, "7", 10), OK);
+    assert_int_equal(uploads_declare(uploads, "7", 10), OK);
+    assert_int_equal(uploads_declare(uploads, "7", 11), FAIL_EXISTS);
+    assert_int_equal(now("7").size, 10);
+    assert_true(stored("7", &u));
+    assert_int_equal(u.size, 10);
+    assert_int_equal(uploads_begin(uploads, "7", "a", 1), OK);
+    assert_int_equal(uploads_declare(uploads, "7", 10), FAIL_STATE);
+}
+
+static void what_tus_knows_of_an_upload_is_in_its_record(void **state)
+{
+    struct upload u = { .size = 5,
+                        .is_tus = true,
+                        .is_partial = true,
+                        .owner = "0123456789abcdef" },
+                  again;
+    struct buf json;
+
+    (void)state;
+    snprintf(u.fields, sizeof(u.fields), "Upload-Metadata name YQ==\nUpload-Concat partial\n");
+    buf_init(&json, 16 * 1024);
+    upload_write(&u, &json);
+    assert_int_equal(upload_read(buf_text(&json), &again), OK);
+    assert_true(again.is_tus && again.is_partial);
+    assert_string_equal(again.owner, u.owner);
+    assert_string_equal(again.fields, u.fields);
+    buf_deinit(&json);
+    assert_int_equal(upload_read("{\"is_tus\":true,\"owner\":\"0123456789abcdef01234567\"}",
+                                 &again),
+                     FAIL_SYNTAX);
+}
+
 static void an_upload_that_is_not_there_takes_nothing(void **state)
 {
     uint32_t before;
@@ -464,6 +506,8 @@ int main(void)
         UPLOADS(what_the_disk_cannot_hold_is_refused_at_the_door),
         UPLOADS(the_declared_size_is_promised_and_given_back),
         UPLOADS(the_first_word_on_the_number_of_chunks_counts),
+        UPLOADS(the_first_word_on_the_size_counts),
+        UPLOADS(what_tus_knows_of_an_upload_is_in_its_record),
         UPLOADS(an_upload_that_is_not_there_takes_nothing),
         UPLOADS(a_busy_upload_takes_no_chunks),
         UPLOADS(it_does_not_begin_while_a_chunk_gets_its_name),

@@ -1,0 +1,226 @@
+/* Uploads that grow at their end, in a bucket: each piece is an object. Which of them are
+ * there the bucket says; a piece's object has the next number, so only one may be on its
+ * way at a time, of all nodes: who adds one has a claim meanwhile, which stands in the
+ * record where other uploads have the name of their multipart upload.
+ *
+ *   claim (in a fleet) -> what is there -> the object -> the claim given back
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/api.h"
+#include "api/errand.h"
+#include "base/clock.h"
+#include "base/encode.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "fleet/work.h"
+#include "io/thread.h"
+
+enum {
+    CLAIM_MS = 5 * 60 * 1000, /* a node that has one for longer has died */
+    CLAIM_SIZE = 48,
+    PLACE_TEXT_MAX = 2048,
+};
+
+struct piece {
+    struct errand errand;
+    struct upload upload;
+    struct chunk_write *file; /* NULL: only a look */
+    struct slice_end end;
+    upload_sliced *done;
+    struct slices slices;
+    struct upload_place free, claim, found; /* as in the record */
+    bool is_claimed, is_inside;
+    int err;
+    char id[JOB_ID_MAX + 1];
+};
+
+static void drop_work(void *context)
+{
+    struct piece *p = context;
+
+    disk_chunk_abort(p->errand.api->disk, p->file);
+}
+
+static void dropped(void *context)
+{
+    struct piece *p = context;
+
+    if (p->is_inside)
+        uploads_leave(p->errand.api->uploads, p->id, 0);
+    p->done(p->errand.call, p->err, &p->slices);
+    mem_free(p);
+}
+
+static void back(struct errand *errand)
+{
+    struct piece *p = (struct piece *)errand;
+
+    if (p->file != NULL)
+        io_offload(io_thread_loop(exchange_thread(errand->call->x)), drop_work, dropped, p);
+    else
+        dropped(p);
+}
+
+/* Handlers take FAIL_CLOSED for the records. */
+static int outcome(int err)
+{
+    return err == FAIL_CLOSED || err == FAIL_TIMEOUT || err == FAIL_IO ? FAIL_TIMEOUT : err;
+}
+
+static void place_text(const struct upload_place *place, struct buf *out)
+{
+    buf_init(out, PLACE_TEXT_MAX);
+    upload_place_write(place, out);
+}
+
+static void change_place(struct piece *p, const struct upload_place *before,
+                         const struct upload_place *after, fleet_work_done *done)
+{
+    struct buf from, to;
+
+    place_text(before, &from);
+    place_text(after, &to);
+    fleet_work_place(p->errand.api->fleet->work, p->id, buf_text(&from), buf_text(&to), done, p);
+    buf_deinit(&from);
+    buf_deinit(&to);
+}
+
+static void given_back(void *context, int err)
+{
+    struct piece *p = context;
+
+    /* It took too long, and somebody may have put another object there. */
+    if (p->err == OK && err)
+        p->err = err == FAIL_EXISTS ? FAIL_STATE : FAIL_TIMEOUT;
+    errand_return(&p->errand);
+}
+
+static void end(struct piece *p, int err)
+{
+    p->err = err;
+    if (p->is_claimed)
+        change_place(p, &p->claim, &p->free, given_back);
+    else
+        errand_return(&p->errand);
+}
+
+static void stored(void *context, int err)
+{
+    struct piece *p = context;
+
+    if (err == OK) {
+        p->slices.chunks++;
+        p->slices.bytes += p->file->size;
+    }
+    end(p, outcome(err));
+}
+
+static void count_up(struct piece *p, const int64_t *sizes)
+{
+    struct slices *s = &p->slices;
+
+    while (s->chunks < CHUNKS_MAX && sizes[s->chunks] >= 0)
+        s->bytes += (uint64_t)sizes[s->chunks++];
+}
+
+static void listed(void *context, int err, const int64_t *sizes)
+{
+    struct piece *p = context;
+
+    if (err == OK)
+        count_up(p, sizes);
+    if (err || p->file == NULL) {
+        end(p, outcome(err));
+    } else if (p->slices.bytes != p->end.offset) {
+        end(p, FAIL_STATE);
+    } else if (p->file->size == 0) {
+        end(p, OK);
+    } else if (p->slices.chunks == CHUNKS_MAX) {
+        end(p, FAIL_LIMIT);
+    } else {
+        pipelines_put_chunk(p->errand.api->pipelines,
+                            &(struct pipeline_chunk){ .video = p->id,
+                                                      .place = &p->free,
+                                                      .index = p->slices.chunks,
+                                                      .file = p->file->fd,
+                                                      .size = p->file->size },
+                            stored, p);
+    }
+}
+
+static void list(struct piece *p)
+{
+    p->upload.total_chunks = CHUNKS_MAX;
+    p->upload.place = p->free;
+    pipelines_chunks(p->errand.api->pipelines, p->id, &p->upload, listed, p);
+}
+
+static void claimed(void *context, int err)
+{
+    struct piece *p = context;
+
+    p->is_claimed = err == OK;
+    if (err == OK)
+        list(p);
+    else if (err == FAIL_EXISTS)
+        end(p, FAIL_CANCELLED);
+    else
+        end(p, err == FAIL_STATE ? FAIL_STALE : err == FAIL_MISSING ? err : FAIL_CLOSED);
+}
+
+/* Free, or of somebody who is no more. */
+static bool may_claim(const struct upload_place *place)
+{
+    struct str rest = str_of(place->multipart), since = str_cut(&rest, '-');
+    uint64_t ms;
+
+    return since.len == 0 || str_parse_u64(since, INT64_MAX, &ms) != OK ||
+           clock_wall_ms() - (int64_t)ms > CLAIM_MS;
+}
+
+static void claim_run(struct errand *errand)
+{
+    struct piece *p = (struct piece *)errand;
+
+    p->free = (struct upload_place){ .layout = LAYOUT_OBJECTS };
+    if (errand->api->fleet == NULL || p->file == NULL) {
+        list(p);
+        return;
+    }
+    if (!may_claim(&p->found)) {
+        end(p, FAIL_CANCELLED);
+        return;
+    }
+    p->claim = p->free;
+    snprintf(p->claim.multipart, CLAIM_SIZE, "%lld-%016llx", (long long)clock_wall_ms(),
+             (unsigned long long)random_u64());
+    change_place(p, &p->found, &p->claim, claimed);
+}
+
+static struct piece *piece_new(const char *id, const struct upload *u, upload_sliced *done)
+{
+    struct piece *p = mem_new(struct piece);
+
+    p->upload = *u;
+    p->found = u->place;
+    p->done = done;
+    snprintf(p->id, sizeof(p->id), "%s", id);
+    return p;
+}
+
+void errand_slices(struct call *c, const char *id, const struct upload *u, upload_sliced *done)
+{
+    errand_go(&piece_new(id, u, done)->errand, c, claim_run, back);
+}
+
+void errand_put_slice(struct call *c, const struct slice_errand *slice)
+{
+    struct piece *p = piece_new(slice->id, slice->upload, slice->done);
+
+    p->file = slice->file;
+    p->end = *slice->end;
+    p->is_inside = slice->is_inside;
+    errand_go(&p->errand, c, claim_run, back);
+}

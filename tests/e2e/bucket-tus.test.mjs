@@ -1,0 +1,110 @@
+// Resumable uploads into a bucket: at one server, and at nodes that share nothing but
+// Redis and the bucket.
+import assert from 'node:assert/strict';
+import { readFileSync, rmSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+
+import { startSwift } from '../support/buckets.mjs';
+import { bulkyClip, clipBytes } from '../support/clips.mjs';
+import { FleetRedis, Node, Worker } from '../support/fleet.mjs';
+import { mint, withSecret } from '../support/jwt.mjs';
+import { require } from '../support/packages.mjs';
+import { Server, temporaryFolder } from '../support/server.mjs';
+import { Relay, TusUpload, tus as ask } from '../support/tus.mjs';
+import { randomOf, seed, waitFor, within } from '../support/wait.mjs';
+
+const tus = require('tus-js-client');
+const MIB = 1024 * 1024;
+
+let swift;
+before(async () => {
+  swift = await startSwift();
+});
+after(() => swift?.stop());
+
+const bucketArgs = () => ['--storage', swift.url, '--preset', 'ultrafast'];
+const at = (upload, server) => new TusUpload(server, upload.location, upload.token);
+
+async function complete(upload) {
+  const job = await waitFor(async () => {
+    const seen = await upload.job();
+    return ['completed', 'failed'].includes(seen?.state) && seen;
+  }, 'the job to end', { timeout: 120_000 });
+  assert.equal(job.state, 'completed', JSON.stringify(job));
+  return job;
+}
+
+test('pieces of any size become a video in the bucket, over cut connections and a killed server', { timeout: 180_000 }, async (t) => {
+  const random = randomOf(seed);
+  const server = await Server.during(t, { args: bucketArgs() });
+  const relay = await Relay.during(t, server, (count) => (count < 8 ? MIB / 4 + Math.floor(random() * 3 * MIB) : Infinity));
+  const bytes = readFileSync(await bulkyClip());
+  let killing;
+  const url = await within(new Promise((resolve, reject) => {
+    const upload = new tus.Upload(bytes, {
+      endpoint: `${relay.origin}/files/`,
+      retryDelays: Array(200).fill(50),
+      chunkSize: 5 * MIB,
+      onChunkComplete(size, sent) {
+        killing ??= server.kill().then(() => server.start()).then(async () => {
+          const answer = await ask(server, 'HEAD', new URL(upload.url).pathname);
+          assert.ok(Number(answer.headers['upload-offset']) >= sent);
+        });
+      },
+      onSuccess: () => resolve(upload.url),
+      onError: reject,
+    });
+    upload.start();
+  }), 'the end of the upload', 120_000);
+  await killing;
+  assert.ok(relay.broken > 0);
+  await complete(new TusUpload(server, new URL(url).pathname));
+  assert.equal(await new TusUpload(server, new URL(url).pathname).offset(), bytes.length);
+});
+
+test('parts of a file are not offered there', async (t) => {
+  const server = await Server.during(t, { args: bucketArgs() });
+  const options = await server.request('/files/', { method: 'OPTIONS' });
+  assert.ok(!options.headers['tus-extension'].includes('concatenation'));
+  const part = await ask(server, 'POST', '/files/', { headers: { 'upload-length': 3, 'upload-concat': 'partial' } });
+  assert.equal(part.status, 400);
+  const upload = await TusUpload.create(server, { length: 10 });
+  await upload.send(0, 'abc');
+  const wrong = await upload.patch(3, 'x', { 'upload-checksum': 'md5 XrY7u+Ae7tCTyyK7j1rNww==' });
+  assert.equal(wrong.status, 460);
+  assert.equal(await upload.offset(), 3);
+  assert.equal((await upload.ask('DELETE')).status, 204);
+  assert.equal((await upload.head()).status, 410);
+});
+
+test('an upload goes on at a node that shares only Redis and the bucket', { timeout: 180_000 }, async (t) => {
+  const redis = await FleetRedis.during(t);
+  const folders = [1, 2, 3].map(() => temporaryFolder('reelay-tus-'));
+  t.after(() => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })));
+  const options = (i) => ({ engine: redis.url, dataDir: folders[i], args: bucketArgs(), env: withSecret });
+  const [a, b] = [new Node(options(0)), new Node(options(1))];
+  const worker = new Worker(options(2));
+  for (const node of [a, b, worker]) {
+    t.after(() => node.end());
+    await node.start();
+  }
+  for (const node of [a, b]) await node.ready();
+  const bytes = await clipBytes({ seconds: 2 });
+  const upload = await TusUpload.create(a, { headers: { 'upload-defer-length': 1 }, token: mint() });
+  const there = at(upload, b);
+  await upload.send(0, bytes.subarray(0, 10_000));
+  await there.send(10_000, bytes.subarray(10_000, 20_000), { 'upload-length': bytes.length });
+  assert.equal(await upload.offset(), 20_000);
+  // Both at once: one adds it, the other hears that it was another.
+  for (let offset = 20_000; offset < 50_000; offset += 10_000) {
+    const piece = bytes.subarray(offset, offset + 10_000);
+    const answers = await Promise.all([upload, there].map((one) => one.patch(offset, piece)));
+    const statuses = answers.map(({ status }) => status).sort();
+    assert.equal(statuses[0], 204);
+    assert.ok([409, 423].includes(statuses[1]), String(statuses));
+    assert.equal(await upload.offset(), offset + 10_000);
+  }
+  await there.send(50_000, bytes.subarray(50_000));
+  await complete(upload);
+  assert.equal(await upload.offset(), bytes.length);
+});
