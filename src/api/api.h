@@ -195,6 +195,8 @@ int query_number(struct call *c, const char *name, uint64_t max, uint64_t *out);
 
 /* An id for a new video, never given before (videos.c). Any thread. */
 void video_id(char out[JOB_ID_MAX + 1]);
+/* The field "id": a number where the id is one. */
+void video_emit_id(struct buf *out, const char *id);
 
 /* Takes the object (files.c). */
 void files_reply_object(struct call *c, struct object *o);

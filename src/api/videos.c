@@ -13,7 +13,11 @@
 #include "base/mem.h"
 #include "io/thread.h"
 
-enum { ANSWER_MAX = 1024 * 1024, URL_MAX = 8 * 1024 };
+enum {
+    ANSWER_MAX = 1024 * 1024,
+    URL_MAX = 8 * 1024,
+    BUCKET_LIFETIME_MAX_S = 7 * 24 * 3600, /* of S3's signatures */
+};
 
 /* Where clients reach us: as configured, else as this one did. */
 static void public_base(struct call *c, struct buf *out)
@@ -26,7 +30,7 @@ static void public_base(struct call *c, struct buf *out)
         buf_printf(out, "http://%.*s", STR_ARG(exchange_request(c->x)->host));
 }
 
-static void emit_id(struct buf *out, const char *id)
+void video_emit_id(struct buf *out, const char *id)
 {
     if (job_id_is_number(id))
         emit_field_raw(out, "id", id);
@@ -68,7 +72,7 @@ static void reply_created(struct call *c, const struct creation *n)
 
     buf_init(&json, ANSWER_MAX);
     emit_open(&json, '{');
-    emit_id(&json, n->id);
+    video_emit_id(&json, n->id);
     emit_field_string(&json, "title", n->title);
     emit_field_string(&json, "status", "queued");
     emit_close(&json, '}');
@@ -196,6 +200,13 @@ static void answer_url(struct call *c, const struct asked *a)
     reply_error(c->x, 500, "internal", NULL, "the URL could not be signed");
 }
 
+static uint64_t bucket_lifetime_s(const struct call *c)
+{
+    uint64_t lifetime_s = c->api->settings->url_lifetime_ms / 1000;
+
+    return lifetime_s < BUCKET_LIFETIME_MAX_S ? lifetime_s : BUCKET_LIFETIME_MAX_S;
+}
+
 /* Straight to the bucket: its URL takes as much as the bucket does. */
 static void reply_bucket_url(struct call *c, const char *upload_url)
 {
@@ -206,7 +217,7 @@ static void reply_bucket_url(struct call *c, const char *upload_url)
     emit_field_string(&json, "upload_url", upload_url);
     emit_field_string(&json, "method", "PUT");
     emit_field_int(&json, "max_bytes", (int64_t)storage_traits(c->api->storage)->part_max);
-    emit_field_int(&json, "expires_in", (int64_t)c->api->settings->url_lifetime_ms / 1000);
+    emit_field_int(&json, "expires_in", (int64_t)bucket_lifetime_s(c));
     emit_close(&json, '}');
     reply_json(c->x, 200, &json);
 }
@@ -227,7 +238,7 @@ static void located(struct call *c, int err, const char *why, const char *upload
 static void locate(struct call *c, const struct upload *u)
 {
     const struct asked *a = c->state;
-    uint64_t lifetime_s = c->api->settings->url_lifetime_ms / 1000;
+    uint64_t lifetime_s = bucket_lifetime_s(c);
     struct buf upload_url;
 
     buf_init(&upload_url, URL_MAX);
@@ -328,7 +339,7 @@ static void assembled(struct call *c, int err, const char *why)
     case OK:
         buf_init(&json, ANSWER_MAX);
         emit_open(&json, '{');
-        emit_id(&json, a->video);
+        video_emit_id(&json, a->video);
         emit_field_string(&json, "status", "processing");
         emit_close(&json, '}');
         reply_json(c->x, 202, &json);
@@ -373,132 +384,4 @@ static void assemble_with(struct call *c, json_t *object)
 void videos_assemble(struct call *c)
 {
     body_read(c, assemble_with);
-}
-
-/* uploads/{id}: what a client that was cut off needs to go on */
-
-struct listing {
-    struct call *call;
-    struct upload upload;
-    int64_t *sizes;
-    uint32_t beyond;
-    int err;
-};
-
-static void list_work(void *context)
-{
-    struct listing *l = context;
-    uint32_t count = l->upload.total_chunks;
-
-    l->err = disk_chunks(l->call->api->disk, l->call->segments[0], l->sizes, count, &l->beyond);
-    if (l->err != FAIL_MISSING)
-        return;
-    l->err = OK;
-    for (uint32_t i = 0; i < count; i++)
-        l->sizes[i] = -1;
-}
-
-static void emit_chunks(const struct listing *l, struct buf *json)
-{
-    emit_key(json, "chunks");
-    emit_open(json, '[');
-    for (uint32_t i = 0; i < l->upload.total_chunks; i++) {
-        if (l->sizes[i] < 0)
-            continue;
-        emit_open(json, '{');
-        emit_field_int(json, "index", i);
-        emit_field_int(json, "size", l->sizes[i]);
-        emit_close(json, '}');
-    }
-    emit_close(json, ']');
-}
-
-static void listed(void *context)
-{
-    struct listing *l = context;
-    struct buf json;
-
-    buf_init(&json, ANSWER_MAX);
-    emit_open(&json, '{');
-    emit_id(&json, l->call->segments[0]);
-    emit_field_string(&json, "state", l->upload.state == UPLOAD_OPEN ? "open" : "assembling");
-    emit_key(&json, "total_chunks");
-    if (l->upload.total_chunks > 0)
-        emit_int(&json, l->upload.total_chunks);
-    else
-        emit_null(&json);
-    if (l->err == OK)
-        emit_chunks(l, &json);
-    emit_close(&json, '}');
-    if (l->err == OK) {
-        reply_json(l->call->x, 200, &json);
-    } else {
-        buf_deinit(&json);
-        bool is_away = l->upload.place.layout != LAYOUT_DISK;
-        reply_error(l->call->x, is_away ? 503 : 500, is_away ? "storage_unavailable" : "internal",
-                    NULL, "the chunks could not be listed");
-    }
-    mem_free(l->sizes);
-    mem_free(l);
-}
-
-static void bucket_listed(struct call *c, int err, int64_t *sizes)
-{
-    struct listing *l = c->state;
-
-    c->state = NULL;
-    l->err = err;
-    l->sizes = sizes;
-    listed(l);
-}
-
-static void state_done(struct call *c)
-{
-    struct buf json;
-
-    buf_init(&json, ANSWER_MAX);
-    emit_open(&json, '{');
-    emit_id(&json, c->segments[0]);
-    emit_field_string(&json, "state", "done");
-    emit_key(&json, "chunks");
-    emit_open(&json, '[');
-    emit_close(&json, ']');
-    emit_close(&json, '}');
-    reply_json(c->x, 200, &json);
-}
-
-static void state_looked(struct call *c, int err, const struct upload *u)
-{
-    if (err) {
-        if (err == FAIL_MISSING)
-            state_done(c);
-        else
-            job_refuse(c, err, NULL);
-        return;
-    }
-    struct listing *l = mem_new(struct listing);
-    l->call = c;
-    l->upload = *u;
-    if (c->api->storage != NULL && u->place.layout != LAYOUT_DISK) {
-        c->state = l;
-        errand_chunks(c, c->segments[0], u, bucket_listed);
-        return;
-    }
-    l->sizes = mem_alloc(((size_t)u->total_chunks + 1) * sizeof(*l->sizes));
-    io_offload(io_thread_loop(exchange_thread(c->x)), list_work, listed, l);
-}
-
-static void state_found(struct call *c, int err, struct update *u)
-{
-    (void)u;
-    if (is_there(c, c->segments[0], err))
-        c->api->records->look(c, c->segments[0], state_looked);
-}
-
-void videos_upload_state(struct call *c)
-{
-    if (!job_id_is_valid(str_of(c->segments[0])))
-        reply_error(c->x, 404, "not_found", NULL, "there is no such video");
-    else
-        c->api->records->find(c, c->segments[0], state_found);
 }

@@ -378,6 +378,7 @@ static void begin_or_end(struct pipeline *p, int err, const char *why)
     } else if (err == OK) {
         checkpoint(p, p->step->name, recorded);
     } else if (p->owner->is_draining) {
+        answer(p, FAIL_CLOSED, "the server is shutting down");
         pipeline_leave(p, BOOK_RELEASE);
     } else {
         answer(p, err, why);
