@@ -21,6 +21,10 @@ demo: ## show it: a clip, or VIDEO=path, goes in and a playing URL comes out
 fleet: ## show several nodes on one Redis: a worker is killed in the middle of a job
 	@scripts/fleet-demo.sh
 
+.PHONY: bucket
+bucket: ## show a bucket: an S3 on this machine, a video that is stored in it and played from it
+	@scripts/bucket-demo.sh
+
 .PHONY: check
 check: ## every test there is; ends with "N passed, N failed"
 	@scripts/check.sh

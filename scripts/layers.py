@@ -20,7 +20,7 @@ FLOORS = [
     {"core"},
     {"input", "io", "lib"},
     {"fleet", "store", "storage"},
-    {"dialect", "media"},
+    {"dialect", "hooks", "media"},
     {"api"},
     {"cmd", "main"},
 ]
@@ -34,7 +34,7 @@ LIBRARIES = [
     (r"llhttp\.h|cjose/.*", {"proto"}),
     (r"zlib\.h", {"proto", "storage"}),
     (r"openssl/.*", {"base", "proto", "io", "storage", "cmd"}),
-    (r"uv\.h", {"io", "fleet", "storage", "media", "api", "cmd", "main"}),
+    (r"uv\.h", {"io", "fleet", "storage", "hooks", "media", "api", "cmd", "main"}),
     (r"curl/.*", {"io"}),
     (r"expat\.h", {"proto"}),
     (r"hiredis/.*", {"io", "lib"}),

@@ -9,7 +9,7 @@ packages="
     libuv1-dev libssl-dev zlib1g-dev libjansson-dev libcjose-dev libsqlite3-dev
     uthash-dev libseccomp-dev libcurl4-openssl-dev libexpat1-dev libcmocka-dev
     clang clang-tidy clang-format libclang-rt-dev
-    ffmpeg chromium nginx pv
+    ffmpeg yt-dlp chromium nginx pv
     python3 python3-websockets python3-socketio python3-aiohttp python3-requests python3-websocket
     redis-server python3-redis libhiredis-dev liblua5.1-0-dev
     celery python3-fastapi python3-uvicorn

@@ -35,6 +35,7 @@ static const struct command commands[] = {
     { "report", cmd_report, "tell the server how far a job is" },
     { "run", cmd_run, "run a command and report how far it is" },
     { "token", cmd_token, "make a token" },
+    { "storage", cmd_storage, "try whether a bucket does what a server asks of it" },
     { "sandbox", cmd_sandbox, NULL },
     { "options", options_markdown, NULL },
 };

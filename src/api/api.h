@@ -33,6 +33,7 @@ struct api_settings {
     uint64_t chunk_max;                /* bytes of one chunk */
     uint64_t upload_max;               /* bytes of a whole upload */
     uint64_t url_lifetime_ms;          /* of a presigned upload URL */
+    uint64_t upload_ttl_ms;            /* an upload that nobody touches is removed */
     uint64_t storage_url_lifetime_s;   /* of a viewer's presigned URL into the bucket */
     bool takes_chunks;                 /* ours are the URLs of chunks, though there is a bucket */
     const char *public_url;            /* "" or "https://host", no slash at its end */
@@ -42,6 +43,8 @@ struct api_settings {
 };
 
 struct recovery;
+struct hooks;
+struct turns;
 
 /* Set before the first request, then only read, but for is_draining. */
 struct api {
@@ -53,11 +56,14 @@ struct api {
     struct uploads *uploads;
     struct disk *disk;
     struct storage *storage;     /* as pipeline_parts.storage; its tasks only on the desk */
+    struct shelf *shelf;         /* its playlists, NULL without one; only on the desk */
     struct pipelines *pipelines; /* only on the desk */
     const struct guard *guard;   /* of downloads; NULL: there are none */
     struct mailbox *desk;
+    struct hooks *hooks;       /* only on the desk; NULL: there are none */
     struct engine *engine;     /* of /socket.io/ */
     struct recovery *recovery; /* of its clients */
+    struct turns *turns;       /* of those who write to one upload */
     const struct jwt_keys *keys;
     const struct presign_key *presign;
     uint64_t started_ms;     /* monotonic */
@@ -104,6 +110,9 @@ struct route {
                           * "/videos/" + "*" takes everything below */
     enum policy policy;
     void (*handle)(struct call *c);
+    /* Adds what every answer here has, also one that refuses, and one to OPTIONS, which
+     * then is 200; may be NULL. */
+    void (*greet)(struct call *c, bool may_read);
 };
 
 /* exchange_handler: `context` is the struct api. */
@@ -187,6 +196,14 @@ int query_number(struct call *c, const char *name, uint64_t max, uint64_t *out);
 /* An id for a new video, never given before (videos.c). Any thread. */
 void video_id(char out[JOB_ID_MAX + 1]);
 
+/* Takes the object (files.c). */
+void files_reply_object(struct call *c, struct object *o);
+
+/* Where a bucket's URLs lead, "https://host", appended; nothing without one (published.c). */
+void published_origin(const struct api *api, struct buf *out);
+/* files_published of a bucket. */
+void published_get(struct call *c);
+
 /* Handlers, by file */
 void videos_create(struct call *c);
 void videos_chunk_url(struct call *c);
@@ -203,10 +220,15 @@ void jobs_report(struct call *c);
 void jobs_status(struct call *c);
 void files_published(struct call *c);
 void files_page(struct call *c);
+void tus_create(struct call *c);
+void tus_upload(struct call *c);
+void tus_greet(struct call *c, bool may_read);
 void health_get(struct call *c);
 void health_ready(struct call *c);
 void metrics_get(struct call *c);
 void session_create(struct call *c);
+void webhooks_list(struct call *c);
+void webhooks_replay(struct call *c);
 void door_stream(struct call *c);
 void door_download(struct call *c);
 void door_jobs(struct call *c);

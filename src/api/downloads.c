@@ -38,6 +38,8 @@ static void discarded(struct call *c, int err)
     (void)err;
     if (a->err == FAIL_FULL)
         reply_error(c->x, 507, "no_space", NULL, "there is no room for another download");
+    else if (a->err == FAIL_LIMIT)
+        reply_error(c->x, 429, "too_many_downloads", NULL, "too many downloads are waiting");
     else if (a->err == FAIL_CLOSED && atomic_load(&c->api->is_draining))
         reply_error(c->x, 503, "shutting_down", NULL, "the server is shutting down");
     else if (!job_refuse_away(c, a->err))

@@ -10,6 +10,8 @@
 #include "proto/content.h"
 #include "proto/url.h"
 
+enum { POLICY_MAX = 4096 };
+
 /* Published files */
 
 struct fetch {
@@ -50,14 +52,15 @@ static void object_headers(struct exchange *x, const struct object *o)
 
     clock_http_date(o->modified_s * 1000, date);
     exchange_header(x, "ETag", o->etag);
-    exchange_header(x, "Last-Modified", date);
+    if (o->modified_s > 0)
+        exchange_header(x, "Last-Modified", date);
     exchange_header(x, "Accept-Ranges", "bytes");
     /* A published tree never changes: its name is made for one conversion. */
     exchange_header(x, "Cache-Control", "public, max-age=31536000, immutable");
     exchange_header(x, "X-Content-Type-Options", "nosniff");
 }
 
-static void reply_object(struct call *c, struct object *o)
+void files_reply_object(struct call *c, struct object *o)
 {
     const char *type = content_type_of(c->path);
     uint64_t first = 0, last = 0;
@@ -90,7 +93,7 @@ static void opened(void *context)
     struct fetch *f = context;
 
     if (f->err == OK)
-        reply_object(f->call, &f->object);
+        files_reply_object(f->call, &f->object);
     else
         reply_error(f->call->x, 404, "not_found", NULL, "there is no such file");
     mem_free(f);
@@ -98,8 +101,13 @@ static void opened(void *context)
 
 void files_published(struct call *c)
 {
-    struct fetch *f = mem_new(struct fetch);
+    struct fetch *f;
 
+    if (c->api->storage != NULL) {
+        published_get(c);
+        return;
+    }
+    f = mem_new(struct fetch);
     f->call = c;
     io_offload(io_thread_loop(exchange_thread(c->x)), open_work, opened, f);
 }
@@ -114,6 +122,26 @@ static const struct embedded_file *find_embedded(struct str path)
         if (str_equal(str_of(f->path), path))
             return f;
     return NULL;
+}
+
+/* What it plays may come from a bucket, and what it uploads may go there. */
+static void page_policy(struct call *c)
+{
+    struct buf origin, policy;
+
+    buf_init(&origin, POLICY_MAX);
+    buf_init(&policy, POLICY_MAX);
+    buf_putc(&origin, ' ');
+    published_origin(c->api, &origin);
+    const char *more = origin.len > 1 ? buf_text(&origin) : "";
+    buf_printf(&policy,
+               "default-src 'self'; media-src 'self' blob:%s; worker-src 'self' blob:; "
+               "connect-src 'self' ws: wss:%s; img-src 'self' data:; frame-ancestors 'none'; "
+               "base-uri 'none'; form-action 'self'",
+               more, more);
+    exchange_header(c->x, "Content-Security-Policy", buf_text(&policy));
+    buf_deinit(&origin);
+    buf_deinit(&policy);
 }
 
 void files_page(struct call *c)
@@ -133,10 +161,7 @@ void files_page(struct call *c)
     exchange_header(c->x, "Vary", "Accept-Encoding");
     exchange_header(c->x, "X-Content-Type-Options", "nosniff");
     exchange_header(c->x, "Referrer-Policy", "no-referrer");
-    exchange_header(c->x, "Content-Security-Policy",
-                    "default-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; "
-                    "connect-src 'self' ws: wss:; img-src 'self' data:; frame-ancestors 'none'; "
-                    "base-uri 'none'; form-action 'self'");
+    page_policy(c);
     if (content_evaluate(request, etag, 0, f->len, &first, &last) == CONTENT_NOT_MODIFIED) {
         exchange_reply(c->x, 304, NULL, NULL);
         return;

@@ -71,6 +71,8 @@ static void write_work(void *context)
     in->work_err = OK;
     if (!in->is_promised && in->reserved < in->to_write)
         in->work_err = intake_reserve(in, RESERVE_STEP);
+    if (in->work_err == OK && in->look != NULL)
+        in->look(in, in->writing, in->to_write);
     if (in->work_err == OK)
         in->work_err = disk_chunk_write(&in->file, in->writing, in->to_write);
     /* What is written counts as used from here on. */
@@ -113,7 +115,9 @@ static void go_on(struct intake *in)
             in->over(in);
     } else if (in->filled > 0 && (in->is_ended || in->filled >= FULL)) {
         write_block(in);
-        exchange_resume(in->x);
+        /* What comes behind the end is not this file's. */
+        if (!in->is_ended)
+            exchange_resume(in->x);
     } else if (in->is_ended) {
         in->is_over = true;
         in->over(in);

@@ -26,6 +26,8 @@ struct intake {
     /* Once. `err` OK: all is written to `file`, which is the owner's to commit or
      * abort; else there is no file. */
     void (*over)(struct intake *in);
+    /* What is about to be written, on a worker thread; may be NULL. */
+    void (*look)(struct intake *in, const char *bytes, size_t len);
     void *owner;
 
     struct chunk_write file;

@@ -20,6 +20,7 @@
 #include "core/viewer.h"
 #include "media/uploads.h"
 #include "storage/disk.h"
+#include "storage/slices.h"
 
 struct api;
 struct call;
@@ -68,6 +69,7 @@ typedef void records_health_done(struct call *c, const struct records_health *he
 typedef void upload_done(struct call *c, int err);
 typedef void upload_found(struct call *c, int err, const struct upload *u);
 typedef void upload_planned(struct call *c, int err, uint32_t before);
+typedef void upload_sliced(struct call *c, int err, const struct slices *s);
 typedef void upload_assembled(struct call *c, int err, const char *why);
 
 struct records_ops {
@@ -111,6 +113,22 @@ struct records_ops {
      * FAIL_MISSING, or as disk_chunk_commit. `file` is lent until `done`, and spent
      * then. */
     void (*take_chunk)(struct call *c, const char *id, struct chunk_write *file, upload_done *done);
+
+    /* Uploads that grow at their end (storage/slices.h). */
+
+    /* What is there of it. */
+    void (*slices)(struct call *c, const char *id, upload_sliced *done);
+
+    /* As disk_slice_commit, if the upload is open still: FAIL_STALE if not (`done` gets
+     * no slices then), FAIL_MISSING. `file` is lent until `done`, and spent then. */
+    void (*take_slice)(struct call *c, const char *id, struct chunk_write *file,
+                       const struct slice_end *end, upload_sliced *done);
+
+    /* As disk_slices_link. */
+    void (*join)(struct call *c, const char *from, const char *to, upload_sliced *done);
+
+    /* As uploads_declare. */
+    void (*declare)(struct call *c, const char *id, int64_t size, upload_done *done);
 
     /* As pipelines_assemble. */
     void (*assemble)(struct call *c, const char *id, const char *file_name, uint32_t chunks,

@@ -138,10 +138,13 @@ void remote_open(struct call *c, const char *id, const struct change *job, const
 
 struct glance {
     struct errand errand;
-    upload_found *found; /* one of the three */
+    upload_found *found; /* one of the four */
     upload_planned *planned;
     upload_done *taken;
-    struct chunk_write *file; /* of `taken` */
+    upload_sliced *sliced;
+    struct chunk_write *file; /* of `taken` and `sliced` */
+    struct slice_end end;     /* of `sliced` */
+    struct slices slices;
     struct upload upload;
     uint32_t chunks;
     int err;
@@ -294,4 +297,97 @@ void remote_take_chunk(struct call *c, const char *id, struct chunk_write *file,
     g->taken = done;
     g->file = file;
     errand_go(&g->errand, c, look_run, take_looked);
+}
+
+/* A piece of one that grows, in the same way. */
+
+static void piece_work(void *context)
+{
+    struct glance *g = context;
+
+    if (g->err)
+        disk_chunk_abort(g->errand.api->disk, g->file);
+    else
+        g->err = disk_slice_commit(g->errand.api->disk, g->file, &g->end, &g->slices);
+}
+
+static void piece_added(void *context)
+{
+    struct glance *g = context;
+    struct call *c = g->errand.call;
+    upload_sliced *done = g->sliced;
+    struct slices slices = g->slices;
+    int err = g->err;
+
+    if (err == OK)
+        errand_go(&g->errand, c, touch_run, NULL);
+    else
+        mem_free(g);
+    done(c, err, &slices);
+}
+
+static void piece_looked(struct errand *errand)
+{
+    struct glance *g = (struct glance *)errand;
+
+    if (g->err == OK && g->upload.state != UPLOAD_OPEN)
+        g->err = FAIL_STALE;
+    io_offload(io_thread_loop(exchange_thread(errand->call->x)), piece_work, piece_added, g);
+}
+
+void remote_take_slice(struct call *c, const char *id, struct chunk_write *file,
+                       const struct slice_end *end, upload_sliced *done)
+{
+    struct glance *g = glance_new(id);
+
+    g->sliced = done;
+    g->file = file;
+    g->end = *end;
+    errand_go(&g->errand, c, look_run, piece_looked);
+}
+
+/* The size of an upload that began without one */
+
+struct declaration {
+    struct errand errand;
+    upload_done *done;
+    int64_t size;
+    int err;
+    char id[JOB_ID_MAX + 1];
+};
+
+static void declared(void *context, int err)
+{
+    struct declaration *d = context;
+
+    d->err = remote_outcome(err);
+    errand_return(&d->errand);
+}
+
+static void declare_run(struct errand *errand)
+{
+    struct declaration *d = (struct declaration *)errand;
+
+    fleet_work_declare(errand->api->fleet->work, d->id, (uint64_t)d->size, declared, d);
+}
+
+static void declare_back(struct errand *errand)
+{
+    struct declaration *d = (struct declaration *)errand;
+
+    d->done(errand->call, d->err);
+    mem_free(d);
+}
+
+void remote_declare(struct call *c, const char *id, int64_t size, upload_done *done)
+{
+    if (!has_room(c->api->disk, size)) {
+        done(c, FAIL_FULL);
+        return;
+    }
+    struct declaration *d = mem_new(struct declaration);
+    d->done = done;
+    d->size = size;
+    snprintf(d->id, sizeof(d->id), "%s", id);
+    errand_go(&d->errand, c, declare_run, declare_back);
 }

@@ -162,3 +162,56 @@ void local_take_chunk(struct call *c, const char *id, struct chunk_write *file, 
     snprintf(t->id, sizeof(t->id), "%s", id);
     io_offload(io_thread_loop(exchange_thread(c->x)), take_work, taken, t);
 }
+
+struct slicing {
+    struct call *call;
+    struct chunk_write *file;
+    struct slice_end end;
+    upload_sliced *done;
+    struct slices slices;
+    int err;
+    char id[JOB_ID_MAX + 1];
+};
+
+static void slice_work(void *context)
+{
+    struct slicing *s = context;
+    const struct api *api = s->call->api;
+    uint64_t size = s->file->size;
+
+    s->err = uploads_enter(api->uploads, s->id);
+    if (s->err) {
+        if (s->err == FAIL_STATE)
+            s->err = FAIL_STALE;
+        disk_chunk_abort(api->disk, s->file);
+        return;
+    }
+    s->err = disk_slice_commit(api->disk, s->file, &s->end, &s->slices);
+    uploads_leave(api->uploads, s->id, s->err == OK ? size : 0);
+}
+
+static void sliced(void *context)
+{
+    struct slicing *s = context;
+
+    s->done(s->call, s->err, &s->slices);
+    mem_free(s);
+}
+
+void local_take_slice(struct call *c, const char *id, struct chunk_write *file,
+                      const struct slice_end *end, upload_sliced *done)
+{
+    struct slicing *s = mem_new(struct slicing);
+
+    s->call = c;
+    s->file = file;
+    s->end = *end;
+    s->done = done;
+    snprintf(s->id, sizeof(s->id), "%s", id);
+    io_offload(io_thread_loop(exchange_thread(c->x)), slice_work, sliced, s);
+}
+
+void local_declare(struct call *c, const char *id, int64_t size, upload_done *done)
+{
+    done(c, uploads_declare(c->api->uploads, id, size));
+}

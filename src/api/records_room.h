@@ -12,12 +12,23 @@ void local_look(struct call *c, const char *id, upload_found *done);
 void local_plan(struct call *c, const char *id, uint32_t chunks, upload_planned *done);
 void local_take_chunk(struct call *c, const char *id, struct chunk_write *file, upload_done *done);
 
+void local_take_slice(struct call *c, const char *id, struct chunk_write *file,
+                      const struct slice_end *end, upload_sliced *done);
+void local_declare(struct call *c, const char *id, int64_t size, upload_done *done);
+
+/* records_slices.c: the same for both, as long as both have a folder */
+void folder_slices(struct call *c, const char *id, upload_sliced *done);
+void folder_join(struct call *c, const char *from, const char *to, upload_sliced *done);
+
 /* records_fleet_uploads.c */
 void remote_open(struct call *c, const char *id, const struct change *job, const struct upload *u,
                  upload_done *done);
 void remote_look(struct call *c, const char *id, upload_found *done);
 void remote_plan(struct call *c, const char *id, uint32_t chunks, upload_planned *done);
 void remote_take_chunk(struct call *c, const char *id, struct chunk_write *file, upload_done *done);
+void remote_take_slice(struct call *c, const char *id, struct chunk_write *file,
+                       const struct slice_end *end, upload_sliced *done);
+void remote_declare(struct call *c, const char *id, int64_t size, upload_done *done);
 
 /* records_fleet.c */
 

@@ -33,6 +33,11 @@ static const struct route routes[] = {
     { HTTP_GET | HTTP_POST, "/socket.io", POLICY_OPEN, door_socketio },
     { HTTP_GET, "/file-processing", POLICY_OPEN, door_plain },
 
+    /* tus 1.0 */
+    { HTTP_POST, "/files", POLICY_DOOR, tus_create, tus_greet },
+    { HTTP_HEAD | HTTP_POST | HTTP_PATCH | HTTP_DELETE, "/files/{}", POLICY_DOOR, tus_upload,
+      tus_greet },
+
     /* Documents 002, 003, 004 */
     { HTTP_GET, "/ws/download/{}", POLICY_OPEN, door_download },
     { HTTP_GET, "/ws/jobs/{}", POLICY_OPEN, door_jobs },
@@ -46,6 +51,9 @@ static const struct route routes[] = {
     { HTTP_GET, "/api/jobs/{}/events", POLICY_DOOR, door_events },
     { HTTP_DELETE, "/api/jobs/{}", POLICY_DOOR, jobs_cancel },
     { HTTP_POST, "/api/jobs/{}/progress", POLICY_DOOR, jobs_report },
+
+    { HTTP_GET, "/api/webhooks/deliveries", POLICY_DOOR, webhooks_list },
+    { HTTP_POST, "/api/webhooks/deliveries/{}/replay", POLICY_DOOR, webhooks_replay },
 
     { HTTP_GET, "/videos/*", POLICY_PUBLIC, files_published },
     { HTTP_GET, "/*", POLICY_OPEN, files_page },
@@ -103,6 +111,7 @@ struct found {
     const struct route *route; /* NULL: not with this method */
     unsigned methods;
     bool is_public;
+    void (*greet)(struct call *c, bool may_read);
 };
 
 static void find_route(struct call *c, unsigned method, struct found *f)
@@ -115,6 +124,8 @@ static void find_route(struct call *c, unsigned method, struct found *f)
         unsigned methods = r->methods | (r->methods & HTTP_GET ? HTTP_HEAD : 0u);
         f->methods |= methods;
         f->is_public |= r->policy == POLICY_PUBLIC;
+        if (r->greet != NULL)
+            f->greet = r->greet;
         if (methods & method)
             f->route = r;
     }
@@ -172,14 +183,17 @@ static void welcome(struct call *c, const struct found *f)
 {
     bool is_options = exchange_request(c->x)->method == HTTP_OPTIONS;
 
-    if (origin_may_read(c, f->is_public) && is_options)
+    bool may_read = origin_may_read(c, f->is_public);
+    if (may_read && is_options)
         allow_header(c, "Access-Control-Allow-Methods", f->methods);
+    if (f->greet != NULL)
+        f->greet(c, may_read);
     exchange_keep_headers(c->x);
     if (!origin_may_enter(c))
         return;
     if (is_options) {
         allow_header(c, "Allow", f->methods);
-        exchange_reply(c->x, 204, NULL, NULL);
+        exchange_reply(c->x, f->greet != NULL ? 200 : 204, NULL, NULL);
         return;
     }
     dispatch(c, f);

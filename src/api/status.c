@@ -69,8 +69,7 @@ static bool is_waited_for(const struct call *c, const struct update *u)
         return false;
     /* Nothing follows an end, so nobody is kept waiting for it, but for who has
      * seen it and may be waiting for another attempt. */
-    return !job_is_final(u->state) ||
-           (has_it && job_may_retry(u->state) && u->kind != JOB_EXTERNAL);
+    return !job_is_final(u->state) || (has_it && job_may_retry(u->state) && u->kind == JOB_UPLOAD);
 }
 
 /* The session is there to be woken: the answer is the state when it goes out. */

@@ -434,7 +434,9 @@ static void listed(void *context)
         reply_json(l->call->x, 200, &json);
     } else {
         buf_deinit(&json);
-        reply_error(l->call->x, 500, "internal", NULL, "the chunks could not be listed");
+        bool is_away = l->upload.place.layout != LAYOUT_DISK;
+        reply_error(l->call->x, is_away ? 503 : 500, is_away ? "storage_unavailable" : "internal",
+                    NULL, "the chunks could not be listed");
     }
     mem_free(l->sizes);
     mem_free(l);

@@ -80,3 +80,16 @@ bool utf8_is_valid(const char *bytes, size_t len)
 
     return utf8_feed(&u, bytes, len) && utf8_is_complete(&u);
 }
+
+size_t utf8_cut(const char *bytes, size_t len, size_t max)
+{
+    size_t end = 0;
+
+    while (end < len) {
+        size_t step = utf8_length(bytes + end, len - end);
+        if (step == 0 || end + step > max)
+            break;
+        end += step;
+    }
+    return end;
+}

@@ -23,6 +23,9 @@ bool utf8_is_complete(const struct utf8 *u);
 /* Bytes of the valid character at `at`, 0 if there is none. */
 size_t utf8_length(const char *at, size_t len);
 
+/* How many of the first bytes, at most `max`, are valid text as a whole. */
+size_t utf8_cut(const char *bytes, size_t len, size_t max);
+
 bool utf8_is_valid(const char *bytes, size_t len);
 
 #endif

@@ -9,6 +9,7 @@
 int cmd_serve(int argc, char **argv);
 int cmd_worker(int argc, char **argv);
 int cmd_token(int argc, char **argv);
+int cmd_storage(int argc, char **argv);
 int cmd_upload(int argc, char **argv);
 int cmd_download(int argc, char **argv);
 int cmd_watch(int argc, char **argv);

@@ -27,8 +27,16 @@ static bool is_public_base(const char *url)
 /* Nodes that share a folder share the key that lies in it. */
 static int check_keys(const struct serve_options *o, struct buf *why)
 {
-    if (o->keys.secret != NULL)
+    bool has_tokens = keys_are_configured(&o->keys);
+
+    if (o->keys.secret != NULL || (has_tokens && o->keys.url_secret != NULL))
         return OK;
+    if (has_tokens) {
+        buf_puts(why,
+                 "--storage with --engine redis://...: a public key signs no upload URLs; give "
+                 "each `serve` the same --url-secret");
+        return FAIL_DENIED;
+    }
     buf_puts(why, "--storage with --engine redis://...: nodes share no folder that a key could lie "
                   "in; give each `serve` the same --jwt-secret");
     return FAIL_DENIED;

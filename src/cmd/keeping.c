@@ -8,7 +8,7 @@
 #include "media/book_local.h"
 #include "media/uploads.h"
 
-enum { SWEEP_JOBS = 1000 };
+enum { DAY_MS = 24 * 3600 * 1000, SWEEP_JOBS = 1000 };
 
 struct keeping {
     struct keeping_parts parts;
@@ -53,6 +53,12 @@ static int open_store(struct keeping *k, struct buf *why)
         return err;
     k->ledger = ledger_new(store_journal(k->store), start << STORE_SEQ_BITS);
     err = store_each_unfinished(k->store, restore_job, k->ledger);
+    if (err == OK && k->parts.hooks != NULL) {
+        struct store_hooks hooks = hooks_of_store(k->parts.hooks);
+        err = store_set_hooks(k->store, &hooks);
+    }
+    if (err == OK && k->parts.hooks != NULL)
+        hooks_serve_store(k->parts.hooks, k->store);
     return err ? err : store_start(k->store, k->ledger);
 }
 
@@ -112,6 +118,21 @@ static void sweep_ended(void *context)
 
 /* Shared */
 
+static int open_hooks(struct keeping *k, struct buf *why)
+{
+    const struct serve_options *o = k->parts.options;
+    struct fleet_hooks_settings settings = hooks_of_fleet(k->parts.hooks);
+    struct fleet_hooks *fleet;
+
+    settings.known_ms = o->job_ttl_ms + o->report_ttl_ms + DAY_MS;
+    int err = node_open_hooks(k->node, &settings, &fleet);
+    if (err == OK)
+        hooks_serve_fleet(k->parts.hooks, fleet);
+    else
+        buf_puts(why, "--webhook: there are too many threads (--threads) or URLs");
+    return err;
+}
+
 static int open_node(struct keeping *k, struct buf *why)
 {
     const struct serve_options *o = k->parts.options;
@@ -151,7 +172,7 @@ static int open_node(struct keeping *k, struct buf *why)
         .disk = k->parts.disk,
     });
     k->recovery = recovery_new_fleet(k->parts.mailbox, node_rooms(k->node));
-    return OK;
+    return k->parts.hooks != NULL ? open_hooks(k, why) : OK;
 }
 
 /* Whichever */
@@ -175,6 +196,8 @@ void keeping_sweep(struct keeping *k, int64_t now_ms)
 {
     if (k->recovery != NULL)
         recovery_sweep(k->recovery, clock_mono_ms());
+    if (k->parts.hooks != NULL)
+        hooks_sweep(k->parts.hooks, now_ms);
     if (k->store == NULL)
         return;
     sweep_reports(k, now_ms);
@@ -188,6 +211,7 @@ void keeping_close(struct keeping *k)
 {
     if (k == NULL)
         return;
+    hooks_close(k->parts.hooks);
     if (k->store != NULL)
         store_close(k->store);
     if (k->node == NULL)

@@ -8,6 +8,7 @@
 #include "api/recovery.h"
 #include "cmd/node.h"
 #include "cmd/serve_options.h"
+#include "hooks/hooks.h"
 #include "media/book.h"
 #include "media/pipeline.h"
 #include "storage/disk.h"
@@ -20,6 +21,7 @@ struct keeping_parts {
     uv_loop_t *loop;
     struct mailbox *mailbox; /* the desk's */
     struct disk *disk;
+    struct hooks *hooks; /* NULL: there are no webhooks */
     const char *storage; /* as node_settings' */
     const struct fleet_mark_events *mark_events;
     void *context;

@@ -157,11 +157,12 @@ int keys_load(const struct key_options *options, const char *data_dir, bool may_
     struct buf secret = { 0 };
     struct jwt_keys *made = NULL;
     bool is_own = !keys_are_configured(options);
+    const char *signs = options->secret ? options->secret : options->url_secret;
     int err = check_choice(options, why);
 
     /* Upload URLs are always signed with a secret of the server's own, unless
      * one was configured: a public key signs nothing. */
-    if (err == OK && (is_own || presign != NULL) && options->secret == NULL)
+    if (err == OK && (is_own || (presign != NULL && signs == NULL)) && options->secret == NULL)
         err = own_secret(data_dir, may_make, &secret, why);
     if (err == OK && options->key_file == NULL && options->jwks_file == NULL) {
         const char *text = options->secret ? options->secret : secret.data;
@@ -170,7 +171,7 @@ int keys_load(const struct key_options *options, const char *data_dir, bool may_
         err = load_file(options, &settings, &made, why);
     }
     if (err == OK && presign != NULL) {
-        const char *text = options->secret ? options->secret : secret.data;
+        const char *text = signs ? signs : secret.data;
         err = presign_key_derive(text, strlen(text), presign);
     }
     buf_deinit(&secret);

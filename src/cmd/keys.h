@@ -13,9 +13,10 @@
 #include "proto/presign.h"
 
 struct key_options {
-    const char *secret;    /* --jwt-secret */
-    const char *key_file;  /* --jwt-key-file: PEM */
-    const char *jwks_file; /* --jwt-jwks-file */
+    const char *secret;     /* --jwt-secret */
+    const char *key_file;   /* --jwt-key-file: PEM */
+    const char *jwks_file;  /* --jwt-jwks-file */
+    const char *url_secret; /* --url-secret: signs upload URLs where the above sign nothing */
     const char *audience, *issuer, *subject_claim;
     int algorithm; /* enum jwt_algorithm */
     uint64_t leeway_ms;

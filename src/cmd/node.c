@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "dialect/dialects.h"
+#include "fleet/hooks.h"
 #include "proto/redis_url.h"
 
 enum {
@@ -28,6 +29,7 @@ struct node {
     struct fleet_work *work;
     struct fleet_mark *mark;
     struct fleet_rooms *rooms; /* of a node that has viewers */
+    struct fleet_hooks *hooks; /* of one that has webhooks */
     struct ledger *ledger;
     struct mailbox *mailbox;
     bool is_closed;
@@ -72,6 +74,8 @@ static void on_up(void *context)
     fleet_work_up(n->work);
     if (n->rooms != NULL)
         fleet_rooms_up(n->rooms);
+    if (n->hooks != NULL)
+        fleet_hooks_up(n->hooks);
 }
 
 static void on_down(void *context, const struct redis_down *down)
@@ -117,6 +121,8 @@ static void on_tick(void *context)
     fleet_work_tick(n->work);
     if (n->rooms != NULL)
         fleet_rooms_tick(n->rooms);
+    if (n->hooks != NULL)
+        fleet_hooks_tick(n->hooks);
     bool is_ready = fleet_jobs_is_ready(n->jobs);
     const char *refusal = fleet_jobs_refusal(n->jobs);
     pthread_mutex_lock(&n->lock);
@@ -264,6 +270,14 @@ static void on_silent(void *context, const struct update *u)
     fleet_work_find(o->node->work, o->id, work_sought, o);
 }
 
+static void on_mended(void *context, struct update *u)
+{
+    struct node *n = context;
+
+    if (n->hooks != NULL)
+        fleet_hooks_mended(n->hooks, u);
+}
+
 /* Whoever has a REDIS_URL for something else should find out where this comes from. */
 static const char *source_of(const char *engine)
 {
@@ -328,6 +342,7 @@ int node_open(uv_loop_t *loop, const struct node_settings *settings, struct node
                                  .job_ttl_ms = settings->job_ttl_ms,
                                  .report_ttl_ms = settings->report_ttl_ms,
                                  .silent = on_silent,
+                                 .mended = on_mended,
                                  .context = n,
                                  .pending_max = PENDING_MAX,
                              });
@@ -344,6 +359,18 @@ int node_open(uv_loop_t *loop, const struct node_settings *settings, struct node
     return OK;
 }
 
+int node_open_hooks(struct node *n, const struct fleet_hooks_settings *settings,
+                    struct fleet_hooks **out)
+{
+    struct fleet_hooks_settings own = *settings;
+
+    own.node = n->name;
+    int err = fleet_hooks_new(fleet_link_port(n->link), n->ledger, n->jobs, &own, &n->hooks);
+    if (err == OK)
+        *out = n->hooks;
+    return err;
+}
+
 void node_close(struct node *n)
 {
     n->is_closed = true;
@@ -353,6 +380,8 @@ void node_close(struct node *n)
     fleet_jobs_free(n->jobs);
     fleet_work_free(n->work);
     fleet_mark_free(n->mark);
+    fleet_hooks_free(n->hooks);
+    n->hooks = NULL;
     n->jobs = NULL;
     n->work = NULL;
 }

@@ -30,6 +30,8 @@ struct node_settings {
     void *context; /* of those */
 };
 
+struct fleet_hooks_settings;
+struct fleet_hooks;
 struct node;
 
 /* Begins to connect; does not wait. FAIL_SYNTAX, FAIL_UNSUPPORTED with `why`. */
@@ -44,6 +46,10 @@ void node_free(struct node *n);
 struct ledger *node_ledger(struct node *n);
 struct fleet_jobs *node_jobs(struct node *n);
 struct fleet_work *node_work(struct node *n);
+/* Webhooks from then on; of a node that has viewers. As fleet_hooks_new, but that the node names
+ * itself. */
+int node_open_hooks(struct node *n, const struct fleet_hooks_settings *settings,
+                    struct fleet_hooks **out);
 struct fleet_rooms *node_rooms(struct node *n); /* NULL: it has no viewers */
 const char *node_name(const struct node *n);
 

@@ -36,3 +36,10 @@ void programs_warn(const char *ffmpeg, const char *ffprobe)
             log_warn("program_missing", LOG_S("program", programs[i]),
                      LOG_S("means", "uploads cannot be converted"));
 }
+
+void programs_warn_pages(const char *yt_dlp)
+{
+    if (!is_program(yt_dlp))
+        log_warn("program_missing", LOG_S("program", yt_dlp),
+                 LOG_S("means", "only files can be downloaded, not from pages"));
+}

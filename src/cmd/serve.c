@@ -13,6 +13,8 @@
 #include <uv.h>
 
 #include "api/api.h"
+#include "api/shelf.h"
+#include "api/turns.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -23,6 +25,7 @@
 #include "cmd/keeping.h"
 #include "cmd/programs.h"
 #include "cmd/serve_settings.h"
+#include "cmd/webhooks.h"
 #include "io/child.h"
 #include "io/thread.h"
 
@@ -37,12 +40,15 @@ struct server {
     struct mailbox *mailbox;
     struct disk *disk;
     struct storage *storage; /* NULL: on the disk */
+    struct shelf *shelf;     /* of that */
     struct buf mark;         /* by what the fleet knows it */
     struct fetching fetching;
+    struct hooks *hooks;
     struct keeping *keeping;
     struct pipelines *pipelines;
     struct io_pool *pool;
     struct engine *engine;
+    struct turns *turns;
     struct jwt_keys *keys;
     struct presign_key presign;
     struct serve_settings settings;
@@ -98,6 +104,8 @@ static int open_storage(struct server *s)
 {
     int err = depot_open(&s->loop, &s->options, &s->storage, &s->why);
 
+    if (s->storage != NULL)
+        s->shelf = shelf_new(&s->loop, s->storage, s->settings.api.storage_url_lifetime_s);
     if (err == OK && keeping_is_shared(&s->options))
         err = depot_mark(s->storage, s->options.data_dir, &s->mark, &s->why);
     return err;
@@ -109,12 +117,15 @@ static int open_desk(struct server *s)
 {
     int err = fetching_open(&s->loop, &s->options, &s->fetching, &s->why);
 
+    if (err == OK)
+        err = webhooks_open(&s->loop, s->mailbox, &s->options, &s->hooks, &s->why);
     if (err)
         return err;
     err = keeping_open(&(struct keeping_parts){ .options = &s->options,
                                                 .loop = &s->loop,
                                                 .mailbox = s->mailbox,
                                                 .disk = s->disk,
+                                                .hooks = s->hooks,
                                                 .storage = buf_text(&s->mark),
                                                 .mark_events = &of_mark,
                                                 .context = s },
@@ -159,6 +170,7 @@ static int open_doors(struct server *s)
 
     io.thread_end = end_thread;
     open_engine(s, &io);
+    s->turns = turns_new();
     s->api = (struct api){
         .settings = &s->settings.api,
         .records = keeping_records(s->keeping),
@@ -167,11 +179,14 @@ static int open_doors(struct server *s)
         .store = keeping_store(s->keeping),
         .disk = s->disk,
         .storage = s->storage,
+        .shelf = s->shelf,
         .uploads = keeping_uploads(s->keeping),
         .pipelines = s->pipelines,
         .guard = s->fetching.guard,
         .desk = s->mailbox,
+        .hooks = s->hooks,
         .engine = s->engine,
+        .turns = s->turns,
         .recovery = keeping_recovery(s->keeping),
         .keys = s->keys,
         .presign = &s->presign,
@@ -275,7 +290,9 @@ static void close_all(struct server *s)
         io_pool_stop(s->pool, 2000);
     if (s->engine != NULL)
         engine_free(s->engine);
+    turns_free(s->turns);
     keeping_close(s->keeping);
+    shelf_free(s->shelf);
     if (s->storage != NULL)
         storage_close(s->storage);
     fetching_close(&s->fetching);
@@ -288,6 +305,7 @@ static void close_all(struct server *s)
     if (s->pipelines != NULL)
         pipelines_free(s->pipelines);
     keeping_free(s->keeping);
+    hooks_free(s->hooks);
     fetching_free(&s->fetching);
     jwt_keys_free(s->keys);
     if (s->disk != NULL)
@@ -335,6 +353,8 @@ static int serve(struct server *s)
         uv_signal_start(&s->sigterm, on_signal, SIGTERM);
         uv_signal_start(&s->sigint, on_signal, SIGINT);
         programs_warn(s->options.ffmpeg, s->options.ffprobe);
+        if (s->options.downloads > 0 && !keeping_is_shared(&s->options))
+            programs_warn_pages(s->options.yt_dlp);
         log_info("sandbox", LOG_S("walls", child_sandbox_describe()));
         uv_run(&s->loop, UV_RUN_DEFAULT);
         log_info("stopped");

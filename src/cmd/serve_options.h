@@ -46,6 +46,10 @@ struct serve_options {
     struct option_list download_allow, download_deny, download_only;
     const char *yt_dlp;
 
+    struct option_list webhooks;
+    const char *webhook_secret;
+    uint64_t webhook_timeout_ms, webhook_retry_ms, webhook_log_ttl_ms;
+
     uint64_t drain_ms;
     int log_level, log_format;
 };

@@ -147,7 +147,9 @@ static void copy_rest(struct serve_settings *s)
     serve_settings_pipeline(o, &s->pipeline);
     s->api.chunk_max = o->chunk_max;
     s->api.upload_max = o->upload_max;
+    s->pipeline.upload_max = o->upload_max;
     s->api.url_lifetime_ms = o->url_ttl_ms;
+    s->api.upload_ttl_ms = o->upload_ttl_ms;
     s->api.public_url = o->public_url;
     s->api.takes_chunks = o->upload_via == UPLOAD_VIA_SERVER;
     s->api.storage_url_lifetime_s = o->storage_url_ttl_ms / 1000;

@@ -351,6 +351,8 @@ static int work(struct worker *w)
     if (err == OK) {
         begin_work(w);
         programs_warn(o->ffmpeg, o->ffprobe);
+        if (o->downloads > 0)
+            programs_warn_pages(o->yt_dlp);
         log_info("working", LOG_S("node", node_name(w->node)),
                  LOG_I("conversions", w->settings.conversions_max));
         log_info("sandbox", LOG_S("walls", child_sandbox_describe()));

@@ -64,6 +64,9 @@ enum {
     /* Uploads */
     CHUNKS_MAX = 10000, /* chunks of one upload */
     FILE_NAME_MAX = 255,
+
+    /* Downloads */
+    DOWNLOADS_WAITING_MAX = 1000, /* jobs at a time of a server that is alone */
 };
 
 #endif

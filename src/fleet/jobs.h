@@ -44,6 +44,9 @@ struct fleet_jobs_settings {
     /* A job that is worked on here and of which nothing was heard for a minute: is there work of
      * it? May be NULL. */
     void (*silent)(void *context, const struct update *u);
+    /* A job that has ended stood among the live ones: who ended it died before it could say so.
+     * May be NULL. */
+    void (*mended)(void *context, struct update *u);
     void *context;
     uint32_t pending_max; /* changes that wait for Redis, of all jobs; half are foreign at most */
 };

@@ -49,6 +49,20 @@ void index_note(struct fleet_jobs *j, const struct update *u)
         put(j, STR(LIVE_JOBS), id, u->time_ms);
 }
 
+/* Before the first record: who dies between the two leaves a name without a job, which is taken out
+ * again, and not a job without a name, which nobody would find. */
+void index_begin(struct fleet_jobs *j, const char *id)
+{
+    put(j, STR(LIVE_JOBS), id, j->port->ops->wall_ms(j->port));
+}
+
+static void mend(struct fleet_jobs *j, struct update *u)
+{
+    put(j, STR(ALL_JOBS), u->text[TEXT_ID], u->time_ms);
+    if (j->settings.mended != NULL)
+        j->settings.mended(j->settings.context, u);
+}
+
 /* One id of the live ones, looked at. */
 struct glance {
     struct fleet_jobs *owner;
@@ -60,6 +74,8 @@ static void glanced(void *context, int err, struct update *u)
 {
     struct glance *g = context;
 
+    if (err == OK && job_is_final(u->state))
+        mend(g->owner, u);
     if (err == FAIL_MISSING || (err == OK && job_is_final(u->state)))
         take_out(g->owner, STR(LIVE_JOBS), g->id);
     if (err == OK)

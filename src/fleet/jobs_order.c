@@ -100,6 +100,14 @@ static void go_on(struct job *job)
     }
 }
 
+/* It was listed as a new one, and another had made it already: perhaps it has even ended. */
+static void correct_list(struct job *job)
+{
+    if (job->is_begun && job->known.update != NULL)
+        index_note(job->owner, job->known.update);
+    job->is_begun &= job->known.update == NULL;
+}
+
 /* Looking */
 
 static void status_taken(void *context, int err, struct update *u)
@@ -121,6 +129,7 @@ static void looked(void *context, int err, const struct redis_reply *reply)
         return;
     }
     learn_text(job, reply->items[0].text);
+    correct_list(job);
     bridge_mark_read(job);
     learn_tell(job, false); /* also what was known before it was watched */
     if (!bridge_take_status(job, reply->items[1].text, status_taken, job) && !job->needs_look)
@@ -160,6 +169,7 @@ static void end_done(struct job *job, struct str number)
     job->contested = 0;
     job->next->seq = there;
     learn_next(job, update_ref(job->next));
+    job->is_begun &= !job->is_turn; /* it is listed with what follows */
     writes_end_sent(job, OK);
 }
 
@@ -186,6 +196,7 @@ static void applied(void *context, int err, const struct redis_reply *reply)
         if (job->sent > 0 && job->next_write == write && !job->is_running)
             writes_end_seen(job, reply->items + 2, reply->count - 2);
     }
+    correct_list(job);
     go_on(job);
 }
 
@@ -217,6 +228,9 @@ static void send_writes(struct job *job)
     }
     if (job->sent == 0)
         return;
+    if (job->known.update == NULL)
+        index_begin(job->owner, job->id);
+    job->is_begun |= job->known.update == NULL;
     int err = send_state(job, job->next, 0, applied);
     set_running(job, err == OK);
     if (err == FAIL_NOMEM)

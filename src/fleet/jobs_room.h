@@ -56,6 +56,7 @@ struct job {
     bool is_turn;                /* it is of another state than what was before */
     char expected[STR_U64_SIZE]; /* number that it follows */
     struct finder *finders;
+    bool is_begun;   /* it was listed ahead of its first record */
     bool is_running; /* a script is under way: at most one per job */
     bool is_in_line; /* until fewer of all jobs are */
     struct job *line_prev, *line_next;
@@ -149,6 +150,7 @@ void bridge_tick(struct job *job);    /* now and then */
 void bridge_up(struct fleet_jobs *j); /* all that is watched is to be read */
 
 /* jobs_index.c: the lists of jobs */
+void index_begin(struct fleet_jobs *j, const char *id);        /* it is about to be made */
 void index_note(struct fleet_jobs *j, const struct update *u); /* it has come to another state */
 bool index_is_shown(struct fleet_jobs *j, const struct update *u); /* to whoever watches all */
 void index_read_live(struct fleet_jobs *j);

@@ -9,6 +9,7 @@ extern const char fleet_lua_look[];
 
 extern const char fleet_lua_work_create[];
 extern const char fleet_lua_work_plan[];
+extern const char fleet_lua_work_declare[];
 extern const char fleet_lua_work_place[];
 extern const char fleet_lua_work_enqueue[];
 extern const char fleet_lua_work_cancel[];
@@ -18,6 +19,13 @@ extern const char fleet_lua_work_beat[];
 extern const char fleet_lua_work_hold[];
 extern const char fleet_lua_work_give[];
 extern const char fleet_lua_work_count[];
+
+extern const char fleet_lua_hooks_add[];
+extern const char fleet_lua_hooks_take[];
+extern const char fleet_lua_hooks_settle[];
+extern const char fleet_lua_hooks_list[];
+extern const char fleet_lua_hooks_replay[];
+extern const char fleet_lua_hooks_sweep[];
 
 extern const char fleet_lua_rooms_claim[];
 extern const char fleet_lua_rooms_tell[];

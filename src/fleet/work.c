@@ -20,7 +20,7 @@ static const char *const sources[WORK_SCRIPTS] = {
     [WORK_STALE] = fleet_lua_work_stale,     [WORK_CLAIM] = fleet_lua_work_claim,
     [WORK_BEAT] = fleet_lua_work_beat,       [WORK_HOLD] = fleet_lua_work_hold,
     [WORK_PLACE] = fleet_lua_work_place,     [WORK_GIVE] = fleet_lua_work_give,
-    [WORK_COUNT] = fleet_lua_work_count,
+    [WORK_DECLARE] = fleet_lua_work_declare, [WORK_COUNT] = fleet_lua_work_count,
 };
 
 uint64_t work_now(const struct fleet_work *w)

@@ -97,6 +97,10 @@ void fleet_work_find(struct fleet_work *w, const char *job, fleet_work_found *fo
  * state->chunks, if it was another. FAIL_STATE: not open. FAIL_MISSING. Also a sign of life. */
 void fleet_work_plan(struct fleet_work *w, const char *job, uint32_t chunks,
                      fleet_work_found *found, void *context);
+/* The size of an upload that began without one; the first word counts. FAIL_EXISTS: it has
+ * another. FAIL_STATE: not open. FAIL_MISSING. Also a sign of life. */
+void fleet_work_declare(struct fleet_work *w, const char *job, uint64_t bytes,
+                        fleet_work_done *done, void *context);
 /* Where the chunks of an open upload lie, by compare-and-set; at most FLEET_PLACE_MAX bytes,
  * of none that JSON escapes. A spec says `"place":"..."` first. FAIL_EXISTS: it is not (any
  * more) `before`; FAIL_STATE: not open; FAIL_MISSING. What has been done and is repeated

@@ -14,6 +14,7 @@
 enum work_script {
     WORK_CREATE,
     WORK_PLAN,
+    WORK_DECLARE,
     WORK_PLACE,
     WORK_ENQUEUE,
     WORK_CANCEL,

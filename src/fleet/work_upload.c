@@ -111,6 +111,16 @@ void fleet_work_plan(struct fleet_work *w, const char *job, uint32_t chunks,
     ask(c, check(job, ""), WORK_PLAN, job, &args);
 }
 
+void fleet_work_declare(struct fleet_work *w, const char *job, uint64_t bytes,
+                        fleet_work_done *done, void *context)
+{
+    struct work_args args = { .count = 0 };
+
+    work_arg(&args, job);
+    work_arg_number(&args, bytes);
+    ask(doing(w, done, context), check(job, ""), WORK_DECLARE, job, &args);
+}
+
 void fleet_work_place(struct fleet_work *w, const char *job, const char *before, const char *after,
                       fleet_work_done *done, void *context)
 {

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "media/pipeline_run.h"
+#include "storage/slices.h"
 
 enum { STALE_MAX = 64 };
 
@@ -219,15 +220,40 @@ static void one_shot_begun(void *context, int err, const char *why)
         log_warn("resume_refused", LOG_S("reason", fail_name(err)), LOG_S("why", why));
 }
 
-/* An upload that was open. The file of a one-shot had its name before it had a job. */
+/* Whether nobody will ask for the assembly of an open upload; `chunks` as for it. */
+static bool is_due(const struct restart *r, const struct work *w, const struct upload *u,
+                   uint32_t *chunks)
+{
+    struct slices slices;
+
+    *chunks = 0;
+    if (!u->is_tus)
+        return u->is_one_shot; /* its file had its name before it had a job */
+    /* It broke off between its last byte and its assembly. */
+    if (u->size <= 0 || disk_slices(r->parts->disk, w->job, &slices) != OK || slices.grows)
+        return false;
+    *chunks = slices.chunks;
+    return slices.bytes == (uint64_t)u->size;
+}
+
 static void resume_open(struct restart *r, const struct work *w, const struct update *u)
 {
     struct upload upload;
+    uint32_t chunks;
 
-    if (u->state != JOB_QUEUED || upload_read(w->spec, &upload) != OK || !upload.is_one_shot)
+    if (u->state != JOB_QUEUED || upload_read(w->spec, &upload) != OK ||
+        !is_due(r, w, &upload, &chunks))
         return;
     r->count++;
-    pipelines_assemble(r->pipelines, w->job, upload.file_name, 0, one_shot_begun, NULL);
+    pipelines_assemble(r->pipelines, w->job, upload.file_name, chunks, one_shot_begun, NULL);
+}
+
+/* A part of another upload has no job, and waits for more, or to be made use of. */
+static bool is_partial(const struct work *w)
+{
+    struct upload upload;
+
+    return upload_read(w->spec, &upload) == OK && upload.is_partial;
 }
 
 static void resume_work(struct restart *r, const struct work *w, struct update *u)
@@ -239,6 +265,8 @@ static void resume_work(struct restart *r, const struct work *w, struct update *
     bool is_over = err == OK ? pipeline_is_settled(&spec, u) : pipeline_is_over(u);
     bool goes_on = is_step && !is_over && u->state != JOB_FAILED;
 
+    if (u == NULL && is_partial(w) && uploads_restore(uploads, w, false) == OK)
+        return;
     if (err || (!is_over && uploads_restore(uploads, w, goes_on) != OK)) {
         log_error("work_unreadable", LOG_S("job", w->job), LOG_S("step", w->step));
         return;

@@ -234,15 +234,25 @@ static void take_list(struct assembling *a, const struct bucket_list *list)
         a->list.parts[i] = list->parts[i];
 }
 
-/* It was completed before, and that is not on record. */
+static bool lacks_chunks(const struct bucket_list *list)
+{
+    for (uint32_t i = 0; i < list->count; i++)
+        if (list->chunks[i].form == CHUNK_MISSING)
+            return true;
+    return false;
+}
+
+/* It was completed before, and that is not on record: its parts are gone, and what they
+ * were is there. */
 static bool is_completed(const struct assembling *a, const struct bucket_list *list)
 {
     const struct pipeline *p = a->pipeline;
 
     const struct upload_place *place = &p->spec.upload.place;
 
-    return place->layout != LAYOUT_OBJECTS && place->multipart[0] != '\0' && !list->is_begun &&
-           list->has_source && list->source_size == p->spec.bytes;
+    return place->layout != LAYOUT_OBJECTS && place->multipart[0] != '\0' &&
+           list->part_count == 0 && lacks_chunks(list) && list->has_source &&
+           list->source_size == p->spec.bytes;
 }
 
 static bool is_missing(struct assembling *a)

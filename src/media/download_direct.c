@@ -15,6 +15,7 @@
 #include "base/encode.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "io/fetch.h"
 #include "io/thread.h"
 #include "media/download_read.h"
@@ -338,7 +339,7 @@ static void tell_info(struct direct *d, const struct fetch_answer *a)
         download_url_name(a->url ? a->url : d->r.what->url, &name);
     }
     download_title_of(buf_str(&name), &title);
-    size_t len = title.len < sizeof(info.title) ? title.len : 0;
+    size_t len = utf8_cut(buf_text(&title), title.len, sizeof(info.title) - 1);
     snprintf(info.title, sizeof(info.title), "%.*s", (int)len, buf_text(&title));
     buf_deinit(&name);
     buf_deinit(&title);

@@ -25,7 +25,7 @@
 
 enum {
     TICK_MS = 1000,
-    INFO_MAX = 16 << 20,     /* of the JSON: a page can offer very many formats */
+    INFO_MAX = 8 << 20,      /* of the JSON: a page can offer very many formats */
     INFO_MS = 3 * 60 * 1000, /* until it has said what there is */
     TRIES_MAX = 3,
     FILES_MAX = 256,
@@ -216,6 +216,18 @@ static void add_common(const struct page *p, struct arguments *a)
     add_formats(p, a);
 }
 
+/* A percent sign of the folder's own is none of the template's. */
+static void add_template(const struct page *p, struct arguments *a)
+{
+    struct buf path;
+
+    buf_init(&path, PATH_LIMIT);
+    for (const char *at = p->folder; *at; at++)
+        buf_puts(&path, *at == '%' ? "%%" : (const char[]){ *at, '\0' });
+    arguments_addf(a, "%s/video.%%(ext)s", buf_text(&path));
+    buf_deinit(&path);
+}
+
 static void add_getting(const struct page *p, struct arguments *a)
 {
     static const char *const getting[] = {
@@ -248,7 +260,7 @@ static void add_getting(const struct page *p, struct arguments *a)
     arguments_add(a, "--max-filesize");
     arguments_addf(a, "%llu", (unsigned long long)p->r.settings->bytes_max);
     arguments_add(a, "-o");
-    arguments_addf(a, "%s/video.%%(ext)s", p->folder);
+    add_template(p, a);
 }
 
 static void on_end(void *context, int status, const char *complaint);

@@ -46,14 +46,8 @@ void remote_info_write(const struct remote_info *info, struct buf *out)
 static void copy_text(const json_t *object, const char *key, char *out, size_t size)
 {
     const char *text = json_string_value(json_object_get(object, key));
-    size_t len = 0, max = size - 1, whole = text ? strlen(text) : 0;
+    size_t len = text ? utf8_cut(text, strlen(text), size - 1) : 0;
 
-    while (len < whole) {
-        size_t step = utf8_length(text + len, whole - len);
-        if (step == 0 || len + step > max)
-            break;
-        len += step;
-    }
     if (len > 0)
         memcpy(out, text, len);
     out[len] = '\0';

@@ -14,6 +14,7 @@
 #include "io/thread.h"
 #include "media/bucket.h"
 #include "media/pipeline_run.h"
+#include "media/publish.h"
 
 enum { WHY_MAX = 2048 };
 
@@ -124,11 +125,65 @@ void pipelines_settled(struct pipelines *ps)
     pipelines_drained(ps);
 }
 
+/* Another has taken over: it publishes under a key of its own, and has a scratch of its
+ * own on a disk of its own. */
+struct lost {
+    struct pipelines *owner;
+    uint64_t token;
+    char video[JOB_ID_MAX + 1];
+};
+
+static void lost_work(void *context)
+{
+    struct lost *l = context;
+
+    disk_scratch_clear(l->owner->parts.disk, l->video, l->token, "");
+}
+
+static void lost_cleared(void *context)
+{
+    struct lost *l = context;
+    struct pipelines *ps = l->owner;
+
+    mem_free(l);
+    pipelines_settled(ps);
+}
+
+static void lost_tree_removed(void *context, int err, const char *why)
+{
+    struct lost *l = context;
+
+    (void)err; /* whoever completes the job removes it */
+    (void)why;
+    io_offload(l->owner->parts.loop, lost_work, lost_cleared, l);
+}
+
+/* While the end is being told, nobody knows whose the tree is. */
+static void clear_lost(struct pipeline *p)
+{
+    struct pipelines *ps = p->owner;
+
+    if (!p->is_lost || ps->parts.storage == NULL)
+        return;
+    struct lost *l = mem_new(struct lost);
+    l->owner = ps;
+    l->token = p->token;
+    snprintf(l->video, sizeof(l->video), "%s", p->video);
+    ps->pending++;
+    if (p->has_sent && !p->is_ending)
+        trees_clear(ps->parts.storage, p->video, p->spec.key, TREE_REMOVED, lost_tree_removed, l);
+    else
+        io_offload(ps->parts.loop, lost_work, lost_cleared, l);
+}
+
 void pipeline_free(struct pipeline *p)
 {
     struct pipelines *ps = p->owner;
 
     assert(p->task == NULL);
+    if (p->publish != NULL)
+        publish_abandon(p->publish);
+    clear_lost(p);
     pipeline_stop_converting(p);
     if (p->reserved > 0)
         disk_unreserve(ps->parts.disk, p->reserved);
@@ -340,6 +395,8 @@ static void prepared(void *context)
 {
     struct pipeline *p = context;
 
+    if (p->err == OK)
+        download_find_step(p);
     if (p->err == OK && !p->is_cancelled && !p->is_lost && bucket_wants_source(p))
         bucket_bring_source(p, source_brought);
     else
@@ -349,6 +406,15 @@ static void prepared(void *context)
 void pipeline_begin(struct pipeline *p)
 {
     io_offload(p->owner->parts.loop, prepare_work, prepared, p);
+}
+
+void pipeline_go_back(struct pipeline *p, const struct step *step)
+{
+    log_info("job_goes_back", LOG_S("job", p->video), LOG_S("from", p->step->name),
+             LOG_S("to", step->name));
+    p->step = step;
+    p->err = OK;
+    prepared(p);
 }
 
 void pipeline_step_done(struct pipeline *p, int err, const char *why)
@@ -473,9 +539,14 @@ static void stop_all(struct pipelines *ps)
     pipeline_stop(p);
 }
 
+/* What is being removed from a storage that is away stays for the next start. */
 static void grace_is_over(uv_timer_t *timer)
 {
-    stop_all(timer->data);
+    struct pipelines *ps = timer->data;
+
+    stop_all(ps);
+    if (ps->parts.storage != NULL)
+        storage_hurry(ps->parts.storage);
 }
 
 void pipelines_drain(struct pipelines *ps, uint32_t grace_ms, void (*done)(void *context),
@@ -489,7 +560,7 @@ void pipelines_drain(struct pipelines *ps, uint32_t grace_ms, void (*done)(void 
     DL_FOREACH_SAFE(ps->running, p, next)
     if (p->is_waiting)
         pipeline_leave(p, BOOK_RELEASE);
-    if (ps->running == NULL) {
+    if (ps->running == NULL && ps->pending == 0) {
         pipelines_drained(ps);
         return;
     }

@@ -28,6 +28,7 @@ struct pipelines;
 struct pipeline_settings {
     struct media_settings media;
     struct download_settings download;
+    uint64_t upload_max;      /* bytes of all chunks; 0: any */
     unsigned conversions_max; /* ffmpeg ladders at a time; others wait */
     const char *public_url;   /* put before "/videos/...": "" or "https://host" */
 };

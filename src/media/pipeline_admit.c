@@ -95,6 +95,12 @@ static int refuse_chunks(struct admission *a)
         buf_puts(&a->why, "the upload is empty: its chunks hold 0 bytes");
         return FAIL_SYNTAX;
     }
+    uint64_t max = a->owner->parts.settings->upload_max;
+    if (max > 0 && a->total > max) {
+        buf_printf(&a->why, "the chunks hold %llu bytes, the limit is %llu",
+                   (unsigned long long)a->total, (unsigned long long)max);
+        return FAIL_SYNTAX;
+    }
     if (a->upload.size >= 0 && (uint64_t)a->upload.size != a->total) {
         buf_printf(&a->why, "the chunks hold %llu bytes, but fileSize was declared as %lld",
                    (unsigned long long)a->total, (long long)a->upload.size);
@@ -167,18 +173,17 @@ static void begun(void *context, int err)
 static void choose_plan(struct admission *a, bool from_source)
 {
     const struct download *d = &a->upload.download;
-    bool has_bucket = a->owner->parts.storage != NULL;
-    const char *folder = "videos/hls";
+    const struct storage *storage = a->owner->parts.storage;
+    bool has_urls = storage != NULL && storage_traits(storage)->has_urls;
 
     a->step = from_source ? "probe" : "assemble";
     if (d->url[0] != '\0') {
         a->spec.plan = d->is_hls ? PLAN_DOWNLOAD_HLS : PLAN_DOWNLOAD;
         a->step = pipeline_first(&a->spec)->name;
         if (!d->is_hls)
-            folder = has_bucket ? "downloads" : "videos/files";
+            snprintf(a->spec.key, sizeof(a->spec.key), has_urls ? "downloads/" : "videos/files/");
     }
-    snprintf(a->spec.key, sizeof(a->spec.key), "%s/%s-%016llx", folder, a->video,
-             (unsigned long long)random_u64());
+    pipeline_make_key(&a->spec, a->video);
 }
 
 static void begin(struct admission *a, bool from_source)
@@ -193,6 +198,8 @@ static void begin(struct admission *a, bool from_source)
     a->spec.bytes = a->total;
     a->spec.upload = a->upload;
     a->spec.upload.has_source = from_source;
+    if (from_source && bucket_has(a->owner, &a->upload))
+        a->spec.upload.place = (struct upload_place){ .layout = LAYOUT_PARTS };
     choose_plan(a, from_source);
     buf_init(&spec, PIPELINE_SPEC_MAX);
     spec_write(&a->spec, &spec);
@@ -307,6 +314,15 @@ static void bucket_told(void *context, int err, const char *why, const struct bu
         listed(a);
 }
 
+/* Here they wait in memory. */
+static void begin_download(struct admission *a)
+{
+    if (!a->owner->book->ops->is_queue && a->owner->count >= DOWNLOADS_WAITING_MAX)
+        admission_end(a, FAIL_LIMIT, "too many downloads are waiting");
+    else
+        begin(a, false);
+}
+
 static int refuse_upload(const struct upload *u, const char **why)
 {
     if (u->state != UPLOAD_OPEN) {
@@ -342,7 +358,7 @@ static void found(void *context, int err, const struct upload *upload, const cha
     }
     snprintf(a->spec.title, sizeof(a->spec.title), "%s", title ? title : "");
     if (u->download.url[0] != '\0') {
-        begin(a, false);
+        begin_download(a);
         return;
     }
     a->sizes = mem_alloc(u->total_chunks * sizeof(*a->sizes));

@@ -1,5 +1,5 @@
 /* How a job ends: completed, cancelled or failed, and what is then cleared off
- * the disk. */
+ * the disk and out of the storage. */
 #include <stdio.h>
 #include <string.h>
 
@@ -10,6 +10,7 @@
 #include "io/thread.h"
 #include "media/bucket.h"
 #include "media/pipeline_run.h"
+#include "media/publish.h"
 #include "proto/url.h"
 
 /* What signatures allow at most (S3). */
@@ -21,7 +22,7 @@ enum { DOWNLOAD_URL_LIFETIME_S = 7 * 24 * 3600 };
 struct remains {
     struct pipelines *owner;
     uint64_t token;
-    bool is_published; /* the tree under `key` stays */
+    enum tree_fate fate;
     int err;
     char video[JOB_ID_MAX + 1];
     char key[sizeof((struct spec *)0)->key];
@@ -32,15 +33,11 @@ static void remove_work(void *context)
     struct remains *r = context;
     struct disk *disk = r->owner->parts.disk;
 
-    int in_bucket = r->err;
-
     r->err = disk_chunks_remove(disk, r->video);
     if (r->err == OK)
         r->err = disk_scratch_remove(disk, r->video);
-    if (r->err == OK && !r->is_published && r->key[0] != '\0')
+    if (r->err == OK && r->fate != TREE_KEPT && r->key[0] != '\0')
         r->err = disk_unpublish(disk, r->key);
-    if (r->err == OK)
-        r->err = in_bucket;
 }
 
 static void dropped(void *context, int err)
@@ -53,9 +50,8 @@ static void dropped(void *context, int err)
     pipelines_settled(ps);
 }
 
-static void removed(void *context)
+static void leave(struct remains *r)
 {
-    struct remains *r = context;
     struct pipelines *ps = r->owner;
 
     if (r->err)
@@ -68,30 +64,50 @@ static void removed(void *context)
                          dropped, r);
 }
 
-static void bucket_cleared(void *context, int err, const char *why)
+static void trees_removed(void *context, int err, const char *why)
 {
     struct remains *r = context;
 
     (void)why;
     r->err = err;
-    io_offload(r->owner->parts.loop, remove_work, removed, r);
+    leave(r);
+}
+
+static void chunks_removed(void *context, int err, const char *why)
+{
+    struct remains *r = context;
+
+    (void)why;
+    r->err = err;
+    if (err)
+        leave(r);
+    else
+        trees_clear(r->owner->parts.storage, r->video, r->key, r->fate, trees_removed, r);
+}
+
+static void removed(void *context)
+{
+    struct remains *r = context;
+    struct storage *storage = r->owner->parts.storage;
+
+    if (r->err || storage == NULL)
+        leave(r);
+    else
+        bucket_clear(storage, r->video, chunks_removed, r);
 }
 
 void pipelines_clear(struct pipelines *ps, const char *video, uint64_t token, const char *key,
-                     bool is_published)
+                     enum tree_fate fate)
 {
     struct remains *r = mem_new(struct remains);
 
     r->owner = ps;
     r->token = token;
-    r->is_published = is_published;
+    r->fate = fate;
     snprintf(r->video, sizeof(r->video), "%s", video);
     snprintf(r->key, sizeof(r->key), "%s", key);
     ps->pending++;
-    if (ps->bucket != NULL)
-        bucket_clear(ps->parts.storage, r->video, bucket_cleared, r);
-    else
-        io_offload(ps->parts.loop, remove_work, removed, r);
+    io_offload(ps->parts.loop, remove_work, removed, r);
 }
 
 /* Whatever ran has stopped: the job is told, then the disk cleared. */
@@ -106,9 +122,10 @@ static void told(void *context, int err)
         return;
     }
     /* It ended otherwise before: nobody will ever hear of the tree. */
-    if (err == FAIL_STATE)
-        p->is_published = false;
-    pipelines_clear(p->owner, p->video, p->token, p->spec.key, p->is_published);
+    enum tree_fate fate = err == FAIL_STATE ? TREE_REMOVED
+                          : p->is_published ? TREE_KEPT
+                                            : TREES_REMOVED;
+    pipelines_clear(p->owner, p->video, p->token, p->spec.key, fate);
     pipeline_free(p);
 }
 
@@ -194,9 +211,20 @@ void pipeline_end_downloaded(struct pipeline *p)
     buf_deinit(&json);
 }
 
-void pipeline_end_completed(struct pipeline *p)
+/* Without a public base of the storage it is this server's own, which knows the way. */
+static void write_url(struct pipeline *p, struct buf *out)
 {
     const struct pipeline_parts *parts = &p->owner->parts;
+    char key[sizeof(p->spec.key) + 16];
+
+    snprintf(key, sizeof(key), "%s/master.m3u8", p->spec.key);
+    if (parts->storage == NULL || storage_public_url(parts->storage, key, out) != OK)
+        buf_printf(out, "%s/%s", parts->settings->public_url, key);
+}
+
+void pipeline_end_completed(struct pipeline *p)
+{
+    const struct storage *storage = p->owner->parts.storage;
     struct change c;
     struct buf url, json;
 
@@ -206,7 +234,7 @@ void pipeline_end_completed(struct pipeline *p)
     }
     buf_init(&url, JOB_TEXT_MAX);
     buf_init(&json, JOB_JSON_MAX);
-    buf_printf(&url, "%s/%s/master.m3u8", parts->settings->public_url, p->spec.key);
+    write_url(p, &url);
     result(p, buf_text(&url), &json);
     change_init(&c);
     c.state = JOB_COMPLETED;
@@ -214,7 +242,7 @@ void pipeline_end_completed(struct pipeline *p)
     c.text[TEXT_MESSAGE] = "Video processing completed successfully";
     c.text[TEXT_HLS_PATH] = p->spec.key;
     c.text[TEXT_URL] = buf_text(&url);
-    c.text[TEXT_STORAGE] = "disk";
+    c.text[TEXT_STORAGE] = storage ? storage_traits(storage)->provider : "disk";
     c.text[TEXT_RESULT] = buf_text(&json);
     log_info("job_completed", LOG_S("job", p->video), LOG_I("bytes", p->published));
     end(p, &c);
@@ -222,10 +250,19 @@ void pipeline_end_completed(struct pipeline *p)
     buf_deinit(&json);
 }
 
+/* Before what was sent is removed. */
+static void stop_following(struct pipeline *p)
+{
+    if (p->publish != NULL)
+        publish_abandon(p->publish);
+    p->publish = NULL;
+}
+
 void pipeline_end_cancelled(struct pipeline *p)
 {
     struct change c;
 
+    stop_following(p);
     change_init(&c);
     c.state = JOB_CANCELLED;
     c.text[TEXT_MESSAGE] = "Cancelled";
@@ -292,10 +329,8 @@ static void clear_work(void *context)
         disk_unpublish(p->owner->parts.disk, p->spec.key);
 }
 
-static void cleared(void *context)
+static void attempt_cleared(struct pipeline *p)
 {
-    struct pipeline *p = context;
-
     if (pipeline_forget(p, p->is_stale ? FAIL_STALE : OK))
         return;
     if (p->is_cancelled)
@@ -304,9 +339,32 @@ static void cleared(void *context)
         tell_failure(p);
 }
 
+static void tree_removed(void *context, int err, const char *why)
+{
+    struct pipeline *p = context;
+
+    /* It goes when the job does. */
+    if (err)
+        log_warn("remains_kept", LOG_S("job", p->video), LOG_S("reason", fail_name(err)),
+                 LOG_S("why", why));
+    attempt_cleared(p);
+}
+
+/* Nobody but this attempt has had its key. */
+static void cleared(void *context)
+{
+    struct pipeline *p = context;
+
+    if (p->has_sent)
+        trees_clear(p->owner->parts.storage, p->video, p->spec.key, TREE_REMOVED, tree_removed, p);
+    else
+        attempt_cleared(p);
+}
+
 static void note_failure(struct pipeline *p, int err, const char *why)
 {
     pipeline_stop_converting(p);
+    stop_following(p);
     p->err = err;
     if (why == NULL || *why == '\0')
         why = fail_text(err);
@@ -354,7 +412,7 @@ static void upload_ended(void *context, int err)
 
     /* A failed job stays failed: only its remains are cleared away. */
     if (err != FAIL_STALE && err != FAIL_CANCELLED)
-        pipelines_clear(e->owner, e->video, e->token, "", false);
+        pipelines_clear(e->owner, e->video, e->token, "", TREES_REMOVED);
     pipelines_settled(e->owner);
     mem_free(e);
 }

@@ -58,7 +58,8 @@ struct pipeline {
     const struct step *step;
     struct spec spec;
     uint64_t token;          /* of the lease, or 0 */
-    struct media_task *task; /* running ffmpeg or ffprobe, or NULL */
+    struct media_task *task; /* running ffmpeg or ffprobe, or what is stored, or NULL */
+    struct publish *publish; /* follows a conversion into a storage, or NULL */
     atomic_bool is_stopped;  /* read by worker threads */
     bool is_cancelled;
     bool is_lost;       /* another node has taken over: to be forgotten */
@@ -70,6 +71,7 @@ struct pipeline {
     uint64_t told_ms;   /* when bytes were last told of */
     bool is_stale;      /* a newer lease's scratch is there */
     bool is_published;  /* ended well: the tree under the key stays */
+    bool has_sent;      /* something may lie under the key in the storage */
     bool has_file;      /* `source` is there, whole */
     uint64_t reserved;  /* bytes promised by the disk */
     uint64_t published; /* bytes of the finished tree */
@@ -117,6 +119,9 @@ void pipeline_say(struct pipeline *p, const char *stage, double fraction, const 
 void pipeline_say_bytes(struct pipeline *p, const char *stage, double fraction, const char *message,
                         int64_t done, int64_t total);
 
+/* What another node had fetched is not on this one: then that is to be done again. */
+void download_find_step(struct pipeline *p);
+
 /* A download that ended well: what clients hear of it, and where it lies. */
 void pipeline_end_downloaded(struct pipeline *p);
 
@@ -157,6 +162,9 @@ struct pipeline *pipeline_new(struct pipelines *ps, const char *video, const str
                               const struct step *step);
 void pipeline_begin(struct pipeline *p);
 
+/* What a step needs is not on this node: goes back to an earlier one, by a checkpoint. */
+void pipeline_go_back(struct pipeline *p, const struct step *step);
+
 /* Its turn at converting, or at downloading, is over; the next one's begins. */
 void pipeline_stop_converting(struct pipeline *p);
 
@@ -181,10 +189,24 @@ void pipeline_end_failed(struct pipeline *p, int err, const char *why);
 /* However often it could be tried again. */
 void pipeline_end_for_good(struct pipeline *p, int err, const char *why);
 
-/* Removes what an ended upload leaves on the disk, the tree under `key` too
- * unless it was published, and then its work record. */
+/* What becomes of published trees when a job has ended. With leases, in a storage, every
+ * claim has a key of its own: then an end that was told is that of all of them. */
+enum tree_fate {
+    TREE_REMOVED,  /* that under the key */
+    TREE_KEPT,     /* that one alone stays */
+    TREES_REMOVED, /* whatever was published of it */
+};
+
+/* Removes what an ended upload leaves, and then its work record. */
 void pipelines_clear(struct pipelines *ps, const char *video, uint64_t token, const char *key,
-                     bool is_published);
+                     enum tree_fate fate);
+
+/* A new one for the video, in the folder of the one it has; nobody can guess it. */
+void pipeline_make_key(struct spec *s, const char *video);
+
+/* In the storage (publish_clear.c). `done` not within the call. */
+void trees_clear(struct storage *s, const char *video, const char *key, enum tree_fate fate,
+                 storage_done *done, void *context);
 
 /* One thing less is pending. */
 void pipelines_settled(struct pipelines *ps);

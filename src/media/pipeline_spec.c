@@ -2,10 +2,26 @@
  * that uploads_restore reads either kind of record. */
 #include <jansson.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/emit.h"
+#include "base/encode.h"
 #include "base/err.h"
 #include "media/pipeline_run.h"
+
+void pipeline_make_key(struct spec *s, const char *video)
+{
+    static const char folder[] = "videos/hls/";
+    const char *slash = strrchr(s->key, '/');
+    size_t len = slash ? (size_t)(slash + 1 - s->key) : 0;
+
+    if (len == 0) {
+        len = sizeof(folder) - 1;
+        memcpy(s->key, folder, len);
+    }
+    snprintf(s->key + len, sizeof(s->key) - len, "%s-%016llx", video,
+             (unsigned long long)random_u64());
+}
 
 void spec_write(const struct spec *s, struct buf *out)
 {

@@ -34,6 +34,15 @@ static void give_up(struct pipeline *p, const struct taken *t)
     buf_deinit(&why);
 }
 
+/* A worker that was stopped, and does not know yet that it has lost the job, still sends:
+ * it cannot touch what is under this one's key. */
+static void begin(struct pipeline *p)
+{
+    if (p->token > 0 && p->owner->parts.storage != NULL)
+        pipeline_make_key(&p->spec, p->video);
+    pipeline_begin(p);
+}
+
 static void go_on(struct pipeline *p, const struct taken *t)
 {
     bool is_cancelled = t->is_cancelled || pipeline_is_cancellation(t->step);
@@ -45,7 +54,18 @@ static void go_on(struct pipeline *p, const struct taken *t)
     else if (t->failures > 0)
         give_up(p, t);
     else
-        pipeline_begin(p);
+        begin(p);
+}
+
+/* Of a job that is over. One that was forgotten may have been completed. */
+static void clear(struct pipelines *ps, const struct taken *t)
+{
+    const char *key = t->job != NULL ? update_text(t->job, TEXT_HLS_PATH) : "";
+    enum tree_fate fate = t->job == NULL                   ? TREE_REMOVED
+                          : t->job->state == JOB_COMPLETED ? TREE_KEPT
+                                                           : TREES_REMOVED;
+
+    pipelines_clear(ps, t->video, t->token, *key ? key : t->spec->key, fate);
 }
 
 void pipelines_take(struct pipelines *ps, const struct taken *t)
@@ -53,8 +73,7 @@ void pipelines_take(struct pipelines *ps, const struct taken *t)
     const struct step *step = pipeline_step(t->spec, t->step);
 
     if (pipeline_is_settled(t->spec, t->job)) {
-        pipelines_clear(ps, t->video, t->token, t->spec->key,
-                        t->job && t->job->state == JOB_COMPLETED);
+        clear(ps, t);
         return;
     }
     struct pipeline *p =

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
 #include "media/pipeline_run.h"
+#include "media/publish.h"
 
 /* Document 000, "Processing Stages", "Stage 2": where in it each activity lies. */
 static const double fetching = 0.05, fetched = 0.15, running_from = 0.20, running_to = 0.70,
@@ -43,6 +45,8 @@ static void repeated(void *context, const char *why)
     struct pipeline *p = context;
 
     log_warn("conversion_repeated", LOG_S("job", p->video), LOG_S("why", why));
+    if (p->publish != NULL)
+        publish_again(p->publish);
 }
 
 static void converting(void *context, const struct convert_progress *progress)
@@ -67,6 +71,23 @@ static const struct convert_events convert_events = {
     .progress = converting, .resumed = resumed, .repeated = repeated, .done = converted
 };
 
+static void write_tree(const struct pipeline *p, struct buf *out)
+{
+    buf_init(out, 4096);
+    buf_printf(out, "%s/%s", p->scratch, p->spec.out);
+}
+
+static void follow(struct pipeline *p)
+{
+    const struct pipeline_parts *parts = &p->owner->parts;
+    struct buf tree;
+
+    write_tree(p, &tree);
+    p->has_sent = true;
+    p->publish = publish_begin(parts->loop, parts->storage, buf_text(&tree), p->spec.key);
+    buf_deinit(&tree);
+}
+
 static void convert_ready(void *context)
 {
     struct pipeline *p = context;
@@ -86,6 +107,8 @@ static void convert_ready(void *context)
     buf_deinit(&path);
     if (err)
         pipeline_step_done(p, err, "ffmpeg could not be started");
+    else if (parts->storage != NULL)
+        follow(p);
 }
 
 static void run_convert(struct pipeline *p)
@@ -111,8 +134,7 @@ static void publish_work(void *context)
     struct pipeline *p = context;
     struct buf tree;
 
-    buf_init(&tree, 4096);
-    buf_printf(&tree, "%s/%s", p->scratch, p->spec.out);
+    write_tree(p, &tree);
     p->err = disk_publish(p->owner->parts.disk, buf_text(&tree), p->spec.key, "master.m3u8",
                           &p->published);
     if (p->err)
@@ -129,10 +151,68 @@ static void published(void *context)
     pipeline_offloaded(p);
 }
 
+/* publish, into a storage: what is not there yet */
+
+static void storing(void *context, uint64_t sent, uint64_t total)
+{
+    double done = total > 0 ? (double)sent / (double)total : 0;
+
+    pipeline_say(context, "converting", publishing + (1 - publishing) * done,
+                 "Uploading HLS files to storage", NULL);
+}
+
+static void stored(void *context, int err, const char *why, uint64_t bytes)
+{
+    struct pipeline *p = context;
+
+    p->task = NULL;
+    p->err = err;
+    p->published = bytes;
+    buf_reset(&p->why);
+    if (err)
+        buf_printf(&p->why, "the HLS files could not be stored: %s", why);
+    published(p);
+}
+
+static const struct publish_events publish_events = { .moved = storing, .done = stored };
+
+static void look_for_tree(void *context)
+{
+    struct pipeline *p = context;
+    struct buf path;
+
+    write_tree(p, &path);
+    buf_puts(&path, "/master.m3u8");
+    p->err = access(buf_text(&path), R_OK) == 0 ? OK : fail_from_errno(errno);
+    buf_deinit(&path);
+}
+
+/* What was converted lies in the scratch of another node. */
+static void store(void *context)
+{
+    struct pipeline *p = context;
+
+    if (atomic_load(&p->is_stopped)) {
+        pipeline_step_done(p, FAIL_CANCELLED, "");
+        return;
+    }
+    if (p->err) {
+        pipeline_go_back(p, &step_convert);
+        return;
+    }
+    if (p->publish == NULL)
+        follow(p);
+    publish_finish(p->publish, &publish_events, p, &p->task);
+    p->publish = NULL;
+}
+
 static void run_publish(struct pipeline *p)
 {
     pipeline_say(p, "converting", publishing, "Uploading HLS files to storage", NULL);
-    pipeline_offload(p, publish_work, published);
+    if (p->owner->parts.storage != NULL)
+        pipeline_offload(p, look_for_tree, store);
+    else
+        pipeline_offload(p, publish_work, published);
 }
 
 const struct step step_convert = { "convert", run_convert, "HLS conversion failed" };

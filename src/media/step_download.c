@@ -4,6 +4,7 @@
  *   fetch -> examine -> store -> (job completed)
  *                  \--> convert -> publish (step_convert.c), if it shall become HLS */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,8 +13,11 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "io/thread.h"
 #include "media/download_read.h"
 #include "media/pipeline_run.h"
+#include "media/task.h"
+#include "proto/content.h"
 
 enum { TELL_MS = 250, STORE_PATH_MAX = 4096 };
 
@@ -82,11 +86,20 @@ static void say_fetched(struct pipeline *p)
                        -1, -1);
 }
 
+void download_find_step(struct pipeline *p)
+{
+    bool is_needed = p->step == &step_examine || p->step == &step_store || p->step == &step_convert;
+
+    if (spec_is_download(&p->spec) && p->owner->parts.storage != NULL && is_needed && !p->has_file)
+        p->step = &step_fetch;
+}
+
 static void on_done(void *context, int err, const char *why)
 {
     struct pipeline *p = context;
 
     p->task = NULL;
+    p->has_file = err == OK;
     if (err == OK)
         say_fetched(p);
     pipeline_step_done(p, err, why);
@@ -112,6 +125,7 @@ static void looked(void *context)
     bool is_there = p->err == FAIL_EXISTS;
 
     p->err = OK;
+    p->has_file = is_there;
     if (is_there || atomic_load(&p->is_stopped)) {
         pipeline_step_done(p, is_there ? OK : FAIL_CANCELLED, NULL);
         return;
@@ -233,10 +247,133 @@ static void kept(void *context)
     pipeline_offloaded(p);
 }
 
+/* store, in a bucket */
+
+struct sending {
+    struct media_task task; /* first */
+    struct pipeline *pipeline;
+    struct storage_task *put; /* under way, or NULL */
+    int file, err;
+    uint64_t size;
+};
+
+static void open_work(void *context)
+{
+    struct sending *s = context;
+    struct stat st;
+
+    s->file = open(s->pipeline->source, O_RDONLY | O_CLOEXEC);
+    if (s->file < 0 || fstat(s->file, &st) != 0)
+        s->err = fail_from_errno(errno);
+    else
+        s->size = (uint64_t)st.st_size;
+}
+
+static void close_work(void *context)
+{
+    struct sending *s = context;
+
+    if (s->file >= 0)
+        close(s->file);
+}
+
+static void sent(void *context)
+{
+    struct sending *s = context;
+    struct pipeline *p = s->pipeline;
+    int err = s->err;
+
+    p->task = NULL;
+    if (err == OK) {
+        p->published = s->size;
+        pipeline_say_bytes(p, "downloading", cleaning, "Upload complete, cleaning up", -1, -1);
+    }
+    mem_free(s);
+    pipeline_step_done(p, err, buf_text(&p->why));
+}
+
+static void put_done(void *context, int err, const char *why)
+{
+    struct sending *s = context;
+
+    s->put = NULL;
+    s->err = err;
+    if (err)
+        buf_printf(&s->pipeline->why, "the file could not be stored: %s", why);
+    io_offload(s->pipeline->owner->parts.loop, close_work, sent, s);
+}
+
+static void put_moved(void *context, uint64_t bytes)
+{
+    struct sending *s = context;
+    struct pipeline *p = s->pipeline;
+    double fraction = s->size > 0 ? (double)bytes / (double)s->size : 1;
+    uint64_t now_ms = clock_mono_ms();
+
+    if (now_ms < p->told_ms + TELL_MS)
+        return;
+    p->told_ms = now_ms;
+    pipeline_say_bytes(p, "downloading", uploading + (cleaning - uploading) * fraction,
+                       "Uploading to cloud storage", -1, -1);
+}
+
+static void opened(void *context)
+{
+    struct sending *s = context;
+    struct pipeline *p = s->pipeline;
+    struct storage *storage = p->owner->parts.storage;
+    char key[sizeof(p->spec.key) + sizeof(p->spec.upload.file_name) + 1];
+
+    if (atomic_load(&p->is_stopped))
+        s->err = FAIL_CANCELLED;
+    if (s->err) {
+        buf_printf(&p->why, "the file cannot be read: %s", fail_text(s->err));
+        io_offload(p->owner->parts.loop, close_work, sent, s);
+        return;
+    }
+    snprintf(key, sizeof(key), "%s/%s", p->spec.key, p->spec.upload.file_name);
+    p->has_sent = true;
+    s->put =
+        storage_put(storage,
+                    &(struct storage_put){ .key = key,
+                                           .content_type = content_type_of(str_of(key)),
+                                           .cache_control = "public, max-age=31536000, immutable",
+                                           .has_file = true,
+                                           .file = s->file,
+                                           .length = s->size,
+                                           .moved = put_moved,
+                                           .done = put_done,
+                                           .context = s });
+}
+
+static void stop_sending(struct media_task *t)
+{
+    struct sending *s = (struct sending *)t;
+
+    if (s->put == NULL) /* on its way to or from a worker thread */
+        return;
+    storage_cancel(s->put);
+    put_done(s, FAIL_CANCELLED, "cancelled");
+}
+
+static void send_file(struct pipeline *p)
+{
+    struct sending *s = mem_new(struct sending);
+
+    s->task.cancel = stop_sending;
+    s->pipeline = p;
+    p->task = &s->task;
+    io_offload(p->owner->parts.loop, open_work, opened, s);
+}
+
 static void run_store(struct pipeline *p)
 {
+    buf_reset(&p->why);
     pipeline_say_bytes(p, "downloading", uploading, "Uploading to cloud storage", -1, -1);
-    pipeline_offload(p, keep_work, kept);
+    if (p->owner->parts.storage != NULL)
+        send_file(p);
+    else
+        pipeline_offload(p, keep_work, kept);
 }
 
 const struct step step_fetch = { "fetch", run_fetch, "Download failed" };

@@ -85,6 +85,14 @@ int upload_priority_parse(struct str name, enum upload_priority *out)
     return FAIL_SYNTAX;
 }
 
+static void write_tus(const struct upload *u, struct buf *out)
+{
+    emit_field_bool(out, "is_tus", true);
+    emit_field_bool(out, "is_partial", u->is_partial);
+    emit_field_string(out, "owner", u->owner);
+    emit_field_string(out, "fields", u->fields);
+}
+
 static const char *const layouts[UPLOAD_LAYOUTS] = { "disk", "undecided", "parts", "objects" };
 
 bool upload_place_equals(const struct upload_place *a, const struct upload_place *b)
@@ -144,7 +152,27 @@ void upload_write(const struct upload *u, struct buf *out)
         emit_field_string(out, "quality", download_quality_name(u->download.quality));
         emit_field_bool(out, "is_hls", u->download.is_hls);
     }
+    if (u->is_tus)
+        write_tus(u, out);
     emit_close(out, '}');
+}
+
+static int read_text(json_t *root, const char *name, char *out, size_t size)
+{
+    const char *text = json_string_value(json_object_get(root, name));
+
+    if (text != NULL && strlen(text) >= size)
+        return FAIL_LIMIT;
+    snprintf(out, size, "%s", text ? text : "");
+    return OK;
+}
+
+static int read_tus(json_t *root, struct upload *u)
+{
+    u->is_tus = json_is_true(json_object_get(root, "is_tus"));
+    u->is_partial = json_is_true(json_object_get(root, "is_partial"));
+    int err = read_text(root, "owner", u->owner, sizeof(u->owner));
+    return err ? err : read_text(root, "fields", u->fields, sizeof(u->fields));
 }
 
 int upload_read(const char *json, struct upload *out)
@@ -163,7 +191,7 @@ int upload_read(const char *json, struct upload *out)
                     "place", &place, "url", &url, "quality", &quality, "is_hls", &is_hls) != 0 ||
         download_quality_parse(str_of(quality), &u.download.quality) != OK ||
         upload_priority_parse(str_of(priority), &u.priority) != OK ||
-        upload_place_read(str_of(place), &u.place) != OK;
+        upload_place_read(str_of(place), &u.place) != OK || read_tus(root, &u) != OK;
 
     if (!bad) {
         u.total_chunks = (uint32_t)total;
@@ -282,6 +310,31 @@ int uploads_plan(struct uploads *us, const char *video, uint32_t total_chunks, u
         e->upload.touched_ms = clock_wall_ms();
         if (is_news)
             save(us, e, NULL, NULL);
+    }
+    pthread_mutex_unlock(&us->lock);
+    return err;
+}
+
+int uploads_declare(struct uploads *us, const char *video, int64_t size)
+{
+    int err = OK;
+
+    pthread_mutex_lock(&us->lock);
+    struct entry *e = find(us, video);
+    if (e == NULL)
+        err = FAIL_MISSING;
+    else if (e->upload.state != UPLOAD_OPEN)
+        err = FAIL_STATE;
+    else if (e->upload.size >= 0)
+        err = e->upload.size == size ? OK : FAIL_EXISTS;
+    else if (disk_reserve(us->disk, (uint64_t)size) != OK)
+        err = FAIL_FULL;
+    else {
+        /* What has come already is promised again: that errs on the safe side. */
+        e->reserved += (uint64_t)size;
+        e->upload.size = size;
+        e->upload.touched_ms = clock_wall_ms();
+        save(us, e, NULL, NULL);
     }
     pthread_mutex_unlock(&us->lock);
     return err;

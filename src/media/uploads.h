@@ -40,6 +40,8 @@ enum upload_priority { UPLOAD_NORMAL, UPLOAD_HIGH, UPLOAD_LOW, UPLOAD_PRIORITIES
 const char *upload_priority_name(enum upload_priority priority);       /* "normal", ... */
 int upload_priority_parse(struct str name, enum upload_priority *out); /* FAIL_SYNTAX */
 
+enum { UPLOAD_FIELDS_MAX = 4096 };
+
 struct upload {
     enum upload_state state;
     uint32_t total_chunks; /* 0: nobody has said yet */
@@ -49,8 +51,14 @@ struct upload {
     enum upload_priority priority;
     struct download download; /* what is fetched from elsewhere; nobody sends chunks then */
     bool is_one_shot;         /* came as one file: nobody has to ask for its assembly */
+    bool is_tus;              /* grows at its end, and is assembled when it has its size */
+    bool is_partial;          /* a part of another to be: no job, nothing is assembled */
     struct upload_place place;
     char file_name[256]; /* as last told; may be "" */
+    char owner[24];      /* of a partial one, a digest; the others' jobs say it */
+    /* What a tus client is told of it: fields as they go into an answer, each with a
+     * line's end. */
+    char fields[UPLOAD_FIELDS_MAX];
 };
 
 struct uploads;
@@ -74,6 +82,10 @@ int uploads_get(struct uploads *us, const char *video, struct upload *out);
  * chunks are gone; FAIL_EXISTS with the earlier count in `*before` if it
  * differs, FAIL_STATE if not OPEN, FAIL_MISSING. */
 int uploads_plan(struct uploads *us, const char *video, uint32_t total_chunks, uint32_t *before);
+
+/* Its size is known now. FAIL_EXISTS: it was before, as another; FAIL_FULL, FAIL_STATE,
+ * FAIL_MISSING. */
+int uploads_declare(struct uploads *us, const char *video, int64_t size);
 
 /* FAIL_EXISTS: its place is not (any more) as `before` says; FAIL_STATE if not OPEN,
  * FAIL_MISSING. `done`, only behind OK, when the change is durable, on the store's

@@ -66,6 +66,7 @@ const char *http_method_name(enum http_method method)
     X(429, "Too Many Requests")                                                                    \
     X(431, "Request Header Fields Too Large")                                                      \
     X(451, "Unavailable For Legal Reasons")                                                        \
+    X(460, "Checksum Mismatch")                                                                    \
     X(500, "Internal Server Error")                                                                \
     X(501, "Not Implemented")                                                                      \
     X(502, "Bad Gateway")                                                                          \

@@ -168,8 +168,8 @@ void file_task_open(struct file_task *t, const char *key)
     uint64_t size = t->err == OK ? (uint64_t)t->st.st_size : 0;
     if (t->err != OK)
         return;
-    if (t->from > size)
-        t->err = FAIL_LIMIT;
-    else if (t->left == 0 || t->left > size - t->from)
+    if (t->from > size || t->left > size - t->from)
+        t->err = FAIL_STATE;
+    else if (t->left == 0)
         t->left = size - t->from;
 }

@@ -63,7 +63,7 @@ struct http_request {
     const char *method;       /* static */
     struct buf url;           /* whole, signed; left empty: there is nothing to ask, all is well */
     struct buf body;          /* of COMPLETE */
-    const char *content_type; /* static: of `body`; or NULL */
+    const char *content_type; /* of `body`, or for BEGIN; static or the ask's; or NULL */
     struct fetch_header headers[HTTP_HEADERS_MAX];
     size_t header_count;
 };
@@ -105,7 +105,7 @@ struct http_driver {
     /* Whether the URL can be used; NULL: always. */
     int (*check)(const struct storage_url *url, struct buf *why);
     /* `result` is for what needs no request (BEGIN where ids are made up by us). FAIL_LIMIT,
-     * FAIL_UNSUPPORTED. */
+     * FAIL_UNSUPPORTED, FAIL_MISSING (that is no id of ours). */
     int (*ask)(const struct http_storage *h, const struct http_ask *ask, struct http_request *out,
                struct http_result *result);
     /* The body of a 2xx, which is no <Error>, of LIST, BEGIN, PART_COPY, PARTS, COMPLETE and
@@ -115,8 +115,9 @@ struct http_driver {
     int (*url)(const struct http_storage *h, const struct http_ask *ask, const char *file_name,
                uint64_t lifetime_s, struct buf *out);
     const struct http_code *codes;
-    bool needs_etags; /* of parts, to complete them; the result of PART_COPY is an item with
-                       * the part's */
+    bool needs_etags;    /* of parts, to complete them; the result of PART_COPY is an item with
+                          * the part's */
+    bool has_no_uploads; /* the server knows nothing of one before it has a part */
 };
 
 extern const struct http_driver s3_driver;

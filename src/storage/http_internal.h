@@ -2,7 +2,8 @@
  *
  *   tasks  (http_small, http_get, http_put, http_page, http_sweep, http_complete)
  *          an operation of storage.h, made of calls
- *   calls  (http_call)    a request until its answer is final: its turn, repeating
+ *   calls  (http_call, http_attempt)
+ *          a request until its answer is final: its turn, repeating
  *   answer (http_answer)  what an answer means
  *
  * Nothing is freed while a callback may stand on it: what has ended waits on a list for

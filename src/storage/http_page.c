@@ -107,7 +107,9 @@ static void on_page(void *context, const struct http_outcome *outcome)
 
     t->call = NULL;
     if (outcome->err) {
-        end(t, outcome->err, outcome->why);
+        bool is_unused = outcome->err == FAIL_MISSING && outcome->answer != NULL &&
+                         t->verb == VERB_PARTS && t->task.h->driver->has_no_uploads;
+        end(t, is_unused ? OK : outcome->err, outcome->why);
         return;
     }
     if (t->verb == VERB_PARTS) {

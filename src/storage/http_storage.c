@@ -127,6 +127,11 @@ static void http_close(struct storage *s)
     uv_close((uv_handle_t *)&h->timer, timer_closed);
 }
 
+static void http_hurry(struct storage *s)
+{
+    ((struct http_storage *)s)->patience_ms = 0;
+}
+
 static void http_describe(const struct storage *s, struct buf *out)
 {
     storage_url_describe(&((const struct http_storage *)s)->url, out);
@@ -166,6 +171,7 @@ static int http_part_url(const struct storage *s, const char *key, const char *i
 
 static const struct storage_ops http_ops = {
     .close = http_close,
+    .hurry = http_hurry,
     .describe = http_describe,
     .put = http_put,
     .get = http_get,

@@ -10,6 +10,7 @@
 #include "proto/sigv4.h"
 #include "proto/url.h"
 #include "proto/xml.h"
+#include "storage/http_disposition.h"
 #include "storage/http_driver.h"
 #include "storage/s3_read.h"
 
@@ -194,7 +195,7 @@ static void write_completion(const struct http_ask *ask, struct http_request *ou
 static void add_headers(const struct http_ask *ask, struct http_request *out)
 {
     if (ask->verb == VERB_BEGIN)
-        http_request_header(out, "Content-Type", ask->content_type);
+        out->content_type = ask->content_type;
     if ((ask->verb == VERB_BEGIN || ask->verb == VERB_PUT) && ask->cache_control != NULL)
         http_request_header(out, "Cache-Control", ask->cache_control);
     if (ask->verb == VERB_COMPLETE)
@@ -237,16 +238,6 @@ static int s3_ask(const struct http_storage *h, const struct http_ask *ask,
     return err;
 }
 
-/* RFC 6266: the name in ASCII for those who read no other, and as it is. */
-static void write_disposition(const char *file_name, struct buf *out)
-{
-    buf_puts(out, "attachment; filename=\"");
-    for (const char *at = file_name; *at != '\0'; at++)
-        buf_putc(out, *at < 0x20 || *at > 0x7e || strchr("\"\\%/", *at) ? '_' : *at);
-    buf_puts(out, "\"; filename*=UTF-8''");
-    url_encode(str_of(file_name), false, out);
-}
-
 static int s3_url(const struct http_storage *h, const struct http_ask *ask, const char *file_name,
                   uint64_t lifetime_s, struct buf *out)
 {
@@ -256,7 +247,7 @@ static int s3_url(const struct http_storage *h, const struct http_ask *ask, cons
     buf_init(&disposition, DISPOSITION_MAX);
     name(&r, ask, NULL);
     if (file_name != NULL) {
-        write_disposition(file_name, &disposition);
+        http_disposition(file_name, &disposition);
         add_param(&r, "response-content-disposition", buf_text(&disposition));
     }
     int err = disposition.failed ? FAIL_LIMIT : sign(h, ask->key, &r, lifetime_s, out);

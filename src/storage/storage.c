@@ -36,10 +36,8 @@ int storage_open(uv_loop_t *loop, const struct storage_settings *settings, struc
     switch (url.kind) {
     case STORAGE_FILE: storage_url_deinit(&url); return file_driver_open(loop, settings, out, why);
     case STORAGE_S3: return http_storage_open(loop, settings, &s3_driver, &url, out, why);
-    case STORAGE_AZURE: break;
+    case STORAGE_AZURE: return http_storage_open(loop, settings, &azure_driver, &url, out, why);
     }
-    storage_url_deinit(&url);
-    buf_puts(why, "storage of that kind is not known");
     return FAIL_UNSUPPORTED;
 }
 
@@ -49,6 +47,11 @@ void storage_close(struct storage *s)
         return;
     storage_refusals_cancel(s);
     s->ops->close(s);
+}
+
+void storage_hurry(struct storage *s)
+{
+    s->is_hurried = true;
 }
 
 const struct storage_traits *storage_traits(const struct storage *s)
@@ -248,16 +251,16 @@ static int judge_parts(const struct storage *s, const struct storage_part *parts
         *why = "so many parts make no object";
         return FAIL_LIMIT;
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         if (!is_number(s, parts[i].number) || (i > 0 && parts[i].number <= parts[i - 1].number)) {
             *why = "the parts are not in order";
             return FAIL_SYNTAX;
         }
-        if (i + 1 < count && parts[i].size < s->traits->part_min) {
+    for (size_t i = 0; i + 1 < count; i++)
+        if (parts[i].size < s->traits->part_min) {
             *why = "a part that is not the last one is too small";
             return FAIL_LIMIT;
         }
-    }
     return OK;
 }
 

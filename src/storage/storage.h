@@ -64,6 +64,9 @@ int storage_open(uv_loop_t *loop, const struct storage_settings *settings, struc
 /* Cancels what is under way; run the loop until it is empty behind this. */
 void storage_close(struct storage *s);
 
+/* The process is to end: what fails from now on is not tried again. */
+void storage_hurry(struct storage *s);
+
 const struct storage_traits *storage_traits(const struct storage *s); /* any thread */
 /* Provider, bucket and endpoint, for logs; never a secret. Any thread. */
 void storage_describe(const struct storage *s, struct buf *out);
@@ -98,7 +101,7 @@ struct storage_task *storage_put(struct storage *s, const struct storage_put *pu
 
 /* Bytes of an object into a file that is open for writing, from `at` on; a broken
  * connection is gone on with by Range (If-Match: never two versions of it). `length` 0:
- * to its end. Written off the loop; not synced. */
+ * to its end. FAIL_STATE: it has fewer bytes. Written off the loop; not synced. */
 struct storage_get {
     const char *key;
     uint64_t offset, length;

@@ -8,6 +8,7 @@
 /* The signatures are those of storage.h, where each is explained. */
 struct storage_ops {
     void (*close)(struct storage *s);
+    void (*hurry)(struct storage *s); /* or NULL */
     void (*describe)(const struct storage *s, struct buf *out);
     struct storage_task *(*put)(struct storage *s, const struct storage_put *put);
     struct storage_task *(*get)(struct storage *s, const struct storage_get *get);
@@ -63,6 +64,7 @@ struct storage {
     char *prefix;                     /* "" or "folder/" */
     char *public_url;                 /* "" or without a slash at its end */
     struct storage_refusal *refusals; /* storage.c's own; NULL at first */
+    bool is_hurried;                  /* nothing is tried again */
 };
 
 /* Begins every task. */

@@ -30,6 +30,7 @@ static void free_store(struct store *s)
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->wake);
     mem_free(s->sorted);
+    mem_free(s->hook_urls);
     mem_free(s);
 }
 

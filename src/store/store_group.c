@@ -49,6 +49,26 @@ static const char *const texts[WRITER_SQLS] = {
                      " WHERE updated_ms < ? AND state NOT IN ('queued', 'processing')"
                      " AND NOT EXISTS (SELECT 1 FROM works WHERE works.job = jobs.id)"
                      " ORDER BY updated_ms LIMIT ?)"),
+    [WRITE_FIND] = "SELECT 1 FROM jobs WHERE id = ?",
+    /* Held while an earlier one of the job is pending. */
+    [WRITE_HOOK] =
+        ("INSERT INTO deliveries (message, job, type, url, state, attempts, status, why,"
+         " created_ms, next_ms, ended_ms, body) VALUES (?1, ?2, ?3, ?4, 'pending', 0, 0, '', ?6,"
+         " CASE WHEN EXISTS (SELECT 1 FROM deliveries WHERE job = ?2 AND url = ?4"
+         " AND state = 'pending') THEN 9223372036854775807 ELSE ?6 END, 0, ?5)"),
+    [WRITE_HOOK_SETTLE] = ("UPDATE deliveries SET state = ?2, attempts = ?3, status = ?4,"
+                           " why = ?5, next_ms = ?6, ended_ms = ?7"
+                           " WHERE id = ?1 AND state = 'pending'"),
+    [WRITE_HOOK_LET_GO] =
+        ("UPDATE deliveries SET next_ms = ?2 WHERE id = (SELECT min(later.id)"
+         " FROM deliveries AS later JOIN deliveries AS this ON this.id = ?1"
+         " WHERE later.job = this.job AND later.url = this.url AND later.state = 'pending'"
+         " AND later.next_ms = 9223372036854775807)"),
+    [WRITE_HOOK_REPLAY] =
+        ("UPDATE deliveries SET state = 'pending', attempts = 0, next_ms = ?2 WHERE id = ?1"
+         " AND state <> 'pending' AND url IN (SELECT value FROM json_each(?3))"),
+    [WRITE_HOOK_FORGET] = ("DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries"
+                           " WHERE state <> 'pending' AND ended_ms < ?1 LIMIT ?2)"),
     [WRITE_META] = ("INSERT INTO meta (key, value) VALUES (?, ?)"
                     " ON CONFLICT (key) DO UPDATE SET value = excluded.value"),
     [WRITE_SYNC] = ("INSERT INTO meta (key, value) VALUES ('barriers', 1)"
@@ -180,7 +200,7 @@ static int write_room(struct store *s, const struct record *r)
     return sql_run(statement);
 }
 
-static int write_record(struct store *s, const struct record *r)
+static int write_record(struct store *s, struct record *r)
 {
     sqlite3_stmt *statement;
 
@@ -203,6 +223,7 @@ static int write_record(struct store *s, const struct record *r)
     case RECORD_SWEEP: return write_sweep(s, r->sweep);
     case RECORD_JOIN:
     case RECORD_PART: return write_room(s, r);
+    case RECORD_HOOK: return hook_record_write(s, r);
     case RECORD_AFTER:
     case RECORD_UPDATE: break;
     }
@@ -222,12 +243,16 @@ static int write_update(struct store *s, const struct update *u)
 
 static int write_latest(struct store *s)
 {
+    size_t first = 0; /* of its job */
     int err = OK;
 
     for (size_t i = 0; err == OK && i < s->sorted_count; i++) {
         if (!group_is_latest(s, i))
             continue;
-        err = write_update(s, s->sorted[i]->update);
+        err = hooks_write(s, s->sorted + first, i + 1 - first);
+        if (err == OK)
+            err = write_update(s, s->sorted[i]->update);
+        first = i + 1;
     }
     return err;
 }
@@ -236,7 +261,7 @@ static int write_content(struct store *s)
 {
     int err = write_latest(s);
 
-    for (const struct record *r = s->pending.first; err == OK && r != NULL; r = r->next)
+    for (struct record *r = s->pending.first; err == OK && r != NULL; r = r->next)
         err = write_record(s, r);
     /* After trouble something must really be written, or an empty group would
      * look like a recovery. */
@@ -261,6 +286,7 @@ static int transact(struct store *s, bool is_durable_group, int (*content)(struc
     pthread_mutex_lock(&s->lock);
     snprintf(s->trouble, sizeof s->trouble, "%s", sqlite3_errmsg(s->writer));
     pthread_mutex_unlock(&s->lock);
+    s->has_new_hooks = false;
     if (!sqlite3_get_autocommit(s->writer))
         sql_run(s->writes[WRITE_ROLLBACK]);
     return err;

@@ -8,6 +8,9 @@
 
 enum { BUSY_MS = 2000 };
 
+#define HOOK_COLUMNS                                                                               \
+    "id, message, job, type, url, state, attempts, status, why, created_ms, next_ms, ended_ms"
+
 static const char *const texts[READER_SQLS] = {
     [READ_JOB] = ("SELECT " ROW_COLUMNS " FROM jobs WHERE id = ?"),
     [READ_UNFINISHED] = ("SELECT " ROW_COLUMNS " FROM jobs"
@@ -16,6 +19,14 @@ static const char *const texts[READER_SQLS] = {
                          " AND state NOT IN ('queued', 'processing') ORDER BY created_ms"),
     [READ_WORK] = "SELECT job, step, spec, updated_ms FROM works WHERE job = ?",
     [READ_ROOMS] = "SELECT pid, sid, subject, job FROM rooms ORDER BY pid, job",
+    [READ_HOOKS_DUE] = ("SELECT " HOOK_COLUMNS ", body FROM deliveries WHERE url = ?1"
+                        " AND state = 'pending' AND next_ms <= ?2 ORDER BY next_ms LIMIT ?3"),
+    [READ_HOOKS_NEXT] = ("SELECT next_ms FROM deliveries WHERE url = ?1 AND state = 'pending'"
+                         " AND next_ms > ?2 ORDER BY next_ms LIMIT 1"),
+    [READ_HOOKS] = ("SELECT " HOOK_COLUMNS ", NULL FROM deliveries WHERE id < ?1"
+                    " AND (?2 IS NULL OR state = ?2) ORDER BY id DESC LIMIT ?3"),
+    [READ_HOOKS_OF_JOB] = ("SELECT " HOOK_COLUMNS ", NULL FROM deliveries WHERE job = ?4"
+                           " AND id < ?1 AND (?2 IS NULL OR state = ?2) ORDER BY id DESC LIMIT ?3"),
     [READ_WORKS] = "SELECT job, step, spec, updated_ms FROM works ORDER BY updated_ms",
     [READ_LIST] = ("SELECT " ROW_COLUMNS " FROM jobs WHERE updated_ms < ?1"
                    " AND (?2 IS NULL OR state = ?2) ORDER BY updated_ms DESC LIMIT ?3"),

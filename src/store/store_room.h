@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 #include "store/store.h"
+#include "store/store_hooks.h"
 #include "store/store_sql.h"
 
 enum { STORE_RETRY_FIRST_MS = 100 };
@@ -26,7 +27,8 @@ enum record_kind {
     RECORD_AFTER,
     RECORD_SWEEP,
     RECORD_JOIN,
-    RECORD_PART
+    RECORD_PART,
+    RECORD_HOOK
 };
 
 /* Something to be written. */
@@ -48,6 +50,9 @@ struct record {
     char *pid, *sid, *subject;
     /* RECORD_SWEEP: on the stack of who waits for it */
     struct sweep *sweep;
+    /* RECORD_HOOK */
+    struct hook_record *hook;
+    int outcome; /* what `done` hears once it is written */
 };
 
 struct records {
@@ -71,6 +76,12 @@ enum writer_sql {
     WRITE_ROOM,
     WRITE_NO_ROOM,
     WRITE_SWEEP,
+    WRITE_FIND,
+    WRITE_HOOK,
+    WRITE_HOOK_SETTLE,
+    WRITE_HOOK_LET_GO,
+    WRITE_HOOK_REPLAY,
+    WRITE_HOOK_FORGET,
     WRITE_META,
     WRITE_SYNC,
     WRITE_BEGIN,
@@ -87,6 +98,10 @@ enum reader_sql {
     READ_LIST,
     READ_OWNED,
     READ_ROOMS,
+    READ_HOOKS_DUE,
+    READ_HOOKS_NEXT,
+    READ_HOOKS,
+    READ_HOOKS_OF_JOB,
     READER_SQLS
 };
 
@@ -95,6 +110,8 @@ struct store {
     struct ledger *ledger;  /* NULL until store_start */
     pthread_t thread;
     bool is_started;
+    struct store_hooks hooks; /* url_count 0: none are configured */
+    char *hook_urls;          /* as a JSON array; NULL likewise */
 
     pthread_mutex_t lock;
     pthread_cond_t wake; /* something was queued, or closing; monotonic clock */
@@ -108,7 +125,8 @@ struct store {
     struct records pending; /* in order: what could not be written, then what is new */
     struct record **sorted; /* pending updates by job, then order */
     size_t sorted_count, sorted_room;
-    bool is_full_sync; /* how the connection is set */
+    bool is_full_sync;  /* how the connection is set */
+    bool has_new_hooks; /* to be told of once the group is written */
     bool is_troubled;
     int last_err;
     uint64_t retry_ms, next_try_ms, give_up_ms;
@@ -143,5 +161,10 @@ bool group_is_latest(const struct store *s, size_t index);
 
 int write_count_start(struct store *s, uint64_t *start);
 int write_sweep(struct store *s, struct sweep *sweep);
+
+/* Events of a job's updates in this group, in order; before the last of them is written. */
+int hooks_write(struct store *s, struct record *const *of_job, size_t count);
+void hooks_written(struct store *s); /* the group is */
+int hook_record_write(struct store *s, struct record *record);
 
 #endif

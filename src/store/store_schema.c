@@ -28,6 +28,15 @@ const char *const schema_steps[] = {
 
     "CREATE TABLE rooms (pid TEXT NOT NULL, job TEXT NOT NULL, sid TEXT NOT NULL,"
     "  subject TEXT NOT NULL, PRIMARY KEY (pid, job)) STRICT, WITHOUT ROWID;",
+
+    "CREATE TABLE deliveries (id INTEGER PRIMARY KEY AUTOINCREMENT, message TEXT NOT NULL,"
+    "  job TEXT NOT NULL, type TEXT NOT NULL, url TEXT NOT NULL, state TEXT NOT NULL,"
+    "  attempts INTEGER NOT NULL, status INTEGER NOT NULL, why TEXT NOT NULL,"
+    "  created_ms INTEGER NOT NULL, next_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL,"
+    "  body TEXT NOT NULL) STRICT;"
+    "CREATE INDEX deliveries_due ON deliveries (url, next_ms) WHERE state = 'pending';"
+    "CREATE INDEX deliveries_of_job ON deliveries (job, id);"
+    "CREATE INDEX deliveries_ended ON deliveries (ended_ms) WHERE state <> 'pending';",
 };
 const int schema_count = sizeof schema_steps / sizeof *schema_steps;
 

@@ -58,6 +58,7 @@ void record_free(struct record *record)
     mem_free(record->pid);
     mem_free(record->sid);
     mem_free(record->subject);
+    mem_free(record->hook);
     mem_free(record);
 }
 
@@ -101,7 +102,7 @@ static void confirm_all(struct store *s, const struct records *records,
 static void finish(struct store *s, struct record *r, int err)
 {
     if (r->done != NULL)
-        r->done(r->context, err);
+        r->done(r->context, err == OK ? r->outcome : err);
     if (r->sweep != NULL) {
         pthread_mutex_lock(&s->lock);
         r->sweep->err = err;
@@ -122,6 +123,7 @@ static void settle_written(struct store *s)
     struct record *next;
 
     confirm_all(s, &s->pending, is_unheard);
+    hooks_written(s);
     for (struct record *r = s->pending.first; r != NULL; r = next) {
         next = r->next;
         finish(s, r, OK);

@@ -1,84 +1,17 @@
-// Videos that lie elsewhere: files over good and bad connections, pages and manifests by
-// way of yt-dlp, and what is refused.
+// Videos that lie elsewhere: files over good and bad connections, and what is refused.
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, statSync } from 'node:fs';
-import os from 'node:os';
+import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
-import { bulkyClip, clip, clipBytes } from '../support/clips.mjs';
+import { clipBytes } from '../support/clips.mjs';
+import { ALLOW, ask, completed, digest, download, ended, isMonotone, isSame, nothingLeft, padded, refused } from '../support/downloads.mjs';
 import { Elsewhere } from '../support/elsewhere.mjs';
 import { verify } from '../support/hls.mjs';
 import { Server, reelay } from '../support/server.mjs';
 import { waitFor } from '../support/wait.mjs';
 
 const MiB = 1024 * 1024;
-const ALLOW = ['--download-allow', '127.0.0.1'];
-
-const digest = (bytes) => createHash('sha256').update(bytes).digest('hex');
-const files = (folder) => (existsSync(folder) ? readdirSync(folder, { recursive: true }) : []);
-const ended = ({ data }) => ['completed', 'failed'].includes(data?.status);
-
-// The same video with `size` bytes that mean nothing behind it (a "free" box).
-function padded(bytes, size) {
-  const box = Buffer.alloc(size);
-  for (let i = 8; i + 4 <= size; i += 4096) box.writeUInt32BE(i, i);
-  box.writeUInt32BE(size);
-  box.write('free', 4);
-  return Buffer.concat([bytes, box]);
-}
-
-async function ask(server, body, token) {
-  const answer = await server.post('/api/download', body, token);
-  assert.equal(answer.status, 202, answer.text);
-  assert.equal(answer.json.status, 'queued');
-  return answer.json.jobId;
-}
-
-// Asks for it and follows it to its end: { id, data, messages }.
-async function download(server, body) {
-  const id = await ask(server, body);
-  const watcher = await server.watchDownload(id);
-  const { data } = await watcher.until(ended, `the end of ${id}`, { timeout: 120_000 });
-  watcher.drop();
-  return { id, data, messages: watcher.messages.map((message) => message.data) };
-}
-
-async function completed(server, body) {
-  const found = await download(server, body);
-  assert.equal(found.data.status, 'completed', JSON.stringify(found.data));
-  return found;
-}
-
-async function refused(server, body) {
-  const found = await download(server, body);
-  assert.equal(found.data.status, 'failed', JSON.stringify(found.data));
-  return found.data.error;
-}
-
-function isMonotone(numbers) {
-  numbers.reduce((last, one) => {
-    assert.ok(one >= last, `${numbers.join(' ')}`);
-    return one;
-  }, 0);
-}
-
-async function isSame(server, data, bytes) {
-  const answer = await server.get(data.downloadUrl);
-  assert.equal(answer.status, 200);
-  assert.equal(digest(answer.body), digest(bytes));
-  assert.equal(data.fileSize, bytes.length);
-  return answer;
-}
-
-const nothingLeft = (server, id) =>
-  waitFor(
-    () => files(path.join(server.dataDir, 'work')).length === 0 &&
-      !files(path.join(server.dataDir, 'media')).some((name) => name.includes(id)),
-    'nothing to be left of it',
-  );
 
 describe('a URL of a file', () => {
   let server, bytes;

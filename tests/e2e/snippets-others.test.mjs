@@ -6,9 +6,13 @@ import { after, before, describe, test } from 'node:test';
 
 import { bundle, launch, openPage, snippet, untyped } from '../support/browser.mjs';
 import { clipBytes } from '../support/clips.mjs';
+import { ALLOW, ask, isMonotone, padded } from '../support/downloads.mjs';
+import { Elsewhere } from '../support/elsewhere.mjs';
 import { Server } from '../support/server.mjs';
 import { Upload } from '../support/upload.mjs';
 import { waitFor, within } from '../support/wait.mjs';
+
+const MiB = 1024 * 1024;
 
 let server;
 let browser;
@@ -82,6 +86,39 @@ describe("the download document's code", () => {
     const status = JSON.parse(await page.textContent('#status'));
     assert.equal(status.jobId, String(mine.id));
     assert.equal(status.progress, 100);
+    assert.deepEqual(page.broke, []);
+    await page.close();
+  });
+
+  test('the hook shows a download in the steps of the document, as polling does', async (t) => {
+    const there = await Elsewhere.during(t);
+    const own = await Server.during(t, { args: ALLOW });
+    const url = there.put('/v.mp4', padded(await clipBytes({ seconds: 3 }), 2 * MiB), { hold: MiB });
+    const id = await ask(own, { url });
+    const script = await bundle(
+      `import { createRoot } from 'react-dom/client';
+       import { useWebSocket } from './useWebSocket';
+       window.seen = [];
+       function Status() {
+         const { status } = useWebSocket('${id}');
+         if (status) seen.push(status);
+         return <pre id="status">{JSON.stringify(status)}</pre>;
+       }
+       createRoot(document.getElementById('root')).render(<Status />);`,
+      { 'useWebSocket.ts': snippet('download/useWebSocket.ts', own) },
+    );
+    const page = await openPage(browser, own, { body: '<div id="root"></div>', script });
+    await page.waitForFunction("JSON.parse(document.getElementById('status').textContent)?.progress > 15", null, { timeout: 60_000 });
+    const polled = (await own.get(`/api/status/${id}`)).json;
+    assert.ok(polled.progress > 15 && polled.progress < 89);
+    assert.equal(polled.videoInfo.title, 'v');
+    there.release('/v.mp4');
+    await page.waitForFunction(
+      "JSON.parse(document.getElementById('status').textContent)?.status === 'completed'", null, { timeout: 60_000 });
+    const seen = await page.evaluate('seen');
+    isMonotone(seen.map((one) => one.progress));
+    assert.deepEqual((await own.get(`/api/status/${id}`)).json, seen.at(-1));
+    assert.ok(seen.at(-1).downloadUrl.endsWith('/v.mp4'));
     assert.deepEqual(page.broke, []);
     await page.close();
   });

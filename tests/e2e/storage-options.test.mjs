@@ -74,6 +74,7 @@ test('options that do not fit each other are refused before anything begins', as
     assert.match(said.stderr, why);
   };
   await refused(['--storage', bucket(at), '--engine', 'redis://127.0.0.1:1'], /same --jwt-secret/);
+  await refused(['--storage', bucket(at), '--engine', 'redis://127.0.0.1:1', '--jwt-jwks-file', '/dev/null'], /same --url-secret/);
   await refused(['--storage-public-url', 'https://cdn.example.com'], /say which one with --storage/);
   await refused(['--storage', bucket(at), '--storage-public-url', 'cdn.example.com'], /is not a URL such as/);
   await refused(['--storage', 'ftp://somewhere'], /--storage: /);

@@ -4,9 +4,23 @@
 #include "base/err.h"
 #include "facts.h"
 
-enum step { CREATE, ANNOUNCE, PLAN, TOUCH, ENQUEUE, WAIT_JOB, WAIT_WORK, CANCEL, AGAIN, FAIL };
+enum step {
+    CREATE,
+    ANNOUNCE,
+    PLAN,
+    PLACE,
+    TOUCH,
+    ENQUEUE,
+    WAIT_JOB,
+    WAIT_WORK,
+    CANCEL,
+    AGAIN,
+    FAIL
+};
 
 enum { CHUNKS = 3 };
+
+#define BEGUN "{\"place\":\"undecided \"}"
 
 static void act(struct actor *a);
 
@@ -50,9 +64,22 @@ static void planned(void *context, int err, const struct fleet_work_state *state
     if (err == OK && state->chunks != CHUNKS)
         world_fail(a->world, "%s planned %d chunks, and it is %u", a->id, CHUNKS, state->chunks);
     if (err == OK)
-        next(a, TOUCH);
+        next(a, PLACE);
     else
         next(a, err == FAIL_MISSING || err == FAIL_STATE ? WAIT_JOB : PLAN);
+}
+
+static void placed(void *context, int err)
+{
+    struct actor *a = context;
+
+    actor_told(a, err, "place");
+    if (err == FAIL_EXISTS)
+        world_fail(a->world, "%s placed its chunks and is told they are elsewhere", a->id);
+    if (err == OK)
+        next(a, TOUCH);
+    else
+        next(a, err == FAIL_MISSING || err == FAIL_STATE ? WAIT_JOB : PLACE);
 }
 
 static void enqueued(void *context, int err)
@@ -169,9 +196,10 @@ static void act(struct actor *a)
     }
     actor_asks(a);
     switch ((enum step)a->step) {
-    case CREATE: fleet_work_create(work, a->id, "{}", created, a); return;
+    case CREATE: fleet_work_create(work, a->id, BEGUN, created, a); return;
     case ANNOUNCE: say(a, JOB_QUEUED, FLEET_IF_NEW, announced); return;
     case PLAN: fleet_work_plan(work, a->id, CHUNKS, planned, a); return;
+    case PLACE: fleet_work_place(work, a->id, "undecided ", "parts 1", placed, a); return;
     case ENQUEUE:
         facts_enqueuing(a->world, a->id);
         fleet_work_enqueue(work, a->id, "0", "{}",

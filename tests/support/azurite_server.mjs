@@ -1,11 +1,16 @@
 #!/usr/bin/env node
 // One Azurite (Azure's blob protocol) on a free port of the loopback, which keeps all in
 // memory and ends when standard input closes. Prints one line of JSON: url, key, sas, ...
+//
+// Azurite 3.35 does not have Put Block From URL. It is done here, before it: the source is
+// fetched and put as a block, by the very URLs that were signed, so both must be good.
 import { spawn } from 'node:child_process';
 import { createHmac, randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 
 const account = 'reelaytest';
@@ -19,7 +24,7 @@ if (!existsSync(program)) {
   process.exit(2);
 }
 
-const sign = (text) => createHmac('sha256', Buffer.from(key, 'base64')).update(text, 'utf8').digest('base64');
+const sign = (text, by = Buffer.from(key, 'base64')) => createHmac('sha256', by).update(text, 'utf8').digest('base64');
 
 // Shared Key, as Azure's documentation of it has the string to sign.
 async function ask(method, endpoint, where, query, body) {
@@ -41,14 +46,13 @@ async function ask(method, endpoint, where, query, body) {
   if (!answer.ok) throw new Error(`${method} ${where}: ${answer.status} ${await answer.text()}`);
 }
 
-// For everything in the account, as an operator would make one for Reelay.
-function accountSas() {
+// For a container, as an operator would make one for Reelay (docs/storage.md).
+function containerSas(name, by) {
   const expires = new Date(Date.now() + 24 * 3600 * 1000).toISOString().replace(/\.\d+Z/, 'Z');
-  const [permissions, services, types, protocols] = ['rwdlac', 'b', 'sco', 'https,http'];
-  const text = [account, permissions, services, types, '', expires, '', protocols, version, '', ''].join('\n');
-  return new URLSearchParams({
-    sv: version, ss: services, srt: types, sp: permissions, se: expires, spr: protocols, sig: sign(text),
-  }).toString();
+  const permissions = 'rcwdl';
+  const text = [permissions, '', expires, `/blob/${account}/${name}`, '', '', '', version, 'c', '', '', '', '', '', '', '']
+    .join('\n');
+  return new URLSearchParams({ sv: version, sr: 'c', sp: permissions, se: expires, sig: sign(text, by) }).toString();
 }
 
 // Pages of any site may read and write with a URL that is signed.
@@ -79,11 +83,53 @@ const port = await new Promise((resolve) => {
     if (found) resolve(found[1]);
   });
 });
-const endpoint = `http://127.0.0.1:${port}/${account}`;
+
+const agent = new http.Agent({ keepAlive: true });
+
+// The same request, to Azurite; `body` instead of its own if there is one.
+function passOn(request, answer, body) {
+  const headers = { ...request.headers };
+  if (body) {
+    delete headers['x-ms-copy-source'];
+    headers['content-length'] = body.length;
+  }
+  const onward = http.request({
+    host: '127.0.0.1', port, method: request.method, path: request.url, headers, agent, setHost: false,
+  }, (back) => {
+    answer.writeHead(back.statusCode, back.statusMessage, back.rawHeaders);
+    pipeline(back, answer).catch(() => {});
+  });
+  onward.on('error', () => answer.destroy());
+  answer.on('close', () => answer.writableEnded || onward.destroy());
+  if (body) onward.end(body);
+  else pipeline(request, onward).catch(() => {});
+}
+
+async function copyBlock(request, answer) {
+  const source = await fetch(request.headers['x-ms-copy-source']);
+  if (source.ok) {
+    passOn(request, answer, Buffer.from(await source.arrayBuffer()));
+    return;
+  }
+  answer.writeHead(source.status, { 'content-type': 'application/xml' });
+  answer.end('<?xml version="1.0" encoding="utf-8"?><Error><Code>CannotVerifyCopySource</Code></Error>');
+}
+
+const front = http.createServer((request, answer) => {
+  if (request.headers['x-ms-copy-source']) copyBlock(request, answer).catch(() => answer.destroy());
+  else passOn(request, answer);
+});
+front.requestTimeout = 0;
+await new Promise((resolve) => front.listen(0, '127.0.0.1', resolve));
+const endpoint = `http://127.0.0.1:${front.address().port}/${account}`;
 await ask('PUT', endpoint, `/${container}`, { restype: 'container' });
 await ask('PUT', endpoint, '/', { comp: 'properties', restype: 'service' }, cors);
 const bare = `azure://${account}/${container}?endpoint=${endpoint}`;
+const bareMissing = bare.replace(container, 'no-such-container');
+const withKey = (url, text) => url.replace('://', `://:${encodeURIComponent(text)}@`);
 console.log(JSON.stringify({
-  url: bare.replace('://', `://:${encodeURIComponent(key)}@`), bare, endpoint, account, container, key,
-  sas: accountSas(),
+  url: withKey(bare, key), bare, endpoint, account, container, key, sas: containerSas(container),
+  wrong: withKey(bare, randomBytes(64).toString('base64')),
+  missing: withKey(bareMissing, key), bareMissing,
+  wrongSas: containerSas(container, randomBytes(64)), missingSas: containerSas('no-such-container'),
 }));

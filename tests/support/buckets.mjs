@@ -35,7 +35,7 @@ export async function startSwift({ page = 1000 } = {}) {
   };
 }
 
-// `sas` is a token for the whole account, to be used instead of the key.
+// `sas` is a token for the container, to be used instead of the key: AZURE_STORAGE_SAS_TOKEN.
 export async function startAzurite() {
   const azurite = await start('azurite_server.mjs', []);
   return { ...azurite, env: { AZURE_STORAGE_KEY: azurite.key } };

@@ -193,7 +193,8 @@ def describe(endpoint):
     query = f"endpoint={endpoint}&region=us-east-1&style=path"
     return {"url": f"s3://{key}:{secret}@{BUCKET}?{query}", "endpoint": endpoint, "bucket": BUCKET,
             "bare": f"s3://{BUCKET}?{query}", "accessKey": ACCESS_KEY, "secretKey": SECRET_KEY,
-            "region": "us-east-1"}
+            "region": "us-east-1", "wrong": f"s3://{key}:wrong@{BUCKET}?{query}",
+            "missing": f"s3://{key}:{secret}@no-such-bucket?{query}"}
 
 
 def wait_for_the_end():

@@ -541,6 +541,55 @@ static void the_first_word_on_the_number_of_chunks_counts(void **state)
     assert_int_equal(node_cancel(&f->a, "j"), FAIL_STATE);
 }
 
+struct outcome_of_place {
+    bool is_done;
+    int err;
+};
+
+static void on_place(void *context, int err)
+{
+    struct outcome_of_place *o = context;
+
+    o->is_done = true;
+    o->err = err;
+}
+
+static int put_place(struct fleet *f, struct node *n, const char *before, const char *after)
+{
+    struct outcome_of_place o = { .is_done = false };
+
+    fleet_work_place(n->work, "j", before, after, on_place, &o);
+    WAIT_FOR(&f->loop, o.is_done);
+    return o.err;
+}
+
+static void of_two_who_place_chunks_the_first_counts(void **state)
+{
+    struct outcome_of_place a = { .is_done = false }, b = { .is_done = false };
+    struct fleet *f = *state;
+
+    assert_int_equal(put_place(f, &f->a, "undecided ", "parts x"), FAIL_MISSING);
+    assert_int_equal(node_create(&f->a, "j", "{\"place\":\"undecided \"}"), OK);
+    assert_int_equal(put_place(f, &f->a, "objects ", "parts x"), FAIL_EXISTS);
+    fleet_work_place(f->a.work, "j", "undecided ", "parts a", on_place, &a);
+    fleet_work_place(f->b.work, "j", "undecided ", "parts b", on_place, &b);
+    WAIT_FOR(&f->loop, a.is_done && b.is_done);
+    assert_true((a.err == OK && b.err == FAIL_EXISTS) || (a.err == FAIL_EXISTS && b.err == OK));
+    const char *there = a.err == OK ? "parts a" : "parts b";
+    assert_int_equal(put_place(f, &f->c, "undecided ", there), OK); /* repeated */
+    assert_int_equal(put_place(f, &f->c, there, "objects c"), OK);
+    assert_int_equal(put_place(f, &f->a, there, "objects a"), FAIL_EXISTS);
+    assert_int_equal(node_enqueue(&f->a, "j", FLEET_NORMAL), OK);
+    assert_int_equal(put_place(f, &f->a, "objects c", "objects "), FAIL_STATE);
+    /* Opened again, it is as its spec says. */
+    node_serve(&f->a, 1);
+    WAIT_FOR(&f->loop, f->a.claimed == 1);
+    assert_int_equal(node_reopen(&f->a, last(&f->a), "{\"place\":\"parts \"}"), OK);
+    assert_int_equal(put_place(f, &f->b, "objects c", "parts d"), FAIL_EXISTS);
+    assert_int_equal(put_place(f, &f->b, "parts ", "parts d"), OK);
+    assert_int_equal(node_cancel(&f->a, "j"), FAIL_STATE);
+}
+
 static void what_redis_forgets_its_holder_puts_back(void **state)
 {
     struct fleet *f = *state;
@@ -970,6 +1019,7 @@ int main(void)
         TEST(a_cancelled_one_is_not_delayed),
         TEST(stale_uploads_are_given_to_one_node_each),
         TEST(the_first_word_on_the_number_of_chunks_counts),
+        TEST(of_two_who_place_chunks_the_first_counts),
         TEST(what_redis_forgets_its_holder_puts_back),
         TEST(what_was_put_back_is_taken_over_when_its_holder_dies),
         TEST(what_a_holder_wants_is_done_also_to_what_redis_forgot),

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "io/fetch.h"
 #include "io/fetch_internal.h"
+#include "io/guard.h"
 #include "scripted.h"
 
 #define ANSWER(status, fields, body)                                                               \
@@ -449,6 +450,35 @@ static void every_connection_passes_the_gate(void **state)
     scripted_stop(&server);
 }
 
+static void a_guarded_fetcher_goes_where_it_may(void **state)
+{
+    static const struct scripted_answer script[] = {
+        { .text = ANSWER("200 OK", "Content-Length: 2\r\n", "ok") },
+    };
+    static const char *const allow[] = { "127.0.0.1" };
+    struct world *w = *state;
+    struct scripted server;
+    struct seen seen = { 0 };
+    struct buf why;
+
+    buf_init(&why, 100);
+    scripted_start(&server, script, 1);
+    for (size_t allowed = 0; allowed < 2; allowed++) {
+        struct guard_rules rules = { .allow = allow, .allow_count = allowed };
+        struct guard *guard;
+        assert_int_equal(guard_new(&rules, &guard, &why), OK);
+        fetcher_close(w->fetcher);
+        w->fetcher = fetcher_new_guarded(&w->loop, NULL, guard);
+        run(w, (struct fetch_request){ .url = server.url }, &seen);
+        assert_int_equal(seen.err, allowed ? OK : FAIL_DENIED);
+        fetcher_close(w->fetcher);
+        w->fetcher = fetcher_new(&w->loop, NULL);
+        guard_free(guard);
+    }
+    scripted_stop(&server);
+    buf_deinit(&why);
+}
+
 static void on_done_and_close(void *context, const struct fetch_answer *a)
 {
     struct world *w = context;
@@ -494,6 +524,7 @@ int main(void)
         TEST(further_headers_go_along),
         TEST(redirects_are_followed_as_far_as_allowed),
         TEST(every_connection_passes_the_gate),
+        TEST(a_guarded_fetcher_goes_where_it_may),
         TEST(a_fetcher_may_be_closed_by_what_it_calls),
     };
 

@@ -278,6 +278,27 @@ static void beginning_and_chunks_exclude_each_other_on_any_thread(void **state)
     assert_int_equal(begun, 2000);
 }
 
+static void its_place_is_set_by_who_knows_it(void **state)
+{
+    struct upload_place first = { .layout = LAYOUT_DISK }, next = { .layout = LAYOUT_PARTS };
+    struct upload u;
+
+    (void)state;
+    snprintf(next.multipart, sizeof(next.multipart), "abc");
+    assert_int_equal(uploads_place(uploads, "7", &first, &next, done, &answer), FAIL_MISSING);
+    create("7", -1);
+    assert_int_equal(uploads_place(uploads, "7", &next, &first, done, &answer), FAIL_EXISTS);
+    assert_int_equal(uploads_place(uploads, "7", &first, &next, done, &answer), OK);
+    assert_int_equal(wait_for_answer(), OK);
+    assert_true(stored("7", &u));
+    assert_true(upload_place_equals(&u.place, &next));
+    assert_int_equal(uploads_place(uploads, "7", &first, &next, done, &answer), FAIL_EXISTS);
+    assert_int_equal(uploads_begin(uploads, "7", "a", 2), OK);
+    assert_int_equal(uploads_place(uploads, "7", &next, &first, done, &answer), FAIL_STATE);
+    u = now("7");
+    assert_true(upload_place_equals(&u.place, &next));
+}
+
 /* --- mending and ending --- */
 
 static void a_failed_one_is_open_again(void **state)
@@ -447,6 +468,7 @@ int main(void)
         UPLOADS(a_busy_upload_takes_no_chunks),
         UPLOADS(it_does_not_begin_while_a_chunk_gets_its_name),
         UPLOADS(beginning_and_chunks_exclude_each_other_on_any_thread),
+        UPLOADS(its_place_is_set_by_who_knows_it),
         UPLOADS(a_failed_one_is_open_again),
         UPLOADS(a_finished_one_is_forgotten_but_its_record_waits_for_the_disk),
         UPLOADS(only_open_ones_that_nobody_touched_are_stale),

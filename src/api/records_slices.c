@@ -1,0 +1,55 @@
+/* Uploads that grow at their end, where all of them lie in one folder: what is there,
+ * and one made of several. */
+#include <stdio.h>
+
+#include "api/api.h"
+#include "api/records_room.h"
+#include "base/mem.h"
+#include "io/thread.h"
+
+struct looking {
+    struct call *call;
+    upload_sliced *done;
+    struct slices slices;
+    int err;
+    char id[JOB_ID_MAX + 1];
+    char to[JOB_ID_MAX + 1]; /* of a join, else "" */
+};
+
+static void work(void *context)
+{
+    struct looking *l = context;
+    struct disk *disk = l->call->api->disk;
+
+    l->err = l->to[0] != '\0' ? disk_slices_link(disk, l->id, l->to, &l->slices)
+                              : disk_slices(disk, l->id, &l->slices);
+}
+
+static void worked(void *context)
+{
+    struct looking *l = context;
+
+    l->done(l->call, l->err, &l->slices);
+    mem_free(l);
+}
+
+static void go(struct call *c, const char *id, const char *to, upload_sliced *done)
+{
+    struct looking *l = mem_new(struct looking);
+
+    l->call = c;
+    l->done = done;
+    snprintf(l->id, sizeof(l->id), "%s", id);
+    snprintf(l->to, sizeof(l->to), "%s", to);
+    io_offload(io_thread_loop(exchange_thread(c->x)), work, worked, l);
+}
+
+void folder_slices(struct call *c, const char *id, upload_sliced *done)
+{
+    go(c, id, "", done);
+}
+
+void folder_join(struct call *c, const char *from, const char *to, upload_sliced *done)
+{
+    go(c, from, to, done);
+}

@@ -1,0 +1,49 @@
+/* A tree of HLS files on its way into a storage, from the moment that its first segment
+ * is whole.
+ *
+ *   follow: segments that a later one stands behind ──┐
+ *   finish: all else there is ── list: is it all there, and nothing besides? ──
+ *           media playlists ── master.m3u8
+ *
+ * What was sent may be made anew before the end (a conversion that is repeated, a tail
+ * that is dropped): a file that is not the one that was sent is sent again, and what is
+ * not in the tree at the end is removed. What an earlier process had sent under the same
+ * key is found by the list; what has the same size and digest is not sent again.
+ *
+ * On the loop's thread. */
+#ifndef MEDIA_PUBLISH_H
+#define MEDIA_PUBLISH_H
+
+#include <stdint.h>
+#include <uv.h>
+
+#include "media/media.h"
+#include "storage/storage.h"
+
+struct publish;
+
+struct publish_events {
+    /* Of the bytes of the whole tree; behind publish_finish only, several times a second. */
+    void (*moved)(void *context, uint64_t sent, uint64_t total);
+    /* `bytes` of the whole tree. What is wrong is never the input's fault. */
+    void (*done)(void *context, int err, const char *why, uint64_t bytes);
+};
+
+/* Begins to follow. `tree` (a folder, which may not be there yet) and `key` are copied.
+ * Trouble is kept for the end, which tries once more. */
+struct publish *publish_begin(uv_loop_t *loop, struct storage *storage, const char *tree,
+                              const char *key);
+
+/* The tree is made anew, from the beginning. */
+void publish_again(struct publish *p);
+
+/* The tree is as it shall be. `done` comes exactly once, not within the call, and frees
+ * it; `out` is for media_task_cancel. */
+void publish_finish(struct publish *p, const struct publish_events *events, void *context,
+                    struct media_task **out);
+
+/* Of one that was not finished: what is under way is cancelled, and it is gone. What was
+ * sent stays. */
+void publish_abandon(struct publish *p);
+
+#endif

@@ -1,0 +1,201 @@
+/* One try of a call: what is sent, and what is made of what comes. */
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "storage/http_call.h"
+
+enum {
+    URL_MAX = 16 * 1024,
+    BODY_MAX = 4 * 1024 * 1024,    /* the list of 10,000 parts has 1.5 MB */
+    ANSWER_MAX = 16 * 1024 * 1024, /* a page of 5,000 keys of 1 KiB, in XML */
+    ERROR_MAX = 64 * 1024,
+    STALL_MS = 30 * 1000,
+    STALL_MIN_MS = 1000,
+    LABOUR_MS = 5 * 60 * 1000, /* a server that copies or joins is silent for minutes */
+    HEADERS_MAX = HTTP_HEADERS_MAX + 1,
+};
+
+/* Known only of what came in one go. */
+static bool has_come_whole(const struct http_call *c, uint64_t had)
+{
+    return c->s.has_sink && had == 0 && c->s.offset == 0 && c->s.length == 0;
+}
+
+/* "bytes 100-199/1234", or "bytes 100-199" and "*" */
+static bool begins_at(const struct fetch_answer *answer, uint64_t at)
+{
+    const char *range = fetch_header_of(answer, "Content-Range");
+    struct str rest = str_trim(str_of(range));
+    uint64_t from;
+
+    if (!str_starts(rest, STR("bytes ")))
+        return false;
+    rest = (struct str){ rest.at + 6, rest.len - 6 };
+    return str_parse_u64(str_trim(str_cut(&rest, '-')), UINT64_MAX, &from) == OK && from == at;
+}
+
+/* Before a byte goes into the file: that it is the one which belongs there. */
+static int on_begun(void *context, const struct fetch_answer *answer)
+{
+    struct http_call *c = context;
+    uint64_t at = c->s.offset + c->got;
+    char etag[HTTP_ETAG_SIZE];
+
+    if (answer->status != 200 && answer->status != 206)
+        return OK; /* an error, which is judged when it is there */
+    if (answer->status == 206 ? !begins_at(answer, at) : at > 0)
+        return FAIL_UNSUPPORTED;
+    http_etag_of(answer, etag);
+    if (c->got > 0 && strcmp(etag, c->etag) != 0)
+        return FAIL_STATE;
+    memcpy(c->etag, etag, sizeof(etag));
+    c->is_filling = true;
+    return OK;
+}
+
+static uint64_t stall_of(const struct http_call *c)
+{
+    uint32_t patience = c->h->patience_ms;
+
+    if (c->s.ask.verb == VERB_COMPLETE || c->s.ask.verb == VERB_PART_COPY)
+        return LABOUR_MS;
+    if (patience >= STALL_MS)
+        return STALL_MS;
+    return patience > STALL_MIN_MS ? patience : STALL_MIN_MS;
+}
+
+static void set_range(const struct http_call *c, struct fetch_request *out)
+{
+    uint64_t from = c->s.offset + c->got;
+
+    out->has_sink = true;
+    out->sink = c->s.sink;
+    out->sink_at = c->s.sink_at + c->got;
+    out->sink_max = c->s.length > 0 ? c->s.length - c->got : 0;
+    out->begun = on_begun;
+    out->has_md5 = has_come_whole(c, c->got);
+    if (from == 0 && c->s.length == 0)
+        return; /* an empty object has no range */
+    out->is_range = true;
+    out->range_from = from;
+    out->range_to = c->s.length > 0 ? c->s.offset + c->s.length - 1 : UINT64_MAX;
+}
+
+static void set_body(const struct http_call *c, const struct http_request *request,
+                     struct fetch_request *out)
+{
+    enum http_verb verb = c->s.ask.verb;
+
+    if (verb != VERB_PUT && verb != VERB_PART_PUT) {
+        out->body = buf_str(&request->body);
+        out->content_type = request->content_type;
+        return;
+    }
+    out->content_type = verb == VERB_PUT ? c->s.ask.content_type : NULL;
+    out->has_file = c->s.has_file;
+    out->has_md5 = c->s.has_file;
+    out->file = c->s.file;
+    out->offset = c->s.offset;
+    out->length = c->s.length;
+    out->body = c->s.bytes;
+}
+
+static void start_fetch(struct http_call *c, const struct http_request *request,
+                        void (*done)(void *, const struct fetch_answer *), void (*released)(void *))
+{
+    struct fetch_header headers[HEADERS_MAX];
+    char match[HTTP_ETAG_SIZE + 2];
+    struct fetch_request out = {
+        .method = request->method,
+        .url = buf_text(&request->url),
+        .headers = headers,
+        .header_count = request->header_count,
+        .answer_max = c->s.answer_max ? c->s.answer_max + ERROR_MAX : ANSWER_MAX,
+        .stall_ms = stall_of(c),
+        .done = done,
+        .released = released,
+        .context = c,
+    };
+
+    memcpy(headers, request->headers, request->header_count * sizeof(*headers));
+    set_body(c, request, &out);
+    if (c->s.has_sink)
+        set_range(c, &out);
+    if (c->s.has_sink && c->got > 0 && c->etag[0] != '\0') {
+        snprintf(match, sizeof(match), "\"%s\"", c->etag);
+        headers[out.header_count++] = (struct fetch_header){ "If-Match", match };
+    }
+    c->is_filling = false;
+    c->fetch = fetch_start(c->h->fetcher, &out);
+}
+
+int http_attempt(struct http_call *c, void (*done)(void *, const struct fetch_answer *),
+                 void (*released)(void *))
+{
+    struct http_request request = { .method = "GET" };
+
+    buf_init(&request.url, URL_MAX);
+    buf_init(&request.body, BODY_MAX);
+    int err = c->h->driver->ask(c->h, &c->s.ask, &request, &c->result);
+    if (err == OK && (request.url.failed || request.body.failed))
+        err = FAIL_LIMIT;
+    if (err == OK && request.url.len > 0)
+        start_fetch(c, &request, done, released);
+    http_request_deinit(&request);
+    return err;
+}
+
+static bool has_sent_what_was_meant(struct http_call *c, const struct fetch_answer *answer)
+{
+    uint8_t md5[EVP_MAX_MD_SIZE];
+
+    if (c->s.ask.verb != VERB_PUT && c->s.ask.verb != VERB_PART_PUT)
+        return true;
+    if (c->s.has_file)
+        return answer->md5 == NULL || http_sums_agree(answer, answer->md5);
+    if (EVP_Digest(c->s.bytes.at, c->s.bytes.len, md5, NULL, EVP_md5(), NULL) != 1)
+        return true;
+    return http_sums_agree(answer, md5);
+}
+
+/* Once more from the beginning. */
+static void judge_other_bytes(struct http_call *c, struct http_verdict *out, const char *why)
+{
+    out->err = FAIL_STATE;
+    out->may_pass = !c->has_other_bytes;
+    c->has_other_bytes = true;
+    c->got = 0;
+    snprintf(out->why, sizeof(out->why), "%s", why);
+}
+
+void http_attempt_judge(struct http_call *c, const struct fetch_answer *answer, uint64_t had,
+                        struct http_verdict *out)
+{
+    http_judge(c->h->driver, c->s.ask.verb, answer, out);
+    if (out->err)
+        return;
+    if (!has_sent_what_was_meant(c, answer)) {
+        judge_other_bytes(c, out, "the storage has received other bytes than were sent");
+        return;
+    }
+    if (has_come_whole(c, had) && answer->md5 != NULL && !http_sums_agree(answer, answer->md5)) {
+        judge_other_bytes(c, out, "other bytes have come than the storage should have");
+        return;
+    }
+    switch (c->s.ask.verb) {
+    case VERB_LIST:
+    case VERB_BEGIN:
+    case VERB_PART_COPY:
+    case VERB_PARTS:
+    case VERB_COMPLETE:
+    case VERB_UPLOADS:
+        http_result_deinit(&c->result);
+        out->err = c->h->driver->read(&c->s.ask, answer->body, &c->result);
+        if (out->err)
+            snprintf(out->why, sizeof(out->why), "the storage's answer cannot be understood");
+        break;
+    default: break;
+    }
+}

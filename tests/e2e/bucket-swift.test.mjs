@@ -1,0 +1,151 @@
+// The same with a real bucket: what goes there while ffmpeg runs, what a server that was
+// cut down need not send again, what a bucket does that fails, and what a browser plays.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+
+import { launch } from '../support/browser.mjs';
+import { startSwift, through } from '../support/buckets.mjs';
+import { clip, clipBytes } from '../support/clips.mjs';
+import { Faulty } from '../support/faulty.mjs';
+import { verify } from '../support/hls.mjs';
+import { Server } from '../support/server.mjs';
+import { Upload } from '../support/upload.mjs';
+import { waitFor } from '../support/wait.mjs';
+
+const SECONDS = 30;
+const SLOW = ['--preset', 'slow']; // so that it can be interrupted
+
+let swift;
+before(async () => {
+  swift = await startSwift();
+});
+after(() => swift.stop());
+
+async function begin(server, options) {
+  const upload = await Upload.create(server, options);
+  await upload.putAll();
+  return upload.assemble();
+}
+
+const long = async (server) =>
+  begin(server, { bytes: readFileSync(await clip({ seconds: SECONDS, size: '640x480', rate: 15 })) });
+
+// A server, and what stands between it and the bucket.
+async function serve(t, args = []) {
+  const relay = await new Faulty(swift.endpoint).listen();
+  const server = await Server.during(t, { args: ['--storage', through(swift.url, swift, relay.origin), ...args] });
+  t.after(() => relay.stop()); // behind the server, which has to clear away
+  const puts = (pattern) => relay.requests
+    .filter(({ method, path }) => method === 'PUT' && pattern.test(path))
+    .map(({ path }) => path.split('?')[0]);
+  return { relay, server, puts };
+}
+
+const SEGMENT = /\/videos\/hls\/.*\/s\d+\.m4s/;
+const PLAYLIST = /\/videos\/hls\/.*\.m3u8/;
+
+test('segments are in the bucket while it is converted, playlists come last', async (t) => {
+  const { server, puts } = await serve(t, SLOW);
+  const upload = await long(server);
+  await waitFor(() => puts(SEGMENT).length >= 4, 'segments on their way', { timeout: 120_000, every: 5 });
+  assert.equal((await upload.job()).state, 'processing');
+  const job = await upload.complete();
+  const order = puts(/\/videos\/hls\//);
+  const first = order.findIndex((path) => PLAYLIST.test(path));
+  assert.ok(order.slice(first).every((path) => PLAYLIST.test(path)), 'playlists come last');
+  assert.match(order.at(-1), /\/master\.m3u8$/);
+  assert.equal(order.length, new Set(order).size, 'nothing is sent twice');
+  await verify(server, job, SECONDS);
+});
+
+test('what a server that was cut down had sent is not sent again', async (t) => {
+  const { relay, server, puts } = await serve(t, SLOW);
+  const upload = await long(server);
+  await waitFor(() => puts(SEGMENT).length >= 8, 'segments on their way', { timeout: 120_000, every: 5 });
+  const under = new Set(puts(SEGMENT).slice(-4)); // perhaps not there whole
+  await server.kill();
+  const before = puts(SEGMENT).filter((path) => !under.has(path));
+  relay.requests.length = 0;
+  await server.start();
+  const job = await upload.complete();
+  const again = new Set(puts(SEGMENT));
+  assert.deepEqual(before.filter((path) => again.has(path)), []);
+  await verify(server, job, SECONDS);
+});
+
+test('a bucket that is away for a while costs time only', async (t) => {
+  const { relay, server, puts } = await serve(t);
+  const isOfTree = ({ path }) => path.includes('/videos/hls/');
+  relay.refuse({ seconds: 3, matching: isOfTree });
+  const upload = await begin(server, { bytes: await clipBytes({ seconds: 6 }) });
+  relay.reset({ count: 2, bytes: 1000, matching: (request) => request.method === 'PUT' && isOfTree(request) });
+  const job = await upload.complete();
+  assert.ok(puts(SEGMENT).length > 0);
+  await verify(server, job, 6);
+});
+
+test('a bucket that refuses fails the job, and says why', async (t) => {
+  const { relay, server } = await serve(t);
+  relay.refuse({ status: 403, matching: ({ method, path }) => method === 'PUT' && path.includes('/videos/hls/') });
+  const upload = await begin(server, { bytes: await clipBytes({ seconds: 2 }) });
+  const job = await upload.reach('failed', 'completed');
+  assert.equal(job.state, 'failed');
+  assert.match(job.error, /^the HLS files could not be stored: /);
+  t.diagnostic(job.error);
+});
+
+test('a server whose bucket is away ends all the same, and clears away at its next start', async (t) => {
+  const { relay, server } = await serve(t, ['--drain-timeout', '1s']);
+  const isClearing = ({ method }) => method === 'DELETE';
+  relay.refuse({ seconds: 3600, matching: isClearing });
+  const upload = await begin(server, { bytes: await clipBytes({ seconds: 1 }) });
+  await upload.complete();
+  await waitFor(() => relay.requests.some(isClearing), 'it to begin clearing away');
+  await server.stop();
+  relay.faults.length = 0;
+  relay.requests.length = 0;
+  await server.start();
+  await waitFor(() => relay.requests.some(({ method }) => method === 'DELETE'), 'it to clear away');
+});
+
+test('with a slow bucket most of it is there when the conversion ends', async (t) => {
+  const { relay, server, puts } = await serve(t, SLOW);
+  const began = Date.now();
+  const upload = await long(server);
+  const watcher = await upload.watch();
+  await waitFor(() => puts(SEGMENT).length > 0, 'the first segment', { timeout: 120_000, every: 5 });
+  relay.slow(40_000); // of each connection
+  await watcher.until(({ message }) => message === 'Uploading HLS files to storage', 'the end of the conversion');
+  const then = { seconds: (Date.now() - began) / 1000, segments: puts(SEGMENT).length };
+  const job = await upload.complete();
+  const end = { seconds: (Date.now() - began) / 1000, segments: puts(SEGMENT).length };
+  t.diagnostic(`${JSON.stringify({ then, end })}, ${job.result.size} bytes`);
+  assert.ok(then.segments >= 0.6 * end.segments, JSON.stringify({ then, end }));
+});
+
+test('a page uploads to the bucket and plays from it', { timeout: 180_000 }, async (t) => {
+  const { server } = await serve(t);
+  const browser = await launch();
+  t.after(() => browser.close());
+  const page = await browser.newPage();
+  const fetched = [];
+  page.on('response', (response) => fetched.push(`${response.status()} ${response.url()}`));
+  page.on('console', (message) => fetched.push(message.text()));
+  await page.goto(server.origin);
+  await page.setInputFiles('input[type=file]', await clip({ seconds: 6, size: '640x360' }));
+  await waitFor(
+    () => page.evaluate(() => {
+      const video = document.querySelector('video');
+      if (!video) return false;
+      video.muted = true;
+      if (video.paused) video.play().catch(() => {});
+      return video.currentTime > 1 && video.videoWidth > 0;
+    }),
+    () => `the video to play: ${fetched.slice(-12).join('\n')}`,
+    { timeout: 120_000 },
+  );
+  const segments = fetched.filter((line) => /\/s\d+\.m4s/.test(line));
+  assert.ok(segments.length > 0);
+  assert.ok(segments.every((line) => line.startsWith('200 ') && !line.includes(server.origin)), segments.join('\n'));
+});

@@ -1,0 +1,234 @@
+// Webhooks: a receiver that fails, is slow, is away, and a server that is cut down
+// meanwhile. Whatever was seen of a job is told, in order, under one id.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { clipBytes } from '../support/clips.mjs';
+import { Receiver, secret } from '../support/receiver.mjs';
+import { reelay, Server, temporaryFolder } from '../support/server.mjs';
+import { Upload } from '../support/upload.mjs';
+import { waitFor } from '../support/wait.mjs';
+
+const RETRY = ['--webhook-retry', '20ms'];
+
+function withHooks(receivers, more = []) {
+  return {
+    args: [...receivers.flatMap((one) => ['--webhook', one.url ?? one]), ...RETRY, ...more],
+    env: { REELAY_WEBHOOK_SECRET: secret },
+  };
+}
+
+async function deliveries(server, query = '', token) {
+  const answer = await server.get(`/api/webhooks/deliveries${query}`, token);
+  assert.equal(answer.status, 200, answer.text);
+  return answer.json.deliveries;
+}
+
+const untilAll = (server, state, count) =>
+  waitFor(async () => (await deliveries(server, `?state=${state}`)).length === count, `${count} ${state}`);
+
+test('a job is told of when it begins and when it ends, as the API shows it', async (t) => {
+  const receiver = await Receiver.during(t);
+  const server = await Server.during(t, withHooks([receiver]));
+  await server.tell('one', { status: 'processing', progress: 0.5, title: 'A film' });
+  const [created] = await receiver.has(1);
+  await server.tell('one', { status: 'completed', result: { answer: 42 } });
+  const [, completed] = await receiver.has(2);
+  assert.equal(created.type, 'job.created');
+  assert.equal(created.method, 'POST');
+  assert.equal(completed.type, 'job.completed');
+  assert.deepEqual(completed.data, await server.job('one'));
+  assert.deepEqual(Object.keys(JSON.parse(completed.body)), ['type', 'timestamp', 'data']);
+  assert.match(JSON.parse(completed.body).timestamp, /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+  assert.notEqual(created.id, completed.id);
+  await server.tell('two', { status: 'failed', error: 'no' });
+  await server.tell('three', { status: 'processing', progress: 0.1 });
+  assert.equal((await server.request('/api/jobs/three', { method: 'DELETE' })).status, 202);
+  await receiver.has(6);
+  const of = (job) => receiver.accepted.filter((one) => one.job === job).map((one) => one.type);
+  assert.deepEqual(of('two'), ['job.created', 'job.failed']);
+  assert.deepEqual(of('three'), ['job.created', 'job.cancelled']);
+});
+
+test('an upload is told of with where it can be watched', { timeout: 120_000 }, async (t) => {
+  const receiver = await Receiver.during(t);
+  const server = await Server.during(t, withHooks([receiver]));
+  const upload = await Upload.create(server, { bytes: await clipBytes({ seconds: 2 }), chunks: 2 });
+  await upload.putAll();
+  await upload.assemble();
+  const job = await upload.complete();
+  const [created, completed] = await receiver.has(2);
+  assert.equal(created.data.state, 'queued');
+  assert.deepEqual(completed.data, job);
+  assert.ok(completed.data.hls_url);
+});
+
+test('a receiver that answers 500 is asked again under the same id, in order', async (t) => {
+  const receiver = await Receiver.during(t, { answer: (one, nth) => (nth <= 2 ? 500 : 200) });
+  const server = await Server.during(t, withHooks([receiver]));
+  await server.tell('job', { status: 'completed' });
+  await receiver.has(2);
+  assert.deepEqual(receiver.tries.map((one) => one.type), [
+    ...Array(3).fill('job.created'),
+    ...Array(3).fill('job.completed'),
+  ]);
+  assert.equal(new Set(receiver.tries.map((one) => one.id)).size, 2);
+  assert.equal(new Set(receiver.tries.map((one) => one.body)).size, 2);
+  await untilAll(server, 'delivered', 2);
+  const [last] = await deliveries(server, '?job=job');
+  assert.equal(last.type, 'job.completed');
+  assert.equal(last.attempts, 3);
+  assert.equal(last.status, 200);
+});
+
+test('a slow receiver holds no other up, and gets a few at a time', async (t) => {
+  let release;
+  const gate = new Promise((resolve) => (release = resolve));
+  const slow = await Receiver.during(t, { answer: () => gate.then(() => 200) });
+  const fast = await Receiver.during(t);
+  const server = await Server.during(t, withHooks([slow, fast]));
+  for (let i = 0; i < 30; i++) await server.report(`job${i}`, { status: 'completed' });
+  await fast.has(60);
+  assert.equal(slow.accepted.length, 0);
+  assert.equal(slow.most, 4);
+  release();
+  await slow.has(60);
+  assert.ok(slow.most <= 4 && fast.most <= 4);
+  for (let i = 0; i < 30; i++)
+    assert.deepEqual(
+      slow.accepted.filter((one) => one.job === `job${i}`).map((one) => one.type),
+      ['job.created', 'job.completed'],
+    );
+});
+
+test('what was heard is told, though the receiver was away and the server cut down', async (t) => {
+  const receiver = await Receiver.during(t);
+  await receiver.stop();
+  const server = await Server.during(t, withHooks([receiver]));
+  for (let round = 0; round < 5; round++) {
+    await server.tell(`ended${round}`, { status: 'completed' });
+    await server.tell(`begun${round}`, { status: 'processing', progress: 0.5 });
+    await server.kill();
+    await server.start();
+  }
+  const before = await deliveries(server, '?limit=200');
+  assert.equal(before.length, 15);
+  assert.ok(before.some((one) => one.why === 'nothing answers there'), JSON.stringify(before[0]));
+  await receiver.start();
+  await receiver.has(15);
+  for (let round = 0; round < 5; round++) {
+    const of = (job) => [...new Set(receiver.accepted.filter((one) => one.job === job).map((one) => one.type))];
+    assert.deepEqual(of(`ended${round}`), ['job.created', 'job.completed']);
+    assert.deepEqual(of(`begun${round}`), ['job.created']);
+  }
+  await untilAll(server, 'pending', 0);
+});
+
+test('cut down while the receiver thinks, it tells the same again under the same id', async (t) => {
+  let seen;
+  const first = new Promise((resolve) => (seen = resolve));
+  const receiver = await Receiver.during(t, {
+    answer: (one, nth) => (nth === 1 ? (seen(), new Promise(() => {})) : 200),
+  });
+  const server = await Server.during(t, withHooks([receiver]));
+  await server.tell('job', { status: 'processing', progress: 0.5 });
+  await first;
+  await server.kill();
+  await server.start();
+  await receiver.has(1);
+  assert.equal(receiver.tries.length, 2);
+  assert.equal(receiver.tries[0].id, receiver.tries[1].id);
+  assert.equal(receiver.tries[0].body, receiver.tries[1].body);
+});
+
+test('410 and too many failures end it, and it can be replayed', async (t) => {
+  const answers = { gone: 410, broken: 503, moved: 302 };
+  const receiver = await Receiver.during(t, {
+    answer: (one) => ({ status: answers[one.job] ?? 200, headers: { location: '/elsewhere' } }),
+  });
+  const server = await Server.during(t, withHooks([receiver], ['--webhook-retry', '10ms']));
+  await server.tell('gone', { status: 'processing', progress: 0.5 });
+  await untilAll(server, 'failed', 1);
+  const [gone] = await deliveries(server, '?job=gone');
+  assert.equal(gone.attempts, 1);
+  assert.equal(gone.status, 410);
+  await server.tell('moved', { status: 'processing', progress: 0.5 });
+  await waitFor(() => receiver.tries.filter((one) => one.job === 'moved').length >= 2, 'a second try');
+  const [moved] = await deliveries(server, '?job=moved');
+  assert.equal(moved.state, 'pending');
+  assert.match(moved.why, /redirects are not followed/);
+  assert.ok(receiver.tries.every((one) => one.url === '/hook'));
+
+  const again = () => server.post(`/api/webhooks/deliveries/${gone.id}/replay`);
+  delete answers.gone;
+  assert.deepEqual((await again()).json, { id: gone.id, state: 'pending' });
+  const [one] = await receiver.has(1, (which) => which.job === 'gone');
+  assert.equal(one.id, gone.message);
+  await waitFor(async () => (await deliveries(server, '?job=gone'))[0].state === 'delivered', 'the replay');
+  assert.equal((await again()).status, 202);
+  await receiver.has(2, (which) => which.job === 'gone');
+  assert.equal((await server.post('/api/webhooks/deliveries/99999/replay')).status, 409);
+  assert.equal((await server.post('/api/webhooks/deliveries/x/replay')).status, 404);
+  assert.equal((await server.get('/api/webhooks/deliveries?state=odd')).status, 400);
+});
+
+test('Retry-After is waited for', async (t) => {
+  const receiver = await Receiver.during(t, {
+    answer: (one, nth) => (nth === 1 ? { status: 429, headers: { 'retry-after': '2' } } : 200),
+  });
+  const server = await Server.during(t, withHooks([receiver]));
+  const began = Date.now();
+  await server.tell('job', { status: 'processing', progress: 0.5 });
+  await receiver.has(1);
+  assert.ok(Date.now() - began >= 1900, `${Date.now() - began} ms`);
+});
+
+test('a receiver that never answers is given up in time and asked again', async (t) => {
+  const receiver = await Receiver.during(t, { answer: (one, nth) => (nth === 1 ? new Promise(() => {}) : 200) });
+  const server = await Server.during(t, withHooks([receiver], ['--webhook-timeout', '200ms']));
+  await server.tell('job', { status: 'processing', progress: 0.5 });
+  await receiver.has(1);
+  assert.equal(receiver.tries.length, 2);
+});
+
+test('while one secret takes another\'s place, both sign', async (t) => {
+  const secrets = [secret, 'plain-and-simple'];
+  const receiver = await Receiver.during(t, { secrets });
+  const server = await Server.during(t, { args: ['--webhook', receiver.url, '--webhook-secret', secrets.join(' ')] });
+  await server.tell('job', { status: 'processing', progress: 0.5 });
+  await receiver.has(1);
+});
+
+test('the log hides logins and queries, is for admins, and is forgotten in time', async (t) => {
+  const receiver = await Receiver.during(t);
+  const url = receiver.url.replace('http://', 'http://user:hunter2@') + '?token=hunter2';
+  const server = await Server.during(t, {
+    args: ['--webhook', url, '--webhook-log-ttl', '1s', '--upload-ttl', '1s', '--auth', 'all'],
+    env: { REELAY_WEBHOOK_SECRET: secret },
+  });
+  const token = await server.token();
+  const admin = await server.token({ admin: true });
+  await server.report('job', { status: 'processing', progress: 0.5 }, token);
+  const [told] = await receiver.has(1);
+  assert.equal(told.url, '/hook?token=hunter2');
+  assert.equal((await server.get('/api/webhooks/deliveries', token)).status, 403);
+  assert.equal((await server.get('/api/webhooks/deliveries')).status, 401);
+  const answer = await server.get('/api/webhooks/deliveries', admin);
+  assert.equal(answer.status, 200);
+  assert.doesNotMatch(answer.text + server.log, /hunter2/);
+  await waitFor(async () => (await deliveries(server, '', admin)).length === 0, 'the log to be forgotten', { timeout: 20_000 });
+});
+
+test('what cannot be right is refused at the start', async () => {
+  const dataDir = temporaryFolder();
+  const start = (...args) => reelay(['serve', '--listen', '127.0.0.1:0', '--data-dir', dataDir, ...args]);
+  const refused = async (expected, ...args) => {
+    const { status, stderr } = await start(...args);
+    assert.equal(status, 1);
+    assert.match(stderr, expected);
+    assert.doesNotMatch(stderr, /hunter2/);
+  };
+  await refused(/--webhook needs --webhook-secret/, '--webhook', 'http://127.0.0.1:1/');
+  await refused(/--webhook: .* is not a URL/, '--webhook', 'ftp://u:hunter2@h', '--webhook-secret', 'x');
+  await refused(/--webhook-secret: .*base64/, '--webhook', 'http://h', '--webhook-secret', 'whsec_hunter2*');
+});
