@@ -53,8 +53,10 @@ static void answer(struct put *p, int status)
     case 507: reply_error(x, 507, "no_space", NULL, "there is no room for this chunk"); return;
     default: reply_error(x, status, "not_stored", NULL, "the chunk could not be stored"); return;
     }
-    /* As object stores answer a PUT; clients compare it, nothing is kept. */
-    snprintf(etag, sizeof(etag), "\"%08x-%" PRIx64 "\"", p->intake.file.crc, p->intake.received);
+    /* As object stores answer a PUT: it names what this one has stored. Nothing is kept of it,
+     * so it is no checksum, which would cost more than all else that is done with the bytes. */
+    snprintf(etag, sizeof(etag), "\"%016" PRIx64 "-%" PRIx64 "\"", p->intake.file.tag,
+             p->intake.received);
     exchange_header(x, "ETag", etag);
     buf_init(&json, 1024);
     emit_open(&json, '{');
@@ -105,6 +107,13 @@ static void on_data(struct exchange *x, const char *bytes, size_t len)
     intake_go(&p->intake);
 }
 
+static char *on_room(struct exchange *x, size_t *len)
+{
+    struct put *p = ((struct call *)exchange_state(x))->state;
+
+    return intake_room(&p->intake, len);
+}
+
 static void on_end(struct exchange *x)
 {
     struct put *p = ((struct call *)exchange_state(x))->state;
@@ -119,7 +128,9 @@ static void on_gone(struct exchange *x)
     intake_stop(&p->intake, FAIL_CLOSED);
 }
 
-static const struct body_events body_events = { .data = on_data, .end = on_end, .gone = on_gone };
+static const struct body_events body_events = {
+    .data = on_data, .end = on_end, .gone = on_gone, .room = on_room
+};
 
 static void on_ready(struct intake *in)
 {

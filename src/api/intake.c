@@ -10,7 +10,7 @@
 
 /* A block is written when it holds FULL bytes, and then one event more may come:
  * a read buffer, and a few bytes that a parser had held back. */
-enum { FULL = 64 * 1024, EVENT_MAX = 64 * 1024 + 4096, BLOCK = FULL + EVENT_MAX };
+enum { FULL = 128 * 1024, EVENT_MAX = 64 * 1024 + 4096, BLOCK = FULL + EVENT_MAX };
 
 /* Room is promised in steps when nobody knows how much will come. */
 enum { RESERVE_STEP = 16 * 1024 * 1024 };
@@ -156,6 +156,14 @@ void intake_begin(struct intake *in, const char *video, uint32_t index)
     offload(in, begin_work, begun);
 }
 
+char *intake_room(struct intake *in, size_t *len)
+{
+    if (in->err != OK || in->filled >= BLOCK)
+        return NULL;
+    *len = BLOCK - in->filled;
+    return in->filling + in->filled;
+}
+
 void intake_put(struct intake *in, const char *bytes, size_t len)
 {
     if (in->err != OK)
@@ -164,7 +172,8 @@ void intake_put(struct intake *in, const char *bytes, size_t len)
         in->err = FAIL_LIMIT;
         return;
     }
-    memcpy(in->filling + in->filled, bytes, len);
+    if (bytes != in->filling + in->filled)
+        memcpy(in->filling + in->filled, bytes, len);
     in->filled += len;
     in->received += len;
 }

@@ -48,7 +48,11 @@ int intake_reserve(struct intake *in, uint64_t bytes);
 /* `x`, `disk`, `ready`, `over` are set, the rest is zero. */
 void intake_begin(struct intake *in, const char *video, uint32_t index);
 
-/* From a data event; at most what one event can bring. Copies. */
+/* Where bytes can be put at once, and how many; NULL: nowhere now. */
+char *intake_room(struct intake *in, size_t *len);
+
+/* From a data event; at most what one event can bring. Copies what is not there already,
+ * in the room. */
 void intake_put(struct intake *in, const char *bytes, size_t len);
 
 /* What has come and is not being written yet: until then the file's start. */

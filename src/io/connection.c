@@ -145,7 +145,14 @@ static void linger_on(struct connection *c, ssize_t got)
 
 static void read_some(struct connection *c)
 {
-    ssize_t got = recv(c->fd, c->thread->buffer, IO_BUFFER_SIZE, 0);
+    size_t len = IO_BUFFER_SIZE;
+    char *room = c->is_lingering || c->ops->room == NULL ? NULL : c->ops->room(c, &len);
+
+    if (room == NULL) {
+        room = c->thread->buffer;
+        len = IO_BUFFER_SIZE;
+    }
+    ssize_t got = recv(c->fd, room, len, 0);
 
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -154,7 +161,7 @@ static void read_some(struct connection *c)
     else if (got < 0)
         connection_close(c);
     else
-        c->ops->input(c, c->thread->buffer, (size_t)got);
+        c->ops->input(c, room, (size_t)got);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)

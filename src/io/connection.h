@@ -27,8 +27,10 @@ struct io_thread;
 struct peer;
 
 struct connection_ops {
-    /* Bytes in the thread's buffer, valid during the call and free to be
-     * overwritten; len 0 is the end of input. */
+    /* Where to read to, and how much at most; NULL, or no such op: the thread's buffer. */
+    char *(*room)(struct connection *c, size_t *len);
+    /* Bytes in that place, valid during the call and free to be overwritten; len 0 is
+     * the end of input. */
     void (*input)(struct connection *c, char *bytes, size_t len);
     void (*writable)(struct connection *c);
     void (*due)(struct connection *c);   /* the deadline has passed */

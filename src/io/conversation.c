@@ -255,6 +255,24 @@ void conversation_wake(struct exchange *x)
         io_thread_later(x->thread, &x->chore);
 }
 
+/* Bytes of a body need not come by way of the thread's buffer, when they are nothing else
+ * and wait for nothing: the parser only counts them. */
+static char *find_room(struct connection *c, size_t *len)
+{
+    struct exchange *x = c->owner;
+    bool is_streaming = x->mode == BODY_STREAM && conversation_wants_body(x) && !x->is_complete &&
+                        !x->is_body_over && !x->is_refused;
+
+    if (!is_streaming || x->body_events->room == NULL || x->input.len > 0 || x->piece.len > 0 ||
+        x->held.len > 0)
+        return NULL;
+    uint64_t left = http_parser_content_left(x->parser);
+    char *room = left > 0 ? x->body_events->room(x, len) : NULL;
+    if (room != NULL && *len > left)
+        *len = (size_t)left;
+    return room;
+}
+
 static void on_input(struct connection *c, char *bytes, size_t len)
 {
     struct exchange *x = c->owner;
@@ -324,6 +342,7 @@ static void on_closed(struct connection *c)
 }
 
 static const struct connection_ops http_ops = {
+    .room = find_room,
     .input = on_input,
     .writable = on_writable,
     .due = on_due,

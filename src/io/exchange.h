@@ -54,6 +54,10 @@ struct body_events {
     void (*end)(struct exchange *x); /* complete */
     void (*gone)(
         struct exchange *x); /* the client left before the end; answer anyway, to release */
+    /* May be NULL. Where the next bytes may be put, of a body whose length is known, and how
+     * many at most; NULL: nowhere. If any are, `data` is called with just those before
+     * anything else is; it may be called with others as well. */
+    char *(*room)(struct exchange *x, size_t *len);
 };
 void exchange_stream(struct exchange *x, const struct body_events *events);
 /* No event at all until resumed, `gone` included: whoever hands bytes to a

@@ -327,3 +327,8 @@ bool http_parser_has_head(const struct http_parser *p)
 {
     return p->state > AT_FIELDS && p->state < AT_END;
 }
+
+uint64_t http_parser_content_left(const struct http_parser *p)
+{
+    return p->state == AT_BODY ? p->body_left : 0;
+}

@@ -89,6 +89,10 @@ void http_parser_release(struct http_parser *p);
  * connection may be closed silently. */
 bool http_parser_is_idle(const struct http_parser *p);
 
+/* Bytes that are still to come of a content of declared length: when it is not 0, the next
+ * ones are content and nothing else. */
+uint64_t http_parser_content_left(const struct http_parser *p);
+
 /* The head is complete, the body may not be. */
 bool http_parser_has_head(const struct http_parser *p);
 

@@ -46,7 +46,7 @@ void disk_unreserve(struct disk *d, uint64_t bytes);
 struct chunk_write {
     int fd;
     uint64_t size; /* bytes so far */
-    uint32_t crc;  /* their CRC-32 (zlib's) */
+    uint64_t tag;  /* of this write, unlike any other's */
     char tmp[64];  /* name below the video's folder */
     char video[160];
     uint32_t index;

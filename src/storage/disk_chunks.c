@@ -4,7 +4,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "base/encode.h"
 #include "base/err.h"
@@ -45,7 +44,7 @@ static int open_video(struct disk *d, const char *video, int *fd)
 
 int disk_chunk_begin(struct disk *d, const char *video, uint32_t index, struct chunk_write *w)
 {
-    struct chunk_write begun = { .fd = -1, .index = index };
+    struct chunk_write begun = { .fd = -1, .index = index, .tag = random_u64() };
     int err = FAIL_MISSING;
 
     if (!job_id_is_valid(str_of(video)))
@@ -54,7 +53,7 @@ int disk_chunk_begin(struct disk *d, const char *video, uint32_t index, struct c
         return FAIL_LIMIT;
     snprintf(begun.video, sizeof begun.video, "%s", video);
     snprintf(begun.tmp, sizeof begun.tmp, "%0*" PRIu32 ".%016" PRIx64 ".tmp", CHUNK_DIGITS, index,
-             random_u64());
+             begun.tag);
     /* disk_chunks_remove may take the folder away between the two steps. */
     for (unsigned i = 0; err == FAIL_MISSING && i < BEGIN_TRIES; i++) {
         int dir;
@@ -74,7 +73,6 @@ int disk_chunk_write(struct chunk_write *w, const void *bytes, size_t len)
 {
     const char *at = bytes;
 
-    w->crc = (uint32_t)crc32_z(w->crc, bytes, len);
     while (len > 0) {
         ssize_t n = write(w->fd, at, len);
         if (n < 0 && errno == EINTR)

@@ -58,7 +58,7 @@ static void on_gone(struct exchange *x)
     reply(x, 500, "nobody reads this");
 }
 
-static const struct body_events stream_events = { on_data, on_end, on_gone };
+static const struct body_events stream_events = { .data = on_data, .end = on_end, .gone = on_gone };
 
 static void rest(void *context)
 {
@@ -78,7 +78,9 @@ static void on_data_paused(struct exchange *x, const char *bytes, size_t len)
     io_offload(io_thread_loop(exchange_thread(x)), rest, resume, x);
 }
 
-static const struct body_events pausing_events = { on_data_paused, on_end, on_gone };
+static const struct body_events pausing_events = { .data = on_data_paused,
+                                                   .end = on_end,
+                                                   .gone = on_gone };
 
 static void on_data_refused(struct exchange *x, const char *bytes, size_t len)
 {
@@ -86,7 +88,35 @@ static void on_data_refused(struct exchange *x, const char *bytes, size_t len)
     reply(x, 403, "enough");
 }
 
-static const struct body_events refusing_events = { on_data_refused, on_end, on_gone };
+static const struct body_events refusing_events = { .data = on_data_refused,
+                                                    .end = on_end,
+                                                    .gone = on_gone };
+
+enum { PLACE = 700, PLACED_MAX = 1 << 20 };
+static char place[PLACE], placed_body[PLACED_MAX];
+static atomic_int in_place;
+
+static char *find_place(struct exchange *x, size_t *len)
+{
+    (void)x;
+    *len = sizeof(place);
+    return place;
+}
+
+static void on_data_placed(struct exchange *x, const char *bytes, size_t len)
+{
+    int at = atomic_load(&data_bytes);
+
+    assert((size_t)at + len <= sizeof(placed_body));
+    memcpy(placed_body + at, bytes, len);
+    if (bytes == place)
+        atomic_fetch_add(&in_place, (int)len);
+    on_data(x, bytes, len);
+}
+
+static const struct body_events placing_events = {
+    .data = on_data_placed, .end = on_end, .gone = on_gone, .room = find_place
+};
 
 static void reply_late(void *context)
 {
@@ -141,6 +171,8 @@ static void handle(void *context, struct exchange *x)
         exchange_stream(x, &stream_events);
     else if (str_equal(path, STR("/pausing")))
         exchange_stream(x, &pausing_events);
+    else if (str_equal(path, STR("/placing")))
+        exchange_stream(x, &placing_events);
     else if (str_equal(path, STR("/refusing")))
         exchange_stream(x, &refusing_events);
     else if (str_equal(path, STR("/late")))
@@ -171,6 +203,7 @@ static int start_with(const struct io_timeouts *timeouts)
     atomic_store(&gone_events, 0);
     atomic_store(&data_bytes, 0);
     atomic_store(&asked, 0);
+    atomic_store(&in_place, 0);
     atomic_store(&kept, NULL);
     server_start(&server, (struct io_settings){ .timeouts = timeouts }, NULL, handle);
     return 0;
@@ -413,6 +446,42 @@ static void a_body_streams_through_pauses(void **state)
         client_send(fd, block, sizeof(block));
     expect_answer(fd, "", 200, "1500000");
     expect_answer(fd, GET("/"), 200, "hello");
+    close(fd);
+}
+
+static void a_body_of_known_length_is_read_into_its_place_and_no_byte_further(void **state)
+{
+    static char block[100000];
+    char text[64];
+    int fd = client_open(&server);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(block); i++)
+        block[i] = (char)(i * 2654435761u >> 24);
+    snprintf(text, sizeof(text), "Content-Length: %zu\r\n\r\n", sizeof(block));
+    client_say(fd, POST("/placing"));
+    client_say(fd, text);
+    client_send(fd, block, sizeof(block));
+    /* The next request lies directly behind it. */
+    client_say(fd, GET("/"));
+    expect_answer(fd, "", 200, "100000");
+    expect_answer(fd, "", 200, "hello");
+    assert_memory_equal(placed_body, block, sizeof(block));
+    assert_in_range(atomic_load(&in_place), sizeof(block) - 64 * 1024, sizeof(block));
+    close(fd);
+}
+
+static void chunks_are_never_read_into_a_place(void **state)
+{
+    int fd = client_open(&server);
+
+    (void)state;
+    client_say(fd, POST("/placing") "Transfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 100; i++)
+        client_say(fd, "a\r\n0123456789\r\n");
+    expect_answer(fd, "0\r\n\r\n", 200, "1000");
+    assert_int_equal(atomic_load(&in_place), 0);
+    assert_memory_equal(placed_body, "0123456789012345", 16);
     close(fd);
 }
 
@@ -716,6 +785,8 @@ int main(void)
         USUAL(a_client_still_sending_sees_the_refusal),
         USUAL(a_broken_body_is_400_and_the_handler_hears_of_it),
         USUAL(a_body_streams_through_pauses),
+        USUAL(a_body_of_known_length_is_read_into_its_place_and_no_byte_further),
+        USUAL(chunks_are_never_read_into_a_place),
         USUAL(chunks_stream_through_pauses),
         USUAL(a_body_may_be_asked_for_late),
         USUAL(an_unread_body_that_is_here_keeps_the_connection),
