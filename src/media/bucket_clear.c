@@ -89,8 +89,16 @@ enum { STRAYS_MAX = 256, SWEEP_MIN_MS = 1000, SWEEP_MAX_MS = 60 * 60 * 1000 };
 
 struct stray {
     struct stray *next;
+    char *key, *id; /* a multipart upload of ours that broke off; NULL: an upload's chunks */
     char video[JOB_ID_MAX + 1];
 };
+
+static void stray_free(struct stray *t)
+{
+    mem_free(t->key);
+    mem_free(t->id);
+    mem_free(t);
+}
 
 struct sweeping {
     struct pipelines *owner;
@@ -106,7 +114,7 @@ static void sweep_end(struct sweeping *s)
 
     while ((t = s->list) != NULL) {
         LL_DELETE(s->list, t);
-        mem_free(t);
+        stray_free(t);
     }
     ps->bucket->is_sweeping = false;
     mem_free(s);
@@ -120,7 +128,7 @@ static void first_done(struct sweeping *s)
     struct stray *t = s->list;
 
     LL_DELETE(s->list, t);
-    mem_free(t);
+    stray_free(t);
     sweep_next(s);
 }
 
@@ -135,6 +143,17 @@ static void stray_removed(void *context, int err, const char *why)
     first_done(s);
 }
 
+static void remove_stray(struct sweeping *s)
+{
+    struct storage *storage = s->owner->parts.storage;
+    struct stray *t = s->list;
+
+    if (t->key != NULL)
+        storage_upload_abort(storage, t->key, t->id, stray_removed, s);
+    else
+        bucket_clear(storage, t->video, stray_removed, s);
+}
+
 static void looked(void *context, int err, const struct upload *upload, const char *title)
 {
     struct sweeping *s = context;
@@ -142,7 +161,7 @@ static void looked(void *context, int err, const struct upload *upload, const ch
     (void)upload;
     (void)title;
     if (err == FAIL_MISSING && !s->owner->is_draining)
-        bucket_clear(s->owner->parts.storage, s->list->video, stray_removed, s);
+        remove_stray(s);
     else
         first_done(s);
 }
@@ -185,6 +204,32 @@ static bool note(struct sweeping *s, const char *key, int64_t when_s)
     return ++s->count < STRAYS_MAX;
 }
 
+/* "downloads/VIDEO-RANDOM/NAME", "videos/hls/VIDEO-RANDOM/...": what was being sent for a
+ * video that is not worked on any more. */
+static bool note_sent(struct sweeping *s, const struct storage_pending *pending)
+{
+    const char *folder = strncmp(pending->key, "videos/", 7) == 0 ? strchr(pending->key + 7, '/')
+                                                                  : strchr(pending->key, '/');
+    struct str at = str_of(folder != NULL ? folder + 1 : ""), name = str_cut(&at, '/');
+
+    while (name.len > 0 && name.at[name.len - 1] != '-')
+        name.len--;
+    if (name.len <= 1 || name.len - 1 > JOB_ID_MAX || pending->begun_s < 0 ||
+        pending->begun_s >= s->before_s)
+        return true;
+    struct stray *t = mem_new(struct stray);
+    snprintf(t->video, sizeof(t->video), "%.*s", (int)name.len - 1, name.at);
+    t->key = mem_strdup(pending->key);
+    t->id = mem_strdup(pending->id);
+    LL_PREPEND(s->list, t);
+    return ++s->count < STRAYS_MAX;
+}
+
+static bool on_sent(void *context, const struct storage_pending *pending)
+{
+    return note_sent(context, pending);
+}
+
 static bool on_upload(void *context, const struct storage_pending *pending)
 {
     return note(context, pending->key, pending->begun_s);
@@ -195,13 +240,33 @@ static bool on_object(void *context, const struct storage_object *o)
     return note(context, o->key, o->modified_s);
 }
 
-static void objects_seen(void *context, int err, const char *why)
+static void all_seen(void *context, int err, const char *why)
 {
     struct sweeping *s = context;
 
     if (err)
         log_warn("strays_unknown", LOG_S("why", why ? why : ""));
     sweep_next(s);
+}
+
+static void downloads_seen(void *context, int err, const char *why)
+{
+    struct sweeping *s = context;
+
+    if (err)
+        all_seen(s, err, why);
+    else
+        storage_uploads(s->owner->parts.storage, "videos/", on_sent, all_seen, s);
+}
+
+static void objects_seen(void *context, int err, const char *why)
+{
+    struct sweeping *s = context;
+
+    if (err)
+        all_seen(s, err, why);
+    else
+        storage_uploads(s->owner->parts.storage, "downloads/", on_sent, downloads_seen, s);
 }
 
 static void uploads_seen(void *context, int err, const char *why)

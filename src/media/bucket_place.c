@@ -33,13 +33,15 @@ enum upload_layout bucket_layout(const struct storage_traits *traits, int64_t si
         return LAYOUT_OBJECTS;
     if (total == 1 || traits->part_min == 0)
         return LAYOUT_PARTS;
+    /* Undecided, some chunks become objects, which are to be parts in the end. */
+    enum upload_layout unknown = traits->has_part_copy ? LAYOUT_UNDECIDED : LAYOUT_OBJECTS;
     if (size < 0)
-        return LAYOUT_UNDECIDED;
+        return unknown;
     uint64_t bytes = (uint64_t)size, least = (bytes + total - 1) / total;
     uint64_t most = bytes > 0 ? (bytes - 1) / (total - 1) : 0;
     if (least >= traits->part_min)
         return LAYOUT_PARTS;
-    return most < traits->part_min ? LAYOUT_OBJECTS : LAYOUT_UNDECIDED;
+    return most < traits->part_min ? LAYOUT_OBJECTS : unknown;
 }
 
 /* Pure */

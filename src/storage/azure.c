@@ -34,11 +34,13 @@ static const struct storage_traits *azure_traits(const struct storage_url *url)
         .has_urls = true,
         .part_max = 4000ull * MIB,
         .parts_max = STORAGE_PARTS_MAX,
+        .has_part_copy = true,
     };
     static const struct storage_traits with_token = {
         .provider = "azure",
         .part_max = 4000ull * MIB,
         .parts_max = STORAGE_PARTS_MAX,
+        .has_part_copy = true,
     };
 
     return url->secret != NULL ? &with_key : &with_token;

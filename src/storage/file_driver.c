@@ -56,6 +56,7 @@ static const struct storage_traits file_traits = {
     .provider = "disk",
     .part_max = INT64_MAX,
     .parts_max = STORAGE_PARTS_MAX,
+    .has_part_copy = true,
 };
 
 /* The folder that file:///FOLDER names. */

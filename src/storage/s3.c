@@ -43,6 +43,7 @@ static const struct storage_traits *s3_traits(const struct storage_url *url)
         .part_max = 5ull * 1024 * MIB,
         .parts_max = STORAGE_PARTS_MAX,
         .has_object_urls = true,
+        .has_part_copy = true,
     };
     static const struct storage_traits gcs = {
         .provider = "gcs",

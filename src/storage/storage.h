@@ -55,6 +55,7 @@ struct storage_traits {
     uint64_t part_max;    /* bytes of a part, and of an object that is put in one request */
     uint32_t parts_max;
     bool has_object_urls; /* a plain PUT of a body, without further fields, makes an object */
+    bool has_part_copy;   /* an object can become a part without passing through us */
 };
 
 /* FAIL_SYNTAX, FAIL_UNSUPPORTED, FAIL_DENIED (no credentials): `why`. Nothing is asked
@@ -164,7 +165,8 @@ struct storage_part_put {
 };
 struct storage_task *storage_part_put(struct storage *s, const struct storage_part_put *put);
 
-/* An object becomes a part, without a byte passing through us. */
+/* An object becomes a part, without a byte passing through us. FAIL_UNSUPPORTED:
+ * !has_part_copy. */
 struct storage_task *storage_part_copy(struct storage *s, const char *key, const char *id,
                                        uint32_t number, const char *from, storage_done *done,
                                        void *context);

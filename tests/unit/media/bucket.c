@@ -283,6 +283,10 @@ static void what_was_declared_decides_where_it_can(void **state)
     assert_int_equal(bucket_layout(&traits, 9000, 10), LAYOUT_OBJECTS);
     assert_int_equal(bucket_layout(&traits, 0, 3), LAYOUT_OBJECTS);
     assert_int_equal(bucket_layout(&traits, 1 << 30, 101), LAYOUT_OBJECTS);
+    traits.has_part_copy = false;
+    assert_int_equal(bucket_layout(&traits, -1, 2), LAYOUT_OBJECTS);
+    assert_int_equal(bucket_layout(&traits, 9990, 10), LAYOUT_OBJECTS);
+    assert_int_equal(bucket_layout(&traits, 9991, 10), LAYOUT_PARTS);
     traits.part_min = 0;
     assert_int_equal(bucket_layout(&traits, -1, 5), LAYOUT_PARTS);
     traits.part_min = PART_MIN;
