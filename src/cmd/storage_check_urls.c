@@ -170,37 +170,6 @@ static bool check_get_url(struct check *c, struct buf *url)
     return visit_both(c, "GET", buf_text(url), "a client reads an object by a signed URL");
 }
 
-struct upload {
-    struct check *check;
-    char id[STORAGE_UPLOAD_ID_MAX + 1];
-};
-
-static void on_begun(void *context, int err, const char *why, const char *id)
-{
-    struct upload *u = context;
-
-    if (err == OK)
-        snprintf(u->id, sizeof(u->id), "%s", id);
-    check_answer(u->check, err, why);
-}
-
-static bool check_part_url(struct check *c, struct buf *url)
-{
-    struct upload u = { .check = c };
-    bool is_well = true;
-
-    check_begin(c);
-    storage_upload_begin(c->storage, check_key(c, "by-url"), NULL, on_begun, &u);
-    if (!check_wait(c, "begin one for a client", "s3:PutObject", "sp=w (write)"))
-        return false;
-    buf_reset(url);
-    if (storage_part_url(c->storage, check_key(c, "by-url"), u.id, 1, LIFETIME_S, url) == OK)
-        is_well = visit_both(c, "PUT", buf_text(url), "a client uploads a part by a signed URL");
-    check_begin(c);
-    storage_upload_abort(c->storage, check_key(c, "by-url"), u.id, check_answer, c);
-    return check_wait(c, "give it up", "s3:AbortMultipartUpload", "") && is_well;
-}
-
 void check_urls(struct check *c)
 {
     struct buf url;
