@@ -255,6 +255,26 @@ describe('what is asked for', () => {
     assert.equal((await download(small, { url: there.url('/liar.mp4') })).data.status, 'failed');
   });
 
+  test('has bounds also where it broke off at the last byte allowed', async (t) => {
+    const there = await Elsewhere.during(t);
+    const small = await Server.during(t, { args: [...ALLOW, '--download-max', '1MiB'] });
+    const video = padded(await clipBytes(), 3 * MiB);
+    const asked = [];
+    there.put('/more.mp4', (request, answer) => {
+      const from = Number(/\d+/.exec(request.headers.range ?? '0')[0]);
+      asked.push(from);
+      const fields = { 'content-type': 'video/mp4', etag: '"1"', 'accept-ranges': 'bytes' };
+      if (from === 0) {
+        answer.writeHead(200, fields).write(video.subarray(0, MiB));
+        setTimeout(() => answer.destroy(), 300);
+      } else {
+        answer.writeHead(206, { ...fields, 'content-range': `bytes ${from}-${video.length - 1}/*` }).end(video.subarray(from));
+      }
+    });
+    assert.match(await refused(small, { url: there.url('/more.mp4') }), /at most 1048576/);
+    assert.deepEqual(asked, [0]);
+  });
+
   test('needs room on the disk', async (t) => {
     const there = await Elsewhere.during(t);
     const full = await Server.during(t, { args: [...ALLOW, '--min-free', '100000TiB'] });
