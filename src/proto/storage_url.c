@@ -318,7 +318,13 @@ static int parse_folder(struct str place, struct storage_url *url, struct buf *w
     if (place.len == 0 || place.len > FOLDER_MAX)
         return storage_url_fail(why, "its folder is empty, or its name too long");
     url->prefix = mem_strdup("");
-    return storage_url_part(place, &url->folder, why, "folder");
+    int err = storage_url_part(place, &url->folder, why, "folder");
+    if (err)
+        return err;
+    size_t len = strlen(url->folder);
+    while (len > 0 && url->folder[len - 1] == '/') /* "%2F" */
+        url->folder[--len] = '\0';
+    return len > 0 ? OK : storage_url_fail(why, "its folder is empty, or its name too long");
 }
 
 static const struct scheme {
