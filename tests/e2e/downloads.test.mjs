@@ -255,6 +255,24 @@ describe('what is asked for', () => {
     assert.equal((await download(small, { url: there.url('/liar.mp4') })).data.status, 'failed');
   });
 
+  test('is not read for ever where it leads on', async (t) => {
+    const there = await Elsewhere.during(t);
+    const server = await Server.during(t, { args: ALLOW });
+    const block = Buffer.alloc(65536);
+    let sent = 0;
+    there.put('/v.mp4', (request, answer) => {
+      answer.writeHead(302, { location: '/w.mp4' });
+      const more = () => {
+        while (!answer.destroyed && answer.write(block)) sent += block.length;
+        answer.once('drain', more);
+      };
+      more();
+    });
+    await refused(server, { url: there.url('/v.mp4') });
+    assert.ok(sent < 64 * MiB, `${sent} bytes`);
+    assert.equal(there.asked('/w.mp4').length, 0);
+  });
+
   test('has bounds also where it broke off at the last byte allowed', async (t) => {
     const there = await Elsewhere.during(t);
     const small = await Server.during(t, { args: [...ALLOW, '--download-max', '1MiB'] });
