@@ -210,6 +210,16 @@ describe('what is asked for', () => {
     return answer.json.error;
   };
 
+  test('is refused on the command line at once', async () => {
+    for (let i = 0; i < 5; i++) {
+      const begun = Date.now();
+      const { status, stdout } = await reelay(['download', 'ftp://example.org/a', '--server', server.origin]);
+      assert.equal(status, 1);
+      assert.match(stdout, /"state":"error".*http or https/);
+      assert.ok(Date.now() - begun < 30_000, 'it waited for something else');
+    }
+  });
+
   test('is checked first, and the refusal names the field', async () => {
     assert.equal((await refusal({})).field, 'url');
     assert.equal((await refusal({ url: '' })).field, 'url');
