@@ -4,6 +4,7 @@ import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
+import { launch } from '../support/browser.mjs';
 import { clipBytes } from '../support/clips.mjs';
 import { ALLOW, ask, completed, digest, download, ended, isMonotone, isSame, nothingLeft, padded, refused } from '../support/downloads.mjs';
 import { Elsewhere } from '../support/elsewhere.mjs';
@@ -168,6 +169,27 @@ describe('a URL of a file', () => {
     isMonotone(messages.map((one) => one.progress));
     assert.match(data.downloadUrl, /master\.m3u8$/);
     await verify(server, await server.job(id), 4);
+  });
+
+  test('is fetched from the page, and its row can be played', { timeout: 180_000 }, async (t) => {
+    const there = await Elsewhere.during(t);
+    const url = there.put('/shown.mp4', bytes);
+    const browser = await launch();
+    t.after(() => browser.close());
+    const page = await browser.newPage();
+    await page.goto(server.origin);
+    await page.fill('[data-testid=from-input]', 'http://10.0.0.1/private.mp4');
+    await page.click('[data-testid=from-button]');
+    const error = page.locator('[data-testid=from-error]');
+    await waitFor(() => error.isVisible(), 'the refusal');
+    assert.equal(await error.textContent(), 'url: 10.0.0.1 is a private address');
+    await page.fill('[data-testid=from-input]', url);
+    await page.click('[data-testid=from-button]');
+    const row = page.locator('[data-testid=job-row]', { hasText: 'shown' });
+    await waitFor(() => row.locator('[data-testid=job-play]').isVisible(), 'the row to be playable', { timeout: 120_000 });
+    assert.equal(await row.getAttribute('data-state'), 'completed');
+    assert.equal(await page.inputValue('[data-testid=from-input]'), '');
+    assert.ok(await error.isHidden());
   });
 
   test('is given up when the job is cancelled, and nothing is left', async (t) => {
