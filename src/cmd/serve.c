@@ -104,6 +104,7 @@ static int open_storage(struct server *s)
 {
     int err = depot_open(&s->loop, &s->options, &s->storage, &s->why);
 
+    depot_try(s->storage);
     if (s->storage != NULL)
         s->shelf = shelf_new(&s->loop, s->storage, s->settings.api.storage_url_lifetime_s);
     if (err == OK && keeping_is_shared(&s->options))
