@@ -20,6 +20,7 @@ enum {
     MOVED_EVERY_MS = 250,
     BACKOFF_MIN_MS = 200,
     BACKOFF_MAX_MS = 10 * 1000,
+    HURRY_MS = 5 * 1000, /* for what runs when the process is to end */
 };
 
 static struct http_call **list_of(struct http_storage *h, enum call_state state)
@@ -226,9 +227,16 @@ static void on_answer(void *context, const struct fetch_answer *answer)
     call_end(c, verdict.err, verdict.err ? verdict.why : NULL, answer);
 }
 
+static void hurry(struct http_call *c)
+{
+    c->due_ms = clock_mono_ms() + HURRY_MS;
+}
+
 static void call_run(struct http_call *c)
 {
     call_move(c, CALL_RUNNING);
+    if (c->h->storage.is_hurried)
+        hurry(c);
     int err = http_attempt(c, on_answer, on_released);
     if (err != OK)
         call_end(c, err, "the storage cannot be asked for that", NULL);
@@ -252,6 +260,49 @@ static void wake(struct http_storage *h, uint64_t now)
         call_move(c, CALL_WAITING);
 }
 
+void http_calls_hurry(struct http_storage *h)
+{
+    struct http_call *c;
+
+    DL_FOREACH(h->sleeping, c)
+    c->due_ms = 0;
+    DL_FOREACH(h->running, c)
+    hurry(c);
+    http_storage_stir(h);
+}
+
+static void give_up(struct http_call *c)
+{
+    struct http_result nothing = { 0 };
+    struct http_outcome outcome = { .err = FAIL_TIMEOUT,
+                                    .why = "the storage did not answer in time",
+                                    .result = &nothing,
+                                    .bytes = c->got };
+    void (*done)(void *, const struct http_outcome *) = c->s.done;
+    void *context = c->s.context;
+
+    http_call_cancel(c); /* a worker thread may still write for it */
+    if (done != NULL)
+        done(context, &outcome);
+}
+
+/* True if there was one; what hears of it may cancel any of them. */
+static bool give_up_one(struct http_storage *h, uint64_t now)
+{
+    struct http_call *c;
+
+    if (!h->storage.is_hurried)
+        return false;
+    DL_FOREACH(h->running, c)
+    {
+        if (now < c->due_ms)
+            continue;
+        give_up(c);
+        return true;
+    }
+    return false;
+}
+
 /* One at a time, for what hears of it may cancel any of them. */
 static bool say_one(struct http_storage *h, uint64_t now)
 {
@@ -272,6 +323,8 @@ void http_calls_tick(struct http_storage *h)
 {
     uint64_t now = clock_mono_ms();
 
+    while (give_up_one(h, now))
+        ;
     wake(h, now);
     run_waiting(h);
     while (say_one(h, now))
@@ -293,7 +346,11 @@ uint64_t http_calls_due(const struct http_storage *h)
     DL_FOREACH(h->sleeping, c)
     due = earlier(due, c->due_ms > now ? c->due_ms - now : 0);
     DL_FOREACH(h->running, c)
-    if (c->s.moved != NULL)
-        due = earlier(due, MOVED_EVERY_MS);
+    {
+        if (c->s.moved != NULL)
+            due = earlier(due, MOVED_EVERY_MS);
+        if (h->storage.is_hurried)
+            due = earlier(due, c->due_ms > now ? c->due_ms - now : 0);
+    }
     return due;
 }

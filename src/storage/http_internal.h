@@ -105,6 +105,8 @@ void http_calls_tick(struct http_storage *h);
 /* Milliseconds until there is something to do; UINT64_MAX: nothing. */
 uint64_t http_calls_due(const struct http_storage *h);
 void http_calls_cancel(struct http_storage *h);
+/* What sleeps is tried now, and for the last time; what runs gets a few seconds. */
+void http_calls_hurry(struct http_storage *h);
 void http_calls_free(struct http_storage *h); /* that are over */
 
 /* The tags of parts that were copied through this storage; NULL: not known. */
