@@ -5,7 +5,8 @@
  *      +---- SLEEPING <------+  it may pass
  *
  * Any of them becomes OVER when it is cancelled. A slot is taken only while it is RUNNING,
- * and what slept goes first. */
+ * and what slept goes first. Large bodies leave one slot to all else: a viewer's playlist
+ * does not wait until they are through. */
 #include <string.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -34,15 +35,29 @@ static struct http_call **list_of(struct http_storage *h, enum call_state state)
     return &h->over;
 }
 
+static bool is_large(const struct http_call *c)
+{
+    enum http_verb verb = c->s.ask.verb;
+
+    return c->s.has_file || c->s.has_sink || verb == VERB_PART_COPY || verb == VERB_COMPLETE;
+}
+
+static void count_running(const struct http_call *c, unsigned by)
+{
+    c->h->running_count += by;
+    if (is_large(c))
+        c->h->large_count += by;
+}
+
 static void call_move(struct http_call *c, enum call_state to)
 {
     struct http_storage *h = c->h;
     bool goes_first = c->state == CALL_SLEEPING && to == CALL_WAITING;
 
     if (c->state == CALL_RUNNING)
-        h->running_count--;
+        count_running(c, -1u);
     if (to == CALL_RUNNING)
-        h->running_count++;
+        count_running(c, 1);
     DL_DELETE(*list_of(h, c->state), c);
     c->state = to;
     if (goes_first)
@@ -244,11 +259,26 @@ static void call_run(struct http_call *c)
         call_end(c, OK, NULL, NULL);
 }
 
+static struct http_call *next_waiting(const struct http_storage *h)
+{
+    bool is_for_all = h->parallel == 1 || h->large_count + 1 < h->parallel;
+    struct http_call *c;
+
+    if (h->running_count >= h->parallel)
+        return NULL;
+    DL_FOREACH(h->waiting, c)
+    if (is_for_all || !is_large(c))
+        return c;
+    return NULL;
+}
+
 /* What is called may begin, cancel, or close. */
 static void run_waiting(struct http_storage *h)
 {
-    while (h->waiting != NULL && h->running_count < h->parallel)
-        call_run(h->waiting);
+    struct http_call *c;
+
+    while ((c = next_waiting(h)) != NULL)
+        call_run(c);
 }
 
 static void wake(struct http_storage *h, uint64_t now)
@@ -341,7 +371,7 @@ uint64_t http_calls_due(const struct http_storage *h)
     uint64_t now = clock_mono_ms(), due = UINT64_MAX;
     const struct http_call *c;
 
-    if (h->over != NULL || (h->waiting != NULL && h->running_count < h->parallel))
+    if (h->over != NULL || next_waiting(h) != NULL)
         return 0;
     DL_FOREACH(h->sleeping, c)
     due = earlier(due, c->due_ms > now ? c->due_ms - now : 0);

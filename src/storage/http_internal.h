@@ -34,6 +34,7 @@ struct http_storage {
     struct http_task *tasks, *ended;
     struct http_copied *copied; /* http_copied.c's own */
     unsigned parallel, running_count;
+    unsigned large_count; /* of those that run, with a large body or much to do for the server */
     uint32_t patience_ms;
     atomic_int_least64_t skew_s; /* the server's clock less ours; read on any thread */
     bool is_closing;

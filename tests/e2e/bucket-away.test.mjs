@@ -99,3 +99,38 @@ test('who cancels does not wait for a bucket that is away', { timeout: 120_000 }
   await upload.reach('cancelled');
   await nothingRemains(swift, upload);
 });
+
+test('who watches does not wait for what is being sent', { timeout: 120_000 }, async (t) => {
+  const { relay, ...world } = await begin(t, '--storage-parallel', '2');
+  const first = await sent({ ...world });
+  const { hls_path: folder } = await first.finish();
+  const isSegment = ({ method, path }) => method === 'PUT' && path.includes('/videos/hls/');
+  let held = 0;
+  let release;
+  const released = new Promise((resolve) => (release = resolve));
+  relay.before = async (asked) => {
+    if (!isSegment(asked)) return true;
+    held++;
+    await released;
+    return true;
+  };
+  const second = await sent({ ...world });
+  await second.assemble();
+  await waitFor(() => held > 0, 'segments to be sent');
+  const answers = await Promise.all(['master.m3u8', '180p/index.m3u8'].map((name) => world.server.get(`/${folder}/${name}`)));
+  assert.deepEqual(answers.map(({ status }) => status), [200, 200]);
+  release();
+  await second.complete();
+});
+
+test('a viewer whom the bucket keeps waiting does not hold up the end', { timeout: 120_000 }, async (t) => {
+  const { relay, ...world } = await begin(t);
+  const upload = await sent({ ...world });
+  const { hls_path: folder } = await upload.finish();
+  relay.before = ({ path }) => !path.includes('.m3u8') || new Promise(() => {});
+  relay.requests.length = 0;
+  const asked = world.server.get(`/${folder}/180p/index.m3u8`);
+  await waitFor(() => relay.requests.some(({ path }) => path.includes('.m3u8')), 'the playlist to be asked for');
+  await world.server.stop();
+  assert.equal((await asked).status, 503);
+});
