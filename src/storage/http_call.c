@@ -5,7 +5,8 @@
  *      +---- SLEEPING <------+  it may pass
  *
  * Any of them becomes OVER when it is cancelled. A slot is taken only while it is RUNNING,
- * and what slept goes first. */
+ * and what slept goes first. Large bodies leave one slot to all else: a viewer's playlist
+ * does not wait until they are through. */
 #include <string.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -23,6 +24,7 @@ enum {
     TROUBLE_EVERY_MS = 60 * 1000,
     BACKOFF_MIN_MS = 200,
     BACKOFF_MAX_MS = 10 * 1000,
+    HURRY_MS = 5 * 1000, /* for what runs when the process is to end */
 };
 
 static struct http_call **list_of(struct http_storage *h, enum call_state state)
@@ -36,15 +38,29 @@ static struct http_call **list_of(struct http_storage *h, enum call_state state)
     return &h->over;
 }
 
+static bool is_large(const struct http_call *c)
+{
+    enum http_verb verb = c->s.ask.verb;
+
+    return c->s.has_file || c->s.has_sink || verb == VERB_PART_COPY || verb == VERB_COMPLETE;
+}
+
+static void count_running(const struct http_call *c, unsigned by)
+{
+    c->h->running_count += by;
+    if (is_large(c))
+        c->h->large_count += by;
+}
+
 static void call_move(struct http_call *c, enum call_state to)
 {
     struct http_storage *h = c->h;
     bool goes_first = c->state == CALL_SLEEPING && to == CALL_WAITING;
 
     if (c->state == CALL_RUNNING)
-        h->running_count--;
+        count_running(c, -1u);
     if (to == CALL_RUNNING)
-        h->running_count++;
+        count_running(c, 1);
     DL_DELETE(*list_of(h, c->state), c);
     c->state = to;
     if (goes_first)
@@ -282,9 +298,16 @@ static void on_answer(void *context, const struct fetch_answer *answer)
     call_end(c, verdict.err, verdict.err ? verdict.why : NULL, answer);
 }
 
+static void hurry(struct http_call *c)
+{
+    c->due_ms = clock_mono_ms() + HURRY_MS;
+}
+
 static void call_run(struct http_call *c)
 {
     call_move(c, CALL_RUNNING);
+    if (c->h->storage.is_hurried)
+        hurry(c);
     int err = http_attempt(c, on_answer, on_released);
     if (err != OK)
         call_end(c, err, "the storage cannot be asked for that", NULL);
@@ -292,11 +315,26 @@ static void call_run(struct http_call *c)
         call_end(c, OK, NULL, NULL);
 }
 
+static struct http_call *next_waiting(const struct http_storage *h)
+{
+    bool is_for_all = h->parallel == 1 || h->large_count + 1 < h->parallel;
+    struct http_call *c;
+
+    if (h->running_count >= h->parallel)
+        return NULL;
+    DL_FOREACH(h->waiting, c)
+    if (is_for_all || !is_large(c))
+        return c;
+    return NULL;
+}
+
 /* What is called may begin, cancel, or close. */
 static void run_waiting(struct http_storage *h)
 {
-    while (h->waiting != NULL && h->running_count < h->parallel)
-        call_run(h->waiting);
+    struct http_call *c;
+
+    while ((c = next_waiting(h)) != NULL)
+        call_run(c);
 }
 
 static void wake(struct http_storage *h, uint64_t now)
@@ -306,6 +344,49 @@ static void wake(struct http_storage *h, uint64_t now)
     DL_FOREACH_SAFE(h->sleeping, c, next)
     if (c->due_ms <= now)
         call_move(c, CALL_WAITING);
+}
+
+void http_calls_hurry(struct http_storage *h)
+{
+    struct http_call *c;
+
+    DL_FOREACH(h->sleeping, c)
+    c->due_ms = 0;
+    DL_FOREACH(h->running, c)
+    hurry(c);
+    http_storage_stir(h);
+}
+
+static void give_up(struct http_call *c)
+{
+    struct http_result nothing = { 0 };
+    struct http_outcome outcome = { .err = FAIL_TIMEOUT,
+                                    .why = "the storage did not answer in time",
+                                    .result = &nothing,
+                                    .bytes = c->got };
+    void (*done)(void *, const struct http_outcome *) = c->s.done;
+    void *context = c->s.context;
+
+    http_call_cancel(c); /* a worker thread may still write for it */
+    if (done != NULL)
+        done(context, &outcome);
+}
+
+/* True if there was one; what hears of it may cancel any of them. */
+static bool give_up_one(struct http_storage *h, uint64_t now)
+{
+    struct http_call *c;
+
+    if (!h->storage.is_hurried)
+        return false;
+    DL_FOREACH(h->running, c)
+    {
+        if (now < c->due_ms)
+            continue;
+        give_up(c);
+        return true;
+    }
+    return false;
 }
 
 /* One at a time, for what hears of it may cancel any of them. */
@@ -328,6 +409,8 @@ void http_calls_tick(struct http_storage *h)
 {
     uint64_t now = clock_mono_ms();
 
+    while (give_up_one(h, now))
+        ;
     wake(h, now);
     run_waiting(h);
     while (say_one(h, now))
@@ -344,12 +427,16 @@ uint64_t http_calls_due(const struct http_storage *h)
     uint64_t now = clock_mono_ms(), due = UINT64_MAX;
     const struct http_call *c;
 
-    if (h->over != NULL || (h->waiting != NULL && h->running_count < h->parallel))
+    if (h->over != NULL || next_waiting(h) != NULL)
         return 0;
     DL_FOREACH(h->sleeping, c)
     due = earlier(due, c->due_ms > now ? c->due_ms - now : 0);
     DL_FOREACH(h->running, c)
-    if (c->s.moved != NULL)
-        due = earlier(due, MOVED_EVERY_MS);
+    {
+        if (c->s.moved != NULL)
+            due = earlier(due, MOVED_EVERY_MS);
+        if (h->storage.is_hurried)
+            due = earlier(due, c->due_ms > now ? c->due_ms - now : 0);
+    }
     return due;
 }

@@ -52,6 +52,8 @@ void storage_close(struct storage *s)
 void storage_hurry(struct storage *s)
 {
     s->is_hurried = true;
+    if (s->ops->hurry != NULL)
+        s->ops->hurry(s);
 }
 
 const struct storage_traits *storage_traits(const struct storage *s)

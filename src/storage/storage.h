@@ -65,7 +65,8 @@ int storage_open(uv_loop_t *loop, const struct storage_settings *settings, struc
 /* Cancels what is under way; run the loop until it is empty behind this. */
 void storage_close(struct storage *s);
 
-/* The process is to end: what fails from now on is not tried again. */
+/* The process is to end: what fails from now on is not tried again, what waits to be is tried
+ * at once, and what takes longer than a few seconds is given up. */
 void storage_hurry(struct storage *s);
 
 const struct storage_traits *storage_traits(const struct storage *s); /* any thread */
