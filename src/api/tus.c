@@ -15,7 +15,9 @@
 
 bool tus_joins(const struct call *c)
 {
-    return c->api->storage == NULL;
+    const struct storage *storage = c->api->storage;
+
+    return storage == NULL || storage_traits(storage)->copy_max > 0;
 }
 
 /* Every answer */

@@ -100,6 +100,14 @@ struct pipeline_chunk {
 void pipelines_put_chunk(struct pipelines *ps, const struct pipeline_chunk *chunk, book_done *done,
                          void *context);
 
+/* One becomes another upload's, in the bucket. FAIL_MISSING: it is not there. */
+struct chunk_copy {
+    const char *from, *to; /* videos */
+    uint32_t from_index, to_index;
+};
+void pipelines_copy_chunk(struct pipelines *ps, const struct chunk_copy *copy, book_done *done,
+                          void *context);
+
 /* Which are there; sizes[i] -1: chunk i is not. Borrowed. */
 typedef void chunks_told(void *context, int err, const int64_t *sizes);
 void pipelines_chunks(struct pipelines *ps, const char *video, const struct upload *u,

@@ -62,12 +62,34 @@ test('pieces of any size become a video in the bucket, over cut connections and 
   assert.equal(await new TusUpload(server, new URL(url).pathname).offset(), bytes.length);
 });
 
-test('parts of a file are not offered there', async (t) => {
+test('parts that are sent side by side become a video there, and are gone', { timeout: 180_000 }, async (t) => {
   const server = await Server.during(t, { args: bucketArgs() });
   const options = await server.request('/files/', { method: 'OPTIONS' });
-  assert.ok(!options.headers['tus-extension'].includes('concatenation'));
-  const part = await ask(server, 'POST', '/files/', { headers: { 'upload-length': 3, 'upload-concat': 'partial' } });
-  assert.equal(part.status, 400);
+  assert.ok(options.headers['tus-extension'].includes('concatenation'));
+  const bytes = readFileSync(await bulkyClip());
+  const made = [];
+  const url = await within(new Promise((resolve, reject) => {
+    const upload = new tus.Upload(bytes, {
+      endpoint: `${server.origin}/files/`,
+      parallelUploads: 3,
+      chunkSize: 3 * MIB,
+      onAfterResponse(request, response) {
+        if (request.getMethod() === 'POST') made.push(response.getHeader('Location'));
+      },
+      onSuccess: () => resolve(upload.url),
+      onError: reject,
+    });
+    upload.start();
+  }), 'the end of the upload', 120_000);
+  const final = new TusUpload(server, new URL(url).pathname);
+  await complete(final);
+  assert.equal(await final.offset(), bytes.length);
+  assert.equal(made.length, 4);
+  for (const part of made.slice(0, 3)) assert.equal((await ask(server, 'HEAD', part)).status, 404);
+});
+
+test('a piece with another checksum does not count there, and what is terminated is gone', async (t) => {
+  const server = await Server.during(t, { args: bucketArgs() });
   const upload = await TusUpload.create(server, { length: 10 });
   await upload.send(0, 'abc');
   const wrong = await upload.patch(3, 'x', { 'upload-checksum': 'md5 XrY7u+Ae7tCTyyK7j1rNww==' });
