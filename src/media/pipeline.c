@@ -39,6 +39,11 @@ void pipelines_free(struct pipelines *ps)
     mem_free(ps);
 }
 
+uv_loop_t *pipelines_loop(const struct pipelines *ps)
+{
+    return ps->parts.loop;
+}
+
 size_t pipelines_running(const struct pipelines *ps)
 {
     return ps->count;

@@ -118,6 +118,8 @@ void pipelines_chunks(struct pipelines *ps, const char *video, const struct uplo
 void pipelines_drain(struct pipelines *ps, uint32_t grace_ms, void (*done)(void *context),
                      void *context);
 
+uv_loop_t *pipelines_loop(const struct pipelines *ps); /* the desk's */
+
 size_t pipelines_running(const struct pipelines *ps);
 
 #endif
