@@ -533,6 +533,7 @@ void pipelines_sweep(struct pipelines *ps, int64_t before_ms)
     ps->book->ops->stale(ps->book, before_ms, expire, ps);
     if (ps->bucket != NULL)
         bucket_sweep(ps, before_ms);
+    pipelines_look_for_idle(ps);
 }
 
 /* The end */

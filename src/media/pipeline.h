@@ -65,7 +65,8 @@ void pipelines_assemble(struct pipelines *ps, const char *video, const char *fil
  * video is under way; FAIL_CLOSED. */
 void pipelines_cancel(struct pipelines *ps, const char *video, book_done *done, void *context);
 
-/* Forgets uploads that nobody has touched since `before_ms`. */
+/* Forgets uploads that nobody has touched since `before_ms`, and begins the assembly of
+ * those that are whole and were left alone. */
 void pipelines_sweep(struct pipelines *ps, int64_t before_ms);
 
 /* Chunks of uploads that lie in a bucket (bucket_*.c). */

@@ -4,8 +4,9 @@ import assert from 'node:assert/strict';
 import { readFileSync, rmSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 
-import { startSwift } from '../support/buckets.mjs';
+import { startSwift, through } from '../support/buckets.mjs';
 import { bulkyClip, clipBytes } from '../support/clips.mjs';
+import { faultyBefore } from '../support/faulty.mjs';
 import { FleetRedis, Node, Worker } from '../support/fleet.mjs';
 import { mint, withSecret } from '../support/jwt.mjs';
 import { require } from '../support/packages.mjs';
@@ -129,4 +130,95 @@ test('an upload goes on at a node that shares only Redis and the bucket', { time
   await there.send(50_000, bytes.subarray(50_000));
   await complete(upload);
   assert.equal(await upload.offset(), bytes.length);
+});
+
+// A relay before the bucket that holds the first request that `isMeant`, and says when it
+// has come.
+async function holding(t, isMeant) {
+  const relay = await faultyBefore(t, swift);
+  const held = new Promise((resolve) => {
+    relay.before = async (request) => {
+      if (!isMeant(request)) return;
+      relay.before = null;
+      resolve();
+      await new Promise(() => {});
+    };
+  });
+  return { held, args: ['--storage', through(swift.url, swift, relay.origin), '--preset', 'ultrafast'] };
+}
+
+// The last bytes are stored, and then what is asked of the bucket next.
+function behindChunk(index) {
+  let isThere = false;
+  return ({ method, path }) => {
+    if (method === 'PUT' && path.includes(`/chunks/${index}`)) isThere = true;
+    return isThere && method === 'GET';
+  };
+}
+
+test('a server that is killed behind the last byte makes the video when it is back', { timeout: 180_000 }, async (t) => {
+  const { held, args } = await holding(t, behindChunk('000001'));
+  const server = await Server.during(t, { args: [...args, '--upload-ttl', '50s'] });
+  const bytes = await clipBytes({ seconds: 2 });
+  const upload = await TusUpload.create(server, { length: bytes.length });
+  await upload.send(0, bytes.subarray(0, 10_000));
+  const unheard = upload.patch(10_000, bytes.subarray(10_000)).catch(() => null);
+  await within(held, 'the last bytes to be stored', 20_000);
+  await server.kill();
+  assert.equal(await unheard, null);
+  await server.start();
+  await complete(upload);
+});
+
+test('another node takes up what a killed one had the last byte of', { timeout: 180_000 }, async (t) => {
+  const redis = await FleetRedis.during(t);
+  const folders = [1, 2, 3].map(() => temporaryFolder('reelay-tus-'));
+  t.after(() => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })));
+  const { held, args } = await holding(t, behindChunk('000001'));
+  const a = new Node({ engine: redis.url, dataDir: folders[0], args, env: withSecret });
+  const b = new Node({ engine: redis.url, dataDir: folders[1], args: [...args, '--upload-ttl', '50s'], env: withSecret });
+  const worker = new Worker({ engine: redis.url, dataDir: folders[2], args, env: withSecret });
+  for (const node of [a, b, worker]) {
+    t.after(() => node.end());
+    await node.start();
+  }
+  for (const node of [a, b]) await node.ready();
+  const bytes = await clipBytes({ seconds: 2 });
+  const upload = await TusUpload.create(a, { length: bytes.length, token: mint() });
+  await upload.send(0, bytes.subarray(0, 10_000));
+  upload.patch(10_000, bytes.subarray(10_000)).catch(() => null);
+  await within(held, 'the last bytes to be stored', 20_000);
+  await a.kill();
+  await complete(at(upload, b));
+});
+
+test('a node that stores keeps others away, and for a moment when it is killed', { timeout: 180_000 }, async (t) => {
+  const redis = await FleetRedis.during(t);
+  const folders = [1, 2].map(() => temporaryFolder('reelay-tus-'));
+  t.after(() => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })));
+  const { held, args } = await holding(t, ({ method, path }) => method === 'PUT' && path.includes('/chunks/000001'));
+  const a = new Node({ engine: redis.url, dataDir: folders[0], args, env: withSecret });
+  const b = new Node({ engine: redis.url, dataDir: folders[1], args, env: withSecret });
+  for (const node of [a, b]) {
+    t.after(() => node.end());
+    await node.start();
+  }
+  for (const node of [a, b]) await node.ready();
+  const upload = await TusUpload.create(a, { length: 1000, token: mint() });
+  const there = at(upload, b);
+  await upload.send(0, 'abc');
+  upload.patch(3, 'def').catch(() => null);
+  await within(held, 'the piece to be on its way', 20_000);
+  const place = () => redis.cli('hget', `{reelay}:job:${upload.id}`, 'place');
+  const first = await place();
+  // Several times it says that it is there still.
+  for (let seen = first, times = 0; times < 5; times++) {
+    seen = await waitFor(async () => ((await place()) !== seen ? place() : false), 'the claim to be renewed', { timeout: 15_000 });
+    assert.equal((await there.patch(3, 'xyz')).status, 423);
+  }
+  await a.kill();
+  const killed = Date.now();
+  await waitFor(async () => (await there.patch(3, 'xyz')).status === 204, 'the other to be let in', { timeout: 40_000 });
+  assert.ok(Date.now() - killed < 30_000);
+  assert.equal(await there.offset(), 6);
 });
