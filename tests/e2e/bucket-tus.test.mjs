@@ -100,6 +100,18 @@ test('a piece with another checksum does not count there, and what is terminated
   assert.equal((await upload.head()).status, 410);
 });
 
+test('who sends pieces that would be too many hears early how large they must be', async (t) => {
+  const server = await Server.during(t, { args: bucketArgs() });
+  const upload = await TusUpload.create(server, { length: 1_000_000 });
+  for (let offset = 0; offset < 64 * 5; offset += 5) await upload.send(offset, 'abcde');
+  const refused = await upload.patch(320, 'abcde');
+  assert.equal(refused.status, 413);
+  assert.equal(refused.json.error.code, 'too_many');
+  const least = Number(/send (\d+) bytes/.exec(refused.json.error.message)[1]);
+  assert.equal(least, Math.floor((1_000_000 - 320) / (10_000 - 64)) + 1);
+  await upload.send(320, 'x'.repeat(least));
+});
+
 test('an upload goes on at a node that shares only Redis and the bucket', { timeout: 180_000 }, async (t) => {
   const redis = await FleetRedis.during(t);
   const folders = [1, 2, 3].map(() => temporaryFolder('reelay-tus-'));
