@@ -122,7 +122,7 @@ static void counted(struct call *c, int err, const struct slices *s)
     if (err) {
         tus_fail(t, err);
     } else if (s->grows || t->length < 0 || s->bytes != (uint64_t)t->length) {
-        refuse_part(t, 409, "is not complete");
+        refuse_part(t, 400, "is not complete");
     } else {
         t->total += s->bytes;
         t->at++;
@@ -154,8 +154,6 @@ static void open_final(struct tus *t)
     if (t->total > max) {
         tus_refuse(t, 413, "too_large", "an upload may have %llu bytes at most",
                    (unsigned long long)max);
-    } else if (t->total == 0) {
-        tus_refuse(t, 422, "empty", "an empty file is no video");
     } else {
         t->upload.size = (int64_t)t->total;
         tus_open(t, opened);

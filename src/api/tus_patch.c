@@ -272,7 +272,9 @@ bool tus_read_checksum(struct tus *t)
     struct str text = http_header(exchange_request(t->call->x), "Upload-Checksum");
     int err = text.at != NULL ? tus_checksum_parse(text, &t->checksum) : OK;
 
-    if (err)
+    if (err == FAIL_STATE)
+        tus_refuse(t, 460, "checksum_mismatch", "no bytes have such a checksum");
+    else if (err)
         tus_refuse(t, 400, "invalid_checksum",
                    "Upload-Checksum is one of " TUS_ALGORITHMS " and a sum in Base64");
     return err == OK;
