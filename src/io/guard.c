@@ -44,12 +44,12 @@ static void note_own_addresses(struct guard *g)
 int guard_new(const struct guard_rules *rules, struct guard **out, struct buf *why)
 {
     struct guard *g = mem_new(struct guard);
-    int err = guard_list_read(&g->deny, rules->deny, rules->deny_count, why);
+    int err = guard_list_read(&g->deny, "deny", rules->deny, rules->deny_count, why);
 
     if (err == OK)
-        err = guard_list_read(&g->allow, rules->allow, rules->allow_count, why);
+        err = guard_list_read(&g->allow, "allow", rules->allow, rules->allow_count, why);
     if (err == OK)
-        err = guard_list_read(&g->only, rules->only, rules->only_count, why);
+        err = guard_list_read(&g->only, "only", rules->only, rules->only_count, why);
     if (err != OK) {
         guard_free(g);
         return err;

@@ -39,6 +39,11 @@ void pipelines_free(struct pipelines *ps)
     mem_free(ps);
 }
 
+uv_loop_t *pipelines_loop(const struct pipelines *ps)
+{
+    return ps->parts.loop;
+}
+
 size_t pipelines_running(const struct pipelines *ps)
 {
     return ps->count;
@@ -528,6 +533,7 @@ void pipelines_sweep(struct pipelines *ps, int64_t before_ms)
     ps->book->ops->stale(ps->book, before_ms, expire, ps);
     if (ps->bucket != NULL)
         bucket_sweep(ps, before_ms);
+    pipelines_look_for_idle(ps);
 }
 
 /* The end */

@@ -68,7 +68,7 @@ static void read_error(struct str body, struct error_document *out)
 
 static bool has_document(enum http_verb verb)
 {
-    return verb == VERB_LIST || verb == VERB_BEGIN || verb == VERB_PART_COPY ||
+    return verb == VERB_LIST || verb == VERB_BEGIN || verb == VERB_COPY || verb == VERB_PART_COPY ||
            verb == VERB_PARTS || verb == VERB_COMPLETE || verb == VERB_UPLOADS;
 }
 
@@ -249,7 +249,7 @@ void http_result_deinit(struct http_result *r)
 
 void http_request_header(struct http_request *r, const char *name, const char *value)
 {
-    if (r->header_count == HTTP_HEADERS_MAX)
+    if (r->header_count == HTTP_FIELDS_MAX)
         return;
     r->headers[r->header_count++] = (struct fetch_header){ mem_strdup(name), mem_strdup(value) };
 }

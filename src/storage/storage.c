@@ -52,6 +52,8 @@ void storage_close(struct storage *s)
 void storage_hurry(struct storage *s)
 {
     s->is_hurried = true;
+    if (s->ops->hurry != NULL)
+        s->ops->hurry(s);
 }
 
 const struct storage_traits *storage_traits(const struct storage *s)
@@ -62,6 +64,11 @@ const struct storage_traits *storage_traits(const struct storage *s)
 void storage_describe(const struct storage *s, struct buf *out)
 {
     s->ops->describe(s, out);
+}
+
+int storage_trouble(const struct storage *s)
+{
+    return atomic_load(&s->trouble);
 }
 
 /* What cannot stand in XML 1.0 is no key anywhere: lists are XML. */
@@ -154,6 +161,16 @@ storage_head(struct storage *s, const char *key,
     if (!is_key(s, key))
         return storage_refuse(s, &ending, FAIL_SYNTAX, BAD_KEY);
     return s->ops->head(s, key, done, context);
+}
+
+struct storage_task *storage_copy(struct storage *s, const char *key, const char *from,
+                                  storage_done *done, void *context)
+{
+    struct storage_ending ending = { ENDING_PLAIN, { .plain = done }, context };
+
+    if (!is_key(s, key) || !is_key(s, from))
+        return storage_refuse(s, &ending, FAIL_SYNTAX, BAD_KEY);
+    return s->ops->copy(s, key, from, done, context);
 }
 
 struct storage_task *storage_remove(struct storage *s, const char *key, storage_done *done,
