@@ -24,7 +24,7 @@ struct transfer {
 uv_loop_t *fetcher_loop(const struct fetcher *f);
 
 /* Asked before each connection is made, which then goes past any proxy. `host` is the name
- * or address that the URL names, or NULL. `context` is borrowed. */
+ * or address that the URL names. `context` is borrowed. */
 void fetcher_set_gate(struct fetcher *f,
                       bool (*admits)(const void *context, const char *host,
                                      const struct sockaddr *to),

@@ -269,7 +269,7 @@ static curl_socket_t open_admitted(void *context, curlsocktype purpose, struct c
     (void)purpose;
     curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url);
     char *host = url ? host_of(url) : NULL;
-    bool is_admitted = f->admits(f->gate, host, &to->addr);
+    bool is_admitted = host != NULL && f->admits(f->gate, host, &to->addr);
     mem_free(host);
     if (!is_admitted) {
         write_address(&to->addr, t->refused, sizeof(t->refused));

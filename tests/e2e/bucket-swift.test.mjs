@@ -59,6 +59,28 @@ test('segments are in the bucket while it is converted, playlists come last', as
   await verify(server, job, SECONDS);
 });
 
+test('of a bucket nothing but what is published is given out', async (t) => {
+  const { relay, server } = await serve(t);
+  const upload = await Upload.create(server, { bytes: await clipBytes() });
+  await upload.putAll();
+  relay.requests.length = 0;
+  const key = `uploads/${upload.id}/chunks/000000`;
+  const paths = [
+    `/videos/../${key}`, `/videos/%2e%2e/${key}`, `/videos/..%2f${key}`, `/videos/hls/..%2f..%2f${key}`, `/videos/%252e%252e/${key}`,
+    `/videos//${key}`, `/videos/./../${key}`, `/videos/..\\${key}`, `/videos/x/../../${key}.m3u8`, `/videos/%2e%2e/${key}.m3u8`,
+    `/videos/..%00/${key}`, `/videos/a%0d%0aX-Y:%20z`, `/videos/%ff%fe`, '/videos/', `/videos/${'a/'.repeat(2000)}b`,
+  ];
+  for (const path of paths) {
+    const { status, headers } = await server.request(path);
+    // What is below videos/ by its name is nobody's secret, whatever else is in the name.
+    const { location } = headers;
+    if (location) assert.ok(new URL(location).pathname.split('/').includes('videos') && !/\/\.\.?(\/|$)|%2e|%2f/i.test(location.split('?')[0]), `${path}: ${location}`);
+    else assert.ok(status >= 400, `${path}: ${status}`);
+    assert.equal(headers['x-y'], undefined);
+  }
+  assert.deepEqual(relay.requests.filter(({ path }) => path.includes('/uploads/')), []);
+});
+
 test('what a server that was cut down had sent is not sent again', async (t) => {
   const { relay, server, puts } = await serve(t, SLOW);
   const upload = await long(server);

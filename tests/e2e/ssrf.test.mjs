@@ -69,6 +69,22 @@ describe('a URL of the inside', () => {
   });
 });
 
+describe('a name that is denied', () => {
+  test('is so in other letters and behind a redirect', async (t) => {
+    const there = await Elsewhere.during(t);
+    const rules = ['--download-allow', `127.0.0.1:${there.port}`, '--download-allow', `[::1]:${there.port}`];
+    const server = await Server.during(t, { args: [...rules, '--download-deny', 'localhost'] });
+    there.put('/secret.mp4', Buffer.from('none'));
+    const names = ['localhost', 'LocalHost.', 'l%6fcalhost', '\uff4cocalhost', '%EF%BD%8Cocalhost', 'local\u00adhost'];
+    const urls = names.map((name, at) =>
+      there.put(`/${at}.mp4`, (request, answer) => {
+        answer.writeHead(302, { location: Buffer.from(`http://${name}:${there.port}/secret.mp4`).toString('latin1') }).end();
+      }));
+    for (const [url, job] of await fates(server, urls)) assert.equal(job.state, 'failed', url);
+    assert.deepEqual(there.asked('/secret.mp4'), []);
+  });
+});
+
 describe('what a server was told', () => {
   test('no other server hears', async (t) => {
     const canary = await Canary.during(t);
