@@ -139,7 +139,9 @@ static void passed(void *context, int err, const char *why, uint64_t bytes)
 {
     struct passing *p = context;
 
-    (void)why;
+    if (err != OK && err != FAIL_MISSING)
+        log_warn("object_unread", LOG_S("key", p->key), LOG_S("reason", fail_name(err)),
+                 LOG_S("why", why));
     p->err = err;
     p->object.size = bytes;
     snprintf(p->object.etag, sizeof(p->object.etag), "\"%llx\"", (unsigned long long)bytes);

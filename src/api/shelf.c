@@ -49,6 +49,10 @@ struct shelf {
     uint64_t lifetime_s;
     struct volume *volumes, *used;
     size_t bytes;
+    unsigned signing; /* on worker threads */
+    bool is_draining;
+    void (*drained)(void *context);
+    void *drained_context;
     uv_timer_t timer;
 };
 
@@ -169,16 +173,31 @@ static void sign_work(void *context)
     mem_free(folder);
 }
 
+static void drained(struct shelf *s)
+{
+    if (s->is_draining && s->signing == 0)
+        s->drained(s->drained_context);
+}
+
 static void was_signed(void *context)
 {
     struct volume *v = context;
+    struct shelf *s = v->shelf;
 
-    if (v->err) {
-        fail(v, v->err, "its URLs could not be signed");
+    s->signing--;
+    if (v->err || s->is_draining) {
+        fail(v, v->err ? v->err : FAIL_CLOSED, "its URLs could not be signed");
+        drained(s);
         return;
     }
-    put_on_shelf(v, &v->signed_text, v->shelf->lifetime_s / FRESH_PART);
+    put_on_shelf(v, &v->signed_text, s->lifetime_s / FRESH_PART);
     /* `v` may be gone */
+}
+
+static void sign_off(struct volume *v)
+{
+    v->shelf->signing++;
+    io_offload(v->shelf->loop, sign_work, was_signed, v);
 }
 
 static void was_read(void *context, int err, const char *why, struct str body)
@@ -194,7 +213,7 @@ static void was_read(void *context, int err, const char *why, struct str body)
     if (!storage_traits(v->shelf->storage)->has_urls || playlist_is_master(body))
         put_on_shelf(v, &v->text, forever_s);
     else
-        io_offload(v->shelf->loop, sign_work, was_signed, v);
+        sign_off(v);
 }
 
 static struct volume *volume_new(struct shelf *s, const char *key)
@@ -212,9 +231,13 @@ static struct volume *volume_new(struct shelf *s, const char *key)
 
 void shelf_read(struct shelf *s, const char *key, shelf_done *done, void *context)
 {
-    struct waiter *w = mem_new(struct waiter);
     struct volume *v;
 
+    if (s->is_draining) {
+        done(context, FAIL_CLOSED, "the server is shutting down", NULL, 0);
+        return;
+    }
+    struct waiter *w = mem_new(struct waiter);
     w->done = done;
     w->context = context;
     HASH_FIND(hh, s->volumes, key, (unsigned)strlen(key), v);
@@ -236,4 +259,22 @@ void shelf_read(struct shelf *s, const char *key, shelf_done *done, void *contex
         DL_PREPEND(s->used, v);
         answer(v, OK, NULL);
     }
+}
+
+void shelf_drain(struct shelf *s, void (*done)(void *context), void *context)
+{
+    struct volume *v, *next;
+
+    s->is_draining = true;
+    s->drained = done;
+    s->drained_context = context;
+    HASH_ITER(hh, s->volumes, v, next)
+    {
+        if (v->task == NULL)
+            continue;
+        storage_cancel(v->task);
+        v->task = NULL;
+        fail(v, FAIL_CLOSED, "the server is shutting down");
+    }
+    drained(s);
 }

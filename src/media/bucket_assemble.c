@@ -81,6 +81,8 @@ static void fetched(struct pipeline *p, int err, const char *why)
 {
     if (err == OK)
         pipeline_say(p, "assembling", saving, "Saving assembled video", NULL);
+    else if (p->spec.upload.place.layout == LAYOUT_PARTS)
+        p->spec.upload.has_source = true; /* where it can be fetched again */
     p->has_file = err == OK;
     pipeline_step_done(p, err, why);
 }
@@ -115,7 +117,9 @@ static void completed(void *context, int err, const char *why)
     struct assembling *a = context;
 
     if (err) {
-        end(a, err, why);
+        /* It may have happened all the same; then the list tells. */
+        a->pipeline->spec.upload.has_source |= a->way != BUCKET_BY_HEAD;
+        end(a, err == FAIL_LIMIT ? err : pipeline_storage_err(err), why);
         return;
     }
     log_info("upload_completed", LOG_S("job", a->pipeline->video),
@@ -146,7 +150,7 @@ static void copied(void *context, int err, const char *why)
 
     a->running--;
     if (err && a->err == OK) {
-        a->err = err;
+        a->err = pipeline_storage_err(err);
         buf_puts(&a->why, why != NULL ? why : fail_text(err));
     }
     copy_more(a);
@@ -234,16 +238,8 @@ static void take_list(struct assembling *a, const struct bucket_list *list)
         a->list.parts[i] = list->parts[i];
 }
 
-static bool lacks_chunks(const struct bucket_list *list)
-{
-    for (uint32_t i = 0; i < list->count; i++)
-        if (list->chunks[i].form == CHUNK_MISSING)
-            return true;
-    return false;
-}
-
 /* It was completed before, and that is not on record: its parts are gone, and what they
- * were is there. */
+ * were is there. Objects that were made parts of are there still. */
 static bool is_completed(const struct assembling *a, const struct bucket_list *list)
 {
     const struct pipeline *p = a->pipeline;
@@ -251,8 +247,7 @@ static bool is_completed(const struct assembling *a, const struct bucket_list *l
     const struct upload_place *place = &p->spec.upload.place;
 
     return place->layout != LAYOUT_OBJECTS && place->multipart[0] != '\0' &&
-           list->part_count == 0 && lacks_chunks(list) && list->has_source &&
-           list->source_size == p->spec.bytes;
+           list->part_count == 0 && list->has_source && list->source_size == p->spec.bytes;
 }
 
 static bool is_missing(struct assembling *a)
@@ -297,7 +292,7 @@ static void listed(void *context, int err, const char *why, const struct bucket_
     struct pipeline *p = a->pipeline;
 
     if (err || is_stopped(a)) {
-        end(a, err ? err : FAIL_CANCELLED, why);
+        end(a, err ? pipeline_storage_err(err) : FAIL_CANCELLED, why);
         return;
     }
     pipeline_say(p, "assembling", found_chunks, "Found chunks, preparing", NULL);

@@ -12,11 +12,13 @@
 #include "io/thread.h"
 #include "media/assemble.h"
 #include "media/bucket.h"
+#include "media/task.h"
 
 enum { PIECE = 16 * 1024 * 1024, PIECES_MAX = 6 };
 
 struct piece {
     struct fetching *owner;
+    struct storage_task *task; /* under way, or NULL */
     enum chunk_form form;
     uint32_t index; /* of the chunk */
     uint64_t offset, length, at;
@@ -24,6 +26,7 @@ struct piece {
 };
 
 struct fetching {
+    struct media_task task; /* first */
     struct bucket_fetch fetch;
     struct pipeline *pipeline;
     struct piece *pieces;
@@ -31,6 +34,7 @@ struct fetching {
     uint64_t moved;
     int file;
     int err;
+    bool is_offloaded; /* to a worker thread, whose `err` is until then */
     struct buf why;
     struct buf part; /* its path */
 };
@@ -39,6 +43,7 @@ static void finished(void *context)
 {
     struct fetching *f = context;
 
+    f->pipeline->task = NULL;
     f->fetch.done(f->pipeline, f->err, buf_text(&f->why));
     buf_deinit(&f->why);
     buf_deinit(&f->part);
@@ -108,8 +113,9 @@ static void got(void *context, int err, const char *why, uint64_t bytes)
     struct fetching *f = piece->owner;
 
     f->running--;
+    piece->task = NULL;
     if (err)
-        fail(f, err, why);
+        fail(f, pipeline_storage_err(err), why);
     else if (bytes != piece->length)
         fail(f, FAIL_STATE, "what is in the storage has another size by now");
     else if (piece->moved < bytes)
@@ -127,30 +133,54 @@ static struct bucket_key key_of(const struct piece *piece)
 static void get(struct fetching *f, struct piece *piece)
 {
     f->running++;
-    storage_get(f->pipeline->owner->parts.storage, &(struct storage_get){ .key = key_of(piece).text,
-                                                                          .offset = piece->offset,
-                                                                          .length = piece->length,
-                                                                          .file = f->file,
-                                                                          .at = piece->at,
-                                                                          .moved = on_moved,
-                                                                          .done = got,
-                                                                          .context = piece });
+    piece->task = storage_get(f->pipeline->owner->parts.storage,
+                              &(struct storage_get){ .key = key_of(piece).text,
+                                                     .offset = piece->offset,
+                                                     .length = piece->length,
+                                                     .file = f->file,
+                                                     .at = piece->at,
+                                                     .moved = on_moved,
+                                                     .done = got,
+                                                     .context = piece });
 }
 
-/* What has begun ends first: it has the file's descriptor. */
+/* What has begun ends first: it has pieces. */
 static void pump(struct fetching *f)
 {
     if (f->err == OK && atomic_load(&f->pipeline->is_stopped))
         fail(f, FAIL_CANCELLED, NULL);
     while (f->err == OK && f->running < PIECES_MAX && f->next < f->count)
         get(f, &f->pieces[f->next++]);
-    if (f->running == 0)
-        io_offload(f->pipeline->owner->parts.loop, settle, finished, f);
+    if (f->running > 0)
+        return;
+    f->is_offloaded = true;
+    io_offload(f->pipeline->owner->parts.loop, settle, finished, f);
 }
 
 static void prepared(void *context)
 {
-    pump(context);
+    struct fetching *f = context;
+
+    f->is_offloaded = false;
+    pump(f);
+}
+
+/* A storage that is away holds up nobody who cancels. */
+static void cancel(struct media_task *task)
+{
+    struct fetching *f = (struct fetching *)task;
+
+    if (f->is_offloaded)
+        return;
+    fail(f, FAIL_CANCELLED, NULL);
+    for (size_t i = 0; i < f->next; i++) {
+        if (f->pieces[i].task == NULL)
+            continue;
+        storage_cancel(f->pieces[i].task);
+        f->pieces[i].task = NULL;
+        f->running--;
+    }
+    pump(f);
 }
 
 static void add(struct fetching *f, enum chunk_form form, uint32_t index, uint64_t size,
@@ -188,6 +218,9 @@ void bucket_fetch(const struct bucket_fetch *fetch)
     f->fetch = *fetch;
     f->pipeline = fetch->pipeline;
     f->file = -1;
+    f->task.cancel = cancel;
+    f->pipeline->task = &f->task;
+    f->is_offloaded = true;
     buf_init(&f->why, 1024);
     buf_init(&f->part, 4096);
     buf_printf(&f->part, "%s.part", f->pipeline->source);
@@ -225,6 +258,7 @@ static void chunks_listed(void *context, int err, const char *why, const struct 
 
     for (uint32_t i = 0; list != NULL && i < list->count; i++)
         size += list->chunks[i].size;
+    err = pipeline_storage_err(err);
     if (err == OK && size != p->spec.bytes) {
         err = FAIL_STATE;
         why = "what is in the storage has another size by now";

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "media/bucket.h"
 
@@ -25,9 +26,17 @@ static void end(struct passing *c, int err)
     pipelines_settled(ps);
 }
 
+/* Who sends it hears less than whoever runs the server needs to know. */
+static void tell(const struct passing *c, int err, const char *why)
+{
+    log_warn("chunk_not_stored", LOG_S("job", c->video), LOG_I("chunk", c->chunk.index),
+             LOG_S("reason", fail_name(err)), LOG_S("why", why ? why : ""));
+}
+
 static void stored(void *context, int err, const char *why)
 {
-    (void)why;
+    if (err)
+        tell(context, err, why);
     end(context, err);
 }
 
@@ -46,11 +55,10 @@ static void put_object(struct passing *c)
 /* A part is gone with its multipart upload; an object is found in any case. */
 static void part_stored(void *context, int err, const char *why)
 {
-    (void)why;
     if (err == FAIL_MISSING)
         put_object(context);
     else
-        end(context, err);
+        stored(context, err, why);
 }
 
 static void put_part(struct passing *c)
@@ -114,7 +122,8 @@ static void listed(void *context, int err, const char *why, const struct bucket_
     size_t count = list != NULL ? list->count : 0;
     int64_t *sizes = mem_zalloc((count + 1) * sizeof(*sizes));
 
-    (void)why;
+    if (err)
+        log_warn("chunks_unlisted", LOG_S("reason", fail_name(err)), LOG_S("why", why ? why : ""));
     for (size_t i = 0; i < count; i++)
         sizes[i] = list->chunks[i].form == CHUNK_MISSING ? -1 : (int64_t)list->chunks[i].size;
     t->done(t->context, err, sizes);

@@ -27,6 +27,7 @@ struct admission {
     int err;
     int refusal;             /* of chunks that are all there */
     int64_t source_size;     /* of what was assembled before, in a bucket; -1: none */
+    bool is_assembled;       /* there: its parts are gone */
     struct upload_place now; /* to be put on record before it is refused */
     struct buf why;
     char video[JOB_ID_MAX + 1];
@@ -236,7 +237,8 @@ static void listed(void *context)
         return;
     }
     sum_up(a);
-    bool from_source = a->upload.has_source && a->missing == a->upload.total_chunks;
+    bool has_none = a->missing == a->upload.total_chunks;
+    bool from_source = a->upload.has_source && (has_none || a->is_assembled);
     err = from_source ? take_source(a) : refuse_chunks(a);
     if (err == OK)
         err = a->refusal;
@@ -278,6 +280,13 @@ static bool is_whole(const struct bucket_list *list)
     return true;
 }
 
+/* What is there besides was made parts of, and is as good as gone. */
+static bool is_assembled(const struct admission *a, const struct bucket_list *list)
+{
+    return a->upload.has_source && a->upload.place.layout == LAYOUT_PARTS &&
+           list->part_count == 0 && list->has_source && !is_whole(list);
+}
+
 static void refuse_small(struct admission *a, uint32_t small)
 {
     const struct storage_traits *traits = storage_traits(a->owner->parts.storage);
@@ -304,7 +313,8 @@ static void bucket_told(void *context, int err, const char *why, const struct bu
     a->source_size = list->has_source ? (int64_t)list->source_size : -1;
     for (uint32_t i = 0; i < list->count; i++)
         a->sizes[i] = list->chunks[i].form == CHUNK_MISSING ? -1 : (int64_t)list->chunks[i].size;
-    bool has_lost = a->upload.place.multipart[0] != '\0' && !list->is_begun;
+    a->is_assembled = is_assembled(a, list);
+    bool has_lost = a->upload.place.multipart[0] != '\0' && !list->is_begun && !a->is_assembled;
     if (!is_whole(list) && has_lost)
         place_anew(a, LAYOUT_UNDECIDED);
     else if (is_whole(list) &&

@@ -50,12 +50,13 @@ static void dropped(void *context, int err)
     pipelines_settled(ps);
 }
 
-static void leave(struct remains *r)
+static void leave(struct remains *r, const char *why)
 {
     struct pipelines *ps = r->owner;
 
     if (r->err)
-        log_warn("remains_kept", LOG_S("job", r->video), LOG_S("reason", fail_name(r->err)));
+        log_warn("remains_kept", LOG_S("job", r->video), LOG_S("reason", fail_name(r->err)),
+                 LOG_S("why", why != NULL ? why : fail_text(r->err)));
     ps->book->ops->leave(ps->book,
                          &(struct book_leave){ .video = r->video,
                                                .token = r->token,
@@ -68,19 +69,17 @@ static void trees_removed(void *context, int err, const char *why)
 {
     struct remains *r = context;
 
-    (void)why;
     r->err = err;
-    leave(r);
+    leave(r, why);
 }
 
 static void chunks_removed(void *context, int err, const char *why)
 {
     struct remains *r = context;
 
-    (void)why;
     r->err = err;
     if (err)
-        leave(r);
+        leave(r, why);
     else
         trees_clear(r->owner->parts.storage, r->video, r->key, r->fate, trees_removed, r);
 }
@@ -91,7 +90,7 @@ static void removed(void *context)
     struct storage *storage = r->owner->parts.storage;
 
     if (r->err || storage == NULL)
-        leave(r);
+        leave(r, NULL);
     else
         bucket_clear(storage, r->video, chunks_removed, r);
 }
@@ -384,6 +383,11 @@ void pipeline_end_for_good(struct pipeline *p, int err, const char *why)
 bool pipeline_is_inputs_fault(int err)
 {
     return err == FAIL_SYNTAX || err == FAIL_UNSUPPORTED || err == FAIL_LIMIT;
+}
+
+int pipeline_storage_err(int err)
+{
+    return pipeline_is_inputs_fault(err) ? FAIL_IO : err;
 }
 
 /* Of several nodes another may do better, or this one later. */

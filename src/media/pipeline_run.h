@@ -110,6 +110,8 @@ void pipeline_offloaded(void *context);
 
 /* What another attempt would end with too. */
 bool pipeline_is_inputs_fault(int err);
+/* What a storage says of its own never is. */
+int pipeline_storage_err(int err);
 
 /* Tells everybody how far it is. Any thread. `fraction` of the stage. */
 struct convert_progress;

@@ -297,7 +297,7 @@ static void put_done(void *context, int err, const char *why)
     struct sending *s = context;
 
     s->put = NULL;
-    s->err = err;
+    s->err = pipeline_storage_err(err);
     if (err)
         buf_printf(&s->pipeline->why, "the file could not be stored: %s", why);
     io_offload(s->pipeline->owner->parts.loop, close_work, sent, s);

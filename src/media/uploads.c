@@ -28,6 +28,7 @@ struct uploads {
     struct store *store;
     struct disk *disk;
     struct entry *entries;
+    size_t partials;
 };
 
 struct uploads *uploads_new(struct store *store, struct disk *disk)
@@ -52,6 +53,7 @@ static void unreserve(struct uploads *us, struct entry *e, uint64_t bytes)
 static void drop(struct uploads *us, struct entry *e)
 {
     unreserve(us, e, e->reserved);
+    us->partials -= e->upload.is_partial;
     HASH_DEL(us->entries, e);
     mem_free(e);
 }
@@ -249,12 +251,15 @@ int uploads_create(struct uploads *us, const char *video, const struct upload *b
     pthread_mutex_lock(&us->lock);
     if (find(us, video) != NULL)
         err = FAIL_EXISTS;
+    else if (begin->is_partial && us->partials >= PARTIALS_MAX)
+        err = FAIL_LIMIT;
     else if (reserve > 0)
         err = disk_reserve(us->disk, reserve);
     if (err == OK) {
         struct entry *e = add(us, video);
         e->upload = *begin;
         e->reserved = reserve;
+        us->partials += begin->is_partial;
         save(us, e, done, context);
     }
     pthread_mutex_unlock(&us->lock);
@@ -274,6 +279,7 @@ int uploads_restore(struct uploads *us, const struct work *w, bool is_busy)
     pthread_mutex_lock(&us->lock);
     struct entry *e = add(us, w->job);
     e->upload = u;
+    us->partials += u.is_partial;
     /* What arrived already is on the disk and counts as used there; promising
      * the whole again errs on the safe side. */
     if (u.place.layout == LAYOUT_DISK && u.size > 0 && !u.has_source &&

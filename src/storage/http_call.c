@@ -5,7 +5,8 @@
  *      +---- SLEEPING <------+  it may pass
  *
  * Any of them becomes OVER when it is cancelled. A slot is taken only while it is RUNNING,
- * and what slept goes first. */
+ * and what slept goes first. Large bodies leave one slot to all else: a viewer's playlist
+ * does not wait until they are through. */
 #include <string.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -13,13 +14,17 @@
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "core/counters.h"
 #include "storage/http_call.h"
 
 enum {
     MOVED_EVERY_MS = 250,
+    TROUBLE_EVERY_MS = 60 * 1000,
     BACKOFF_MIN_MS = 200,
     BACKOFF_MAX_MS = 10 * 1000,
+    HURRY_MS = 5 * 1000, /* for what runs when the process is to end */
 };
 
 static struct http_call **list_of(struct http_storage *h, enum call_state state)
@@ -33,15 +38,30 @@ static struct http_call **list_of(struct http_storage *h, enum call_state state)
     return &h->over;
 }
 
+static bool is_large(const struct http_call *c)
+{
+    enum http_verb verb = c->s.ask.verb;
+
+    return c->s.has_file || c->s.has_sink || verb == VERB_COPY || verb == VERB_PART_COPY ||
+           verb == VERB_COMPLETE;
+}
+
+static void count_running(const struct http_call *c, unsigned by)
+{
+    c->h->running_count += by;
+    if (is_large(c))
+        c->h->large_count += by;
+}
+
 static void call_move(struct http_call *c, enum call_state to)
 {
     struct http_storage *h = c->h;
     bool goes_first = c->state == CALL_SLEEPING && to == CALL_WAITING;
 
     if (c->state == CALL_RUNNING)
-        h->running_count--;
+        count_running(c, -1u);
     if (to == CALL_RUNNING)
-        h->running_count++;
+        count_running(c, 1);
     DL_DELETE(*list_of(h, c->state), c);
     c->state = to;
     if (goes_first)
@@ -203,6 +223,55 @@ static bool mend_clock(struct http_call *c, const struct fetch_answer *answer)
     return true;
 }
 
+/* The bucket is away, not there, or lets nobody in; not what was asked of it. */
+static bool is_trouble(enum http_verb verb, int err)
+{
+    if (err == FAIL_MISSING)
+        return verb == VERB_LIST || verb == VERB_PUT || verb == VERB_BEGIN;
+    return err == FAIL_DENIED || err == FAIL_CLOSED || err == FAIL_TIMEOUT || err == FAIL_IO;
+}
+
+static void note_trouble(struct http_storage *h, const struct http_verdict *verdict)
+{
+    uint64_t now = clock_mono_ms();
+
+    atomic_store(&h->storage.trouble, verdict->err);
+    if (h->told_ms != 0 && now < h->told_ms + TROUBLE_EVERY_MS)
+        return;
+    h->told_ms = now;
+    h->has_told = true;
+    log_warn("storage_trouble", LOG_S("reason", fail_name(verdict->err)),
+             LOG_S("why", verdict->why));
+}
+
+static void note(struct http_storage *h, enum http_verb verb, const struct http_verdict *verdict)
+{
+    if (is_trouble(verb, verdict->err)) {
+        note_trouble(h, verdict);
+        return;
+    }
+    if (atomic_exchange(&h->storage.trouble, OK) == OK || !h->has_told)
+        return;
+    h->has_told = false;
+    log_info("storage_well");
+}
+
+static void count(const struct http_call *c, const struct http_verdict *verdict, bool is_repeated,
+                  uint64_t moved)
+{
+    enum http_verb verb = c->s.ask.verb;
+    bool is_good = verdict->err == OK || verdict->err == FAIL_MISSING;
+
+    counter_add(is_repeated ? COUNT_STORAGE_REPEATED
+                : is_good   ? COUNT_STORAGE_GOOD
+                            : COUNT_STORAGE_FAILED,
+                1);
+    if (c->s.has_sink)
+        counter_add(COUNT_STORAGE_RECEIVED, (int64_t)moved);
+    else if (verb == VERB_PUT || verb == VERB_PART_PUT)
+        counter_add(COUNT_STORAGE_SENT, (int64_t)(c->s.has_file ? moved : c->s.bytes.len));
+}
+
 static void on_answer(void *context, const struct fetch_answer *answer)
 {
     struct http_call *c = context;
@@ -219,16 +288,27 @@ static void on_answer(void *context, const struct fetch_answer *answer)
     if (answer->err == OK && (answer->status == 401 || answer->status == 403) &&
         mend_clock(c, answer))
         verdict.may_pass = true;
-    if (verdict.err && verdict.may_pass && call_sleep(c, verdict.wait_ms))
+    bool is_repeated = verdict.err && verdict.may_pass && call_sleep(c, verdict.wait_ms);
+
+    note(c->h, c->s.ask.verb, &verdict);
+    count(c, &verdict, is_repeated, c->s.has_sink ? moved - had : moved);
+    if (is_repeated)
         return;
     if (verdict.err == OK && !say_moved(c, c->s.bytes.len > 0 ? c->s.bytes.len : moved))
         return;
     call_end(c, verdict.err, verdict.err ? verdict.why : NULL, answer);
 }
 
+static void hurry(struct http_call *c)
+{
+    c->due_ms = clock_mono_ms() + HURRY_MS;
+}
+
 static void call_run(struct http_call *c)
 {
     call_move(c, CALL_RUNNING);
+    if (c->h->storage.is_hurried)
+        hurry(c);
     int err = http_attempt(c, on_answer, on_released);
     if (err != OK)
         call_end(c, err, "the storage cannot be asked for that", NULL);
@@ -236,11 +316,26 @@ static void call_run(struct http_call *c)
         call_end(c, OK, NULL, NULL);
 }
 
+static struct http_call *next_waiting(const struct http_storage *h)
+{
+    bool is_for_all = h->parallel == 1 || h->large_count + 1 < h->parallel;
+    struct http_call *c;
+
+    if (h->running_count >= h->parallel)
+        return NULL;
+    DL_FOREACH(h->waiting, c)
+    if (is_for_all || !is_large(c))
+        return c;
+    return NULL;
+}
+
 /* What is called may begin, cancel, or close. */
 static void run_waiting(struct http_storage *h)
 {
-    while (h->waiting != NULL && h->running_count < h->parallel)
-        call_run(h->waiting);
+    struct http_call *c;
+
+    while ((c = next_waiting(h)) != NULL)
+        call_run(c);
 }
 
 static void wake(struct http_storage *h, uint64_t now)
@@ -250,6 +345,49 @@ static void wake(struct http_storage *h, uint64_t now)
     DL_FOREACH_SAFE(h->sleeping, c, next)
     if (c->due_ms <= now)
         call_move(c, CALL_WAITING);
+}
+
+void http_calls_hurry(struct http_storage *h)
+{
+    struct http_call *c;
+
+    DL_FOREACH(h->sleeping, c)
+    c->due_ms = 0;
+    DL_FOREACH(h->running, c)
+    hurry(c);
+    http_storage_stir(h);
+}
+
+static void give_up(struct http_call *c)
+{
+    struct http_result nothing = { 0 };
+    struct http_outcome outcome = { .err = FAIL_TIMEOUT,
+                                    .why = "the storage did not answer in time",
+                                    .result = &nothing,
+                                    .bytes = c->got };
+    void (*done)(void *, const struct http_outcome *) = c->s.done;
+    void *context = c->s.context;
+
+    http_call_cancel(c); /* a worker thread may still write for it */
+    if (done != NULL)
+        done(context, &outcome);
+}
+
+/* True if there was one; what hears of it may cancel any of them. */
+static bool give_up_one(struct http_storage *h, uint64_t now)
+{
+    struct http_call *c;
+
+    if (!h->storage.is_hurried)
+        return false;
+    DL_FOREACH(h->running, c)
+    {
+        if (now < c->due_ms)
+            continue;
+        give_up(c);
+        return true;
+    }
+    return false;
 }
 
 /* One at a time, for what hears of it may cancel any of them. */
@@ -272,6 +410,8 @@ void http_calls_tick(struct http_storage *h)
 {
     uint64_t now = clock_mono_ms();
 
+    while (give_up_one(h, now))
+        ;
     wake(h, now);
     run_waiting(h);
     while (say_one(h, now))
@@ -288,12 +428,16 @@ uint64_t http_calls_due(const struct http_storage *h)
     uint64_t now = clock_mono_ms(), due = UINT64_MAX;
     const struct http_call *c;
 
-    if (h->over != NULL || (h->waiting != NULL && h->running_count < h->parallel))
+    if (h->over != NULL || next_waiting(h) != NULL)
         return 0;
     DL_FOREACH(h->sleeping, c)
     due = earlier(due, c->due_ms > now ? c->due_ms - now : 0);
     DL_FOREACH(h->running, c)
-    if (c->s.moved != NULL)
-        due = earlier(due, MOVED_EVERY_MS);
+    {
+        if (c->s.moved != NULL)
+            due = earlier(due, MOVED_EVERY_MS);
+        if (h->storage.is_hurried)
+            due = earlier(due, c->due_ms > now ? c->due_ms - now : 0);
+    }
     return due;
 }

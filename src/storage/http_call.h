@@ -14,7 +14,7 @@ struct http_call {
     struct http_call_settings s; /* its ask's strings are copies */
     struct fetch *fetch;         /* while it runs */
     struct http_result result;
-    uint64_t due_ms;     /* when it sleeps no more */
+    uint64_t due_ms;     /* when it sleeps no more; in a hurry: when it is given up */
     uint64_t failing_ms; /* since when it has failed without getting further; 0: it has not */
     unsigned failures;
     bool has_mended_clock, has_other_bytes;

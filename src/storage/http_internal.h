@@ -34,8 +34,11 @@ struct http_storage {
     struct http_task *tasks, *ended;
     struct http_copied *copied; /* http_copied.c's own */
     unsigned parallel, running_count;
+    unsigned large_count; /* of those that run, with a large body or much to do for the server */
     uint32_t patience_ms;
     atomic_int_least64_t skew_s; /* the server's clock less ours; read on any thread */
+    uint64_t told_ms;            /* when trouble was last logged; 0: never */
+    bool has_told;               /* and not yet that it is over */
     bool is_closing;
 };
 
@@ -105,6 +108,8 @@ void http_calls_tick(struct http_storage *h);
 /* Milliseconds until there is something to do; UINT64_MAX: nothing. */
 uint64_t http_calls_due(const struct http_storage *h);
 void http_calls_cancel(struct http_storage *h);
+/* What sleeps is tried now, and for the last time; what runs gets a few seconds. */
+void http_calls_hurry(struct http_storage *h);
 void http_calls_free(struct http_storage *h); /* that are over */
 
 /* The tags of parts that were copied through this storage; NULL: not known. */

@@ -129,7 +129,10 @@ static void http_close(struct storage *s)
 
 static void http_hurry(struct storage *s)
 {
-    ((struct http_storage *)s)->patience_ms = 0;
+    struct http_storage *h = (struct http_storage *)s;
+
+    h->patience_ms = 0;
+    http_calls_hurry(h);
 }
 
 static void http_describe(const struct storage *s, struct buf *out)

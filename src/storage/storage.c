@@ -52,6 +52,8 @@ void storage_close(struct storage *s)
 void storage_hurry(struct storage *s)
 {
     s->is_hurried = true;
+    if (s->ops->hurry != NULL)
+        s->ops->hurry(s);
 }
 
 const struct storage_traits *storage_traits(const struct storage *s)
@@ -62,6 +64,11 @@ const struct storage_traits *storage_traits(const struct storage *s)
 void storage_describe(const struct storage *s, struct buf *out)
 {
     s->ops->describe(s, out);
+}
+
+int storage_trouble(const struct storage *s)
+{
+    return atomic_load(&s->trouble);
 }
 
 /* What cannot stand in XML 1.0 is no key anywhere: lists are XML. */

@@ -66,12 +66,16 @@ int storage_open(uv_loop_t *loop, const struct storage_settings *settings, struc
 /* Cancels what is under way; run the loop until it is empty behind this. */
 void storage_close(struct storage *s);
 
-/* The process is to end: what fails from now on is not tried again. */
+/* The process is to end: what fails from now on is not tried again, what waits to be is tried
+ * at once, and what takes longer than a few seconds is given up. */
 void storage_hurry(struct storage *s);
 
 const struct storage_traits *storage_traits(const struct storage *s); /* any thread */
 /* Provider, bucket and endpoint, for logs; never a secret. Any thread. */
 void storage_describe(const struct storage *s, struct buf *out);
+/* FAIL_DENIED, FAIL_CLOSED, ... while what it is asked fails, OK since something went well.
+ * Any thread. */
+int storage_trouble(const struct storage *s);
 
 typedef void storage_done(void *context, int err, const char *why);
 

@@ -13,12 +13,14 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -81,6 +83,15 @@ static void try_all_sockets(const char *canary)
     printf("name: %s\n", getaddrinfo("example.com", "80", NULL, &found) == 0 ? "found" : "none");
 }
 
+static void try_kills(void)
+{
+    tell("everybody", kill(-1, 0) == 0);
+    tell("a group", kill(-getppid(), 0) == 0);
+    tell("the parent", kill(getppid(), 0) == 0);
+    tell("a thread of it", syscall(SYS_tgkill, getppid(), getppid(), 0) == 0);
+    tell("itself", kill(getpid(), 0) == 0);
+}
+
 /* Refused by a network that has no such server, or by Landlock. */
 static void try_canary(const char *port)
 {
@@ -129,6 +140,8 @@ static int be_child(const char *what, const char *argument)
         try_all_sockets(argument);
     else if (strcmp(what, "canary") == 0)
         try_canary(argument);
+    else if (strcmp(what, "kills") == 0)
+        try_kills();
     else
         try_proxy(argument);
     fflush(stdout);
@@ -276,7 +289,8 @@ static void run(struct run *r, const char *world, const char *what, const char *
     char rule[32], port[8];
     const char *allow[] = { rule };
     const char *argv[] = { self, "try", what, argument ? argument : port, NULL };
-    struct child_limits limits = { .has_private_network = true };
+    struct child_limits limits = { .has_private_network = true,
+                                   .may_run = strcmp(what, "kills") == 0 };
     struct buf why;
 
     *r = (struct run){ 0 };
@@ -357,6 +371,22 @@ static void it_reaches_nothing_of_this_machine_by_itself(void **state)
         assert_run(&r, "canary: not there|");
         assert_int_equal(r.listeners, 1);
         assert_int_equal(r.canary_calls, 0);
+        buf_deinit(&r.lines);
+    }
+}
+
+static void one_that_may_run_programs_ends_none_of_the_server(void **state)
+{
+    struct run r;
+
+    (void)state;
+    for (unsigned i = 0; i < WORLDS; i++) {
+        if (!is_possible(worlds[i]))
+            continue;
+        run(&r, worlds[i], "kills", NULL, false);
+        assert_run(&r, "everybody: Operation not permitted|a group: Operation not permitted|"
+                       "the parent: Operation not permitted|"
+                       "a thread of it: Operation not permitted|itself: done|");
         buf_deinit(&r.lines);
     }
 }
@@ -450,6 +480,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_has_tcp_to_its_proxy_and_no_other_socket),
         cmocka_unit_test(it_reaches_nothing_of_this_machine_by_itself),
+        cmocka_unit_test(one_that_may_run_programs_ends_none_of_the_server),
         cmocka_unit_test(its_proxy_refuses_what_the_guard_does_not_admit),
         cmocka_unit_test(its_proxy_leads_to_what_is_admitted),
         cmocka_unit_test(where_nothing_can_confine_it_it_does_not_run),

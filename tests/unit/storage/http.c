@@ -241,6 +241,29 @@ static void it_is_waited_as_long_as_the_server_asks_for(void **state)
     stop(w);
 }
 
+static void in_a_hurry_nothing_is_waited_for(void **state)
+{
+    static const struct scripted_answer script[] = {
+        { .text = ANSWER("503 Slow Down", "Retry-After: 30\r\n" NONE, "") },
+        { .text = ANSWER("503 Slow Down", "Retry-After: 30\r\n" NONE, "") },
+        { .text = ANSWER("200 OK", "Content-Length: 5\r\n", "hel"), .keeps_open = true },
+    };
+    struct world *w = *state;
+    uint64_t begin = clock_mono_ms();
+
+    start(w, script, 3, 60000);
+    storage_head(w->storage, "a", on_head, w);
+    while (uv_backend_timeout(&w->loop) < 15000) /* until it waits */
+        uv_run(&w->loop, UV_RUN_ONCE);
+    storage_hurry(w->storage);
+    wait_for(w);
+    assert_int_equal(w->err, FAIL_CLOSED);
+    get(w); /* a server that says nothing more */
+    assert_int_equal(w->err, FAIL_TIMEOUT);
+    assert_true(clock_mono_ms() - begin < 15000);
+    stop(w);
+}
+
 static void what_will_not_pass_is_not_tried_again(void **state)
 {
     static const struct {
@@ -620,6 +643,7 @@ int main(void)
         TEST(what_is_unavailable_for_a_while_is_asked_again),
         TEST(a_server_that_stays_unavailable_is_given_up),
         TEST(it_is_waited_as_long_as_the_server_asks_for),
+        TEST(in_a_hurry_nothing_is_waited_for),
         TEST(what_will_not_pass_is_not_tried_again),
         TEST(what_was_cut_short_is_gone_on_with),
         TEST(bytes_that_changed_on_the_way_are_noticed),

@@ -1,0 +1,136 @@
+// A bucket that goes away in the middle, for longer than there is patience, and comes back.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+
+import { startSwift, through } from '../support/buckets.mjs';
+import { bulkyClip } from '../support/clips.mjs';
+import { Direct, MiB, nothingRemains } from '../support/direct.mjs';
+import { faultyBefore } from '../support/faulty.mjs';
+import { Server } from '../support/server.mjs';
+import { waitFor } from '../support/wait.mjs';
+
+let swift;
+let large;
+
+before(async () => {
+  swift = await startSwift();
+  large = readFileSync(await bulkyClip());
+});
+after(() => swift?.stop());
+
+async function begin(t, ...args) {
+  const relay = await faultyBefore(t, swift);
+  const storage = ['--storage', through(swift.url, swift, relay.origin), '--preset', 'ultrafast'];
+  const server = await Server.during(t, { args: [...storage, ...args] });
+  return { relay, server, bucket: { ...swift, endpoint: relay.origin } };
+}
+
+// Of parts, and of objects that become parts.
+async function sent({ server, bucket }) {
+  const upload = await Direct.create(server, { bytes: large, swift: bucket, size: 6 * MiB });
+  const urls = [];
+  for (const index of upload.indexes) urls.push(await upload.url(index));
+  for (const index of upload.indexes) await upload.putTo(urls[index], upload.chunk(index));
+  return upload;
+}
+
+const isCompletion = ({ method, path }) => method === 'POST' && path.includes('uploadId=');
+const isSource = ({ method, path }) => method === 'GET' && /\/source\?/.test(path) && !path.includes('uploadId=');
+
+// Amazon forgets a multipart upload that was completed, Swift does not.
+const forget = (relay) => relay.refuse({ status: 404, matching: ({ path }) => path.includes('uploadId=') });
+
+test('what was assembled and cannot be fetched is not to be sent again', { timeout: 120_000 }, async (t) => {
+  const { relay, ...world } = await begin(t, '--storage-patience', '1s');
+  const upload = await sent({ ...world });
+  relay.refuse({ matching: isSource });
+  await upload.assemble();
+  assert.match((await upload.reach('failed')).error, /503/);
+  relay.faults = [];
+  forget(relay);
+  await upload.finish();
+  await nothingRemains(swift, upload);
+});
+
+test('what was assembled and nobody heard of it is not to be sent again', { timeout: 120_000 }, async (t) => {
+  const { relay, ...world } = await begin(t, '--storage-patience', '1s');
+  const upload = await sent({ ...world });
+  relay.truncate({ bytes: 0, matching: isCompletion });
+  await upload.assemble();
+  await upload.reach('failed');
+  relay.faults = [];
+  forget(relay);
+  await upload.finish();
+  await nothingRemains(swift, upload);
+});
+
+test('killed behind the completion, it takes the file and nothing else for it', { timeout: 120_000 }, async (t) => {
+  const { relay, server, bucket } = await begin(t);
+  const upload = await sent({ server, bucket });
+  let hasCompleted = false;
+  let dead;
+  relay.before = (asked) => {
+    if (hasCompleted && isSource(asked)) dead ??= server.kill();
+    hasCompleted ||= isCompletion(asked);
+    return dead === undefined;
+  };
+  await upload.assemble();
+  await waitFor(() => dead !== undefined, 'the file to be asked for');
+  await dead;
+  relay.before = null;
+  relay.requests.length = 0;
+  forget(relay);
+  await server.start();
+  await upload.complete();
+  const fetched = relay.requests.filter(({ method, path }) => method === 'GET' && path.includes(`/${upload.id}/chunks/`));
+  assert.deepEqual(fetched, []);
+  await nothingRemains(swift, upload);
+});
+
+test('who cancels does not wait for a bucket that is away', { timeout: 120_000 }, async (t) => {
+  const { relay, ...world } = await begin(t, '--storage-patience', '10m');
+  const upload = await sent({ ...world });
+  relay.refuse({ retryAfter: 300, matching: isSource });
+  await upload.assemble();
+  await waitFor(() => relay.requests.some(isSource), 'the file to be asked for');
+  const answer = await world.server.request(`/api/jobs/${upload.id}`, { method: 'DELETE', token: upload.token });
+  assert.ok(answer.status < 300, answer.text);
+  await upload.reach('cancelled');
+  await nothingRemains(swift, upload);
+});
+
+test('who watches does not wait for what is being sent', { timeout: 120_000 }, async (t) => {
+  const { relay, ...world } = await begin(t, '--storage-parallel', '2');
+  const first = await sent({ ...world });
+  const { hls_path: folder } = await first.finish();
+  const isSegment = ({ method, path }) => method === 'PUT' && path.includes('/videos/hls/');
+  let held = 0;
+  let release;
+  const released = new Promise((resolve) => (release = resolve));
+  relay.before = async (asked) => {
+    if (!isSegment(asked)) return true;
+    held++;
+    await released;
+    return true;
+  };
+  const second = await sent({ ...world });
+  await second.assemble();
+  await waitFor(() => held > 0, 'segments to be sent');
+  const answers = await Promise.all(['master.m3u8', '180p/index.m3u8'].map((name) => world.server.get(`/${folder}/${name}`)));
+  assert.deepEqual(answers.map(({ status }) => status), [200, 200]);
+  release();
+  await second.complete();
+});
+
+test('a viewer whom the bucket keeps waiting does not hold up the end', { timeout: 120_000 }, async (t) => {
+  const { relay, ...world } = await begin(t);
+  const upload = await sent({ ...world });
+  const { hls_path: folder } = await upload.finish();
+  relay.before = ({ path }) => !path.includes('.m3u8') || new Promise(() => {});
+  relay.requests.length = 0;
+  const asked = world.server.get(`/${folder}/180p/index.m3u8`);
+  await waitFor(() => relay.requests.some(({ path }) => path.includes('.m3u8')), 'the playlist to be asked for');
+  await world.server.stop();
+  assert.equal((await asked).status, 503);
+});
