@@ -42,7 +42,8 @@ static bool is_large(const struct http_call *c)
 {
     enum http_verb verb = c->s.ask.verb;
 
-    return c->s.has_file || c->s.has_sink || verb == VERB_PART_COPY || verb == VERB_COMPLETE;
+    return c->s.has_file || c->s.has_sink || verb == VERB_COPY || verb == VERB_PART_COPY ||
+           verb == VERB_COMPLETE;
 }
 
 static void count_running(const struct http_call *c, unsigned by)
