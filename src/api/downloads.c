@@ -97,6 +97,26 @@ static bool read_flag(struct call *c, json_t *object, const char *name, bool *ou
     return true;
 }
 
+static bool refuse_quality(struct call *c)
+{
+    reply_error(c->x, 400, "invalid_field", "quality",
+                "quality must be best, 2160p, 1080p, 720p, 480p, 360p or audio");
+    return false;
+}
+
+/* 1080, which is no text, is told what there is as well. */
+static bool read_quality(struct call *c, json_t *object, enum download_quality *out)
+{
+    const json_t *value = json_object_get(object, "quality");
+
+    if (value == NULL || json_is_null(value))
+        return download_quality_parse(STR("best"), out) == OK;
+    if (!json_is_string(value) ||
+        download_quality_parse(str_of(json_string_value(value)), out) != OK)
+        return refuse_quality(c);
+    return true;
+}
+
 static bool is_admitted(struct call *c, const char *url)
 {
     struct buf why;
@@ -112,7 +132,7 @@ static bool is_admitted(struct call *c, const char *url)
 
 static void create_with(struct call *c, json_t *object)
 {
-    const char *url = NULL, *quality = "best", *title = NULL;
+    const char *url = NULL, *title = NULL;
     struct asked_for *a = mem_new(struct asked_for);
     struct download *d = &a->upload.download;
 
@@ -121,15 +141,10 @@ static void create_with(struct call *c, json_t *object)
     a->upload.touched_ms = clock_wall_ms();
     a->upload.is_one_shot = true;
     if (!body_text(c, object, "url", REQUIRED, DOWNLOAD_URL_MAX, &url) ||
-        !body_text(c, object, "quality", OPTIONAL, FILE_NAME_MAX, &quality) ||
+        !read_quality(c, object, &d->quality) ||
         !body_text(c, object, "title", OPTIONAL, FILE_NAME_MAX, &title) ||
         !read_flag(c, object, "hls", &d->is_hls))
         return;
-    if (download_quality_parse(str_of(quality), &d->quality) != OK) {
-        reply_error(c->x, 400, "invalid_field", "quality",
-                    "quality must be best, 2160p, 1080p, 720p, 480p, 360p or audio");
-        return;
-    }
     if (!is_admitted(c, url))
         return;
     snprintf(d->url, sizeof(d->url), "%s", url);

@@ -250,6 +250,7 @@ describe('what is asked for', () => {
     assert.equal((await refusal({ url: 'file:///etc/passwd' })).field, 'url');
     assert.equal((await refusal({ url: `https://example.com/${'x'.repeat(2048)}` })).field, 'url');
     assert.equal((await refusal({ url: 'https://example.com/', quality: '8K' })).field, 'quality');
+    assert.match((await refusal({ url: 'https://example.com/', quality: 1080 })).message, /best, 2160p, 1080p/);
     assert.equal((await refusal({ url: 'https://example.com/', hls: 'yes' })).field, 'hls');
     assert.equal((await refusal({ url: 'http://127.0.0.1/v.mp4' })).code, 'url_refused');
     assert.equal((await refusal({ url: 'http://169.254.169.254/latest/' })).code, 'url_refused');
