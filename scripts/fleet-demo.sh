@@ -9,22 +9,11 @@
 # Ends by itself, with status 0 if everything went as it should.
 set -eu
 cd "$(dirname "$0")/.."
-folder=build/fleet
+show=fleet
+. scripts/demo-parts.sh
 nodes=
 redis=
 upload=
-
-say() {
-    echo "make fleet: $*"
-}
-
-die() {
-    echo "make fleet: $*" >&2
-    for log in $folder/*.log; do
-        [ ! -s "$log" ] || { echo "--- $log" && tail -n 8 "$log"; } >&2
-    done
-    exit 1
-}
 
 # The nodes end as they should, and Redis last.
 stop_all() {
@@ -38,25 +27,12 @@ stop_all() {
     [ -z "$bad" ] || die "these processes did not end well:$bad"
 }
 
-# wait_until WHAT COMMAND...: until the command succeeds, for four minutes.
-wait_until() {
-    what=$1
-    shift
-    tries=0
-    until "$@" >/dev/null 2>&1; do
-        [ -z "$upload" ] || kill -0 "$upload" 2>/dev/null || die "the upload at A ended too soon"
-        tries=$((tries + 1))
-        [ $tries -lt 4800 ] || die "waited in vain for $what"
-        sleep 0.05
-    done
+still_runs() {
+    [ -z "$upload" ] || kill -0 "$upload" 2>/dev/null || die "the upload at A ended too soon"
 }
 
 milliseconds() {
     echo $(($(date +%s%N) / 1000000))
-}
-
-address_of() {
-    sed -n 's/.*event=listening .*address=\([^ ]*\).*/\1/p' "$folder/$1.log" | grep .
 }
 
 is_ready() {
@@ -67,7 +43,7 @@ is_ready() {
 start() {
     name=$1
     shift
-    build/reelay "$@" --engine "$engine" --data-dir $folder/data >"$folder/$name.log" 2>&1 &
+    "$reelay" "$@" --engine "$engine" --data-dir $folder/data >"$folder/$name.log" 2>&1 &
     started=$!
     nodes="$nodes $started"
 }
@@ -88,28 +64,9 @@ has_come_to() {
 }
 
 command -v redis-server >/dev/null || die "redis-server is not installed: make setup"
-scripts/setup.sh >/dev/null || scripts/setup.sh
-said=$(${MAKE:-make} --no-print-directory all 2>&1) || {
-    echo "$said" >&2
-    die "it does not build"
-}
-
-rm -rf $folder
-mkdir -p $folder/redis
-trap 'stop_all' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-video=${VIDEO:-}
-if [ -z "$video" ]; then
-    video=$folder/clip.mp4
-    say "making a clip of 30 seconds"
-    ffmpeg -hide_banner -nostdin -loglevel error -y \
-        -f lavfi -i testsrc2=size=854x480:rate=25:duration=30 \
-        -f lavfi -i "aevalsrc=0.2*sin(2*PI*(220+110*floor(mod(t\,4)))*t):s=48000:d=30" \
-        -c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac "$video"
-fi
-[ -r "$video" ] || die "$video cannot be read"
+begin
+mkdir $folder/redis
+take_video 854x480 25 30
 
 # A port that is taken ends it at once: then another one.
 port=$((20000 + $$ % 20000))
@@ -140,7 +97,7 @@ wait_until "node B to be ready" is_ready "$b"
 say "nodes A (http://$a) and B (http://$b) serve, 1 and 2 work, Redis is at $engine"
 
 say "uploading $video to A"
-build/reelay upload --server "http://$a" --json "$video" >$folder/upload.out 2>$folder/upload.log &
+"$reelay" upload --server "http://$a" --json "$video" >$folder/upload.out 2>$folder/upload.log &
 upload=$!
 job_id() {
     curl --fail --silent "http://$b/api/jobs?limit=1" | sed -n 's/.*"id":"\{0,1\}\([^",]*\).*/\1/p' | grep .
@@ -148,7 +105,7 @@ job_id() {
 wait_until "B to know of the job" job_id
 job=$(job_id)
 say "watching job $job at B"
-build/reelay watch "$job" --server "http://$b" --json >$folder/watch.out 2>$folder/watch.log &
+"$reelay" watch "$job" --server "http://$b" --json >$folder/watch.out 2>$folder/watch.log &
 watch=$!
 
 wait_until "B to say that it is well on its way" has_come_to 60

@@ -234,6 +234,31 @@ addEventListener('drop', event => {
     addFiles(event.dataTransfer.files);
 });
 
+// ---- from elsewhere --------------------------------------------------------------
+
+// The server fetches it and makes a stream of it; its row in the list shows how far it is.
+$('from-form').addEventListener('submit', async event => {
+    event.preventDefault();
+    const input = $('from-input');
+    const button = event.target.querySelector('button');
+    button.disabled = true;
+    showFromError('');
+    try {
+        const { jobId } = await api.post('/api/download', { url: input.value.trim(), hls: true });
+        input.value = '';
+        announce('The server fetches it');
+        jobs.look(jobId);
+    } catch (error) {
+        showFromError(error.message);
+    }
+    button.disabled = false;
+});
+
+function showFromError(text) {
+    $('from-error').textContent = text;
+    $('from-error').hidden = !text;
+}
+
 addEventListener('beforeunload', event => {
     if ([...cards.keys()].some(task => ['waiting', 'uploading'].includes(task.state)))
         event.preventDefault();

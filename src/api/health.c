@@ -47,8 +47,10 @@ static void emit_own(struct buf *json, const struct api *api, const struct buf *
 static void tell_health(struct call *c, const struct records_health *health)
 {
     const struct records_shared *shared = health->shared;
-    bool is_well =
-        health->trouble.len == 0 && (shared == NULL || (shared->is_up && !shared->is_refusing));
+    const struct storage *storage = c->api->storage;
+    int trouble = storage != NULL ? storage_trouble(storage) : OK;
+    bool is_well = health->trouble.len == 0 && trouble == OK &&
+                   (shared == NULL || (shared->is_up && !shared->is_refusing));
     struct buf json;
 
     buf_init(&json, ANSWER_MAX);
@@ -59,8 +61,9 @@ static void tell_health(struct call *c, const struct records_health *health)
         emit_shared(&json, shared);
     else
         emit_own(&json, c->api, &health->trouble);
-    emit_field_string(&json, "storage",
-                      c->api->storage ? storage_traits(c->api->storage)->provider : "disk");
+    emit_field_string(&json, "storage", storage ? storage_traits(storage)->provider : "disk");
+    if (trouble != OK)
+        emit_field_string(&json, "storage_trouble", fail_text(trouble));
     emit_field_string(&json, "version", REELAY_VERSION);
     emit_field_int(&json, "uptime_seconds", (int64_t)(clock_mono_ms() - c->api->started_ms) / 1000);
     emit_field_int(&json, "disk_available_bytes", (int64_t)disk_available(c->api->disk));

@@ -342,7 +342,8 @@ static void put_fields(struct tus *t)
     buf_deinit(&value);
 }
 
-/* The same of an upload that is over, from what its job has kept. */
+/* The same of an upload that is over, from what its job has kept: in a fleet anybody who
+ * reports may have put names there that are none of an answer's field. */
 static void put_metadata(struct tus *t)
 {
     json_t *pairs = json_loads(update_text(t->job, TEXT_METADATA), 0, NULL);
@@ -354,6 +355,8 @@ static void put_metadata(struct tus *t)
     json_object_foreach(pairs, key, value)
     {
         const char *said = json_string_value(value);
+        if (!tus_key_is_valid(str_of(key)))
+            continue;
         char *encoded = mem_alloc(ENCODE_BASE64_SIZE(said ? strlen(said) : 0));
         encode_base64(said, said ? strlen(said) : 0, encoded);
         buf_printf(&text, *encoded ? "%s%s %s" : "%s%s%s", text.len ? "," : "", key, encoded);

@@ -150,6 +150,12 @@ static void opened(struct call *c, int err)
         tus_refuse(t, 507, "no_space", "there is no room for %lld bytes",
                    (long long)t->upload.size);
         break;
+    case FAIL_LIMIT:
+        if (t->upload.is_partial)
+            tus_refuse(t, 429, "too_many_uploads", "too many parts of uploads are open");
+        else
+            tus_fail(t, err);
+        break;
     case FAIL_IO: tus_refuse(t, 507, "not_stored", "the upload could not be put on record"); break;
     default: tus_fail(t, err); break;
     }

@@ -263,6 +263,9 @@ static void arrived(void *context, const struct fetch_answer *from)
 
     w->fetch = NULL;
     client_answer_read(w->client, from, w->answer);
+    /* An answer may be there as soon as the question is sent, by a timer: before the loop
+     * looks for anything, and it would go on to wait for that. */
+    uv_stop(&w->client->loop);
 }
 
 static void call_once(struct client *c, const char *method, const char *path, const char *body,

@@ -1,7 +1,9 @@
 #include "cmd/depot.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
@@ -57,7 +59,40 @@ int depot_check(const struct serve_options *o, bool is_fleet, bool serves, struc
                    o->storage_public_url);
         return FAIL_SYNTAX;
     }
+    if (o->storage_ca_file != NULL && *o->storage_ca_file &&
+        access(o->storage_ca_file, R_OK) != 0) {
+        buf_printf(why, "--storage-ca-file: %s: %s", o->storage_ca_file, strerror(errno));
+        return FAIL_SYNTAX;
+    }
     return is_fleet && serves ? check_keys(o, why) : OK;
+}
+
+static bool is_enough(void *context, const struct storage_object *object)
+{
+    (void)context;
+    (void)object;
+    return false;
+}
+
+static void on_tried(void *context, int err, const char *why)
+{
+    (void)context;
+    (void)err;
+    (void)why;
+}
+
+void depot_try(struct storage *s)
+{
+    if (s != NULL)
+        storage_list(s, "uploads/", is_enough, on_tried, NULL);
+}
+
+/* What bytes reach viewers by. */
+static const char *way_to_viewers(const struct serve_options *o, const struct storage *s)
+{
+    if (*o->storage_public_url)
+        return o->storage_public_url;
+    return storage_traits(s)->has_urls ? "signed URLs" : "this server";
 }
 
 int depot_open(uv_loop_t *loop, const struct serve_options *o, struct storage **out,
@@ -84,8 +119,7 @@ int depot_open(uv_loop_t *loop, const struct serve_options *o, struct storage **
         buf_reset(&text);
         storage_describe(*out, &text);
         log_info("storage", LOG_S("provider", storage_traits(*out)->provider),
-                 LOG_S("where", buf_text(&text)),
-                 LOG_S("viewers", *o->storage_public_url ? o->storage_public_url : "signed URLs"));
+                 LOG_S("where", buf_text(&text)), LOG_S("viewers", way_to_viewers(o, *out)));
     }
     buf_deinit(&text);
     return err;

@@ -19,6 +19,10 @@ int depot_check(const struct serve_options *o, bool is_fleet, bool serves, struc
 int depot_open(uv_loop_t *loop, const struct serve_options *o, struct storage **out,
                struct buf *why);
 
+/* Asks the bucket something as soon as the loop runs, so that the log says at once, and not
+ * with the first upload, that it cannot be used. It may be away for now: no reason to end. */
+void depot_try(struct storage *s);
+
 /* By what nodes of a fleet know that they have the same one: a text for people, with no
  * secret in it. A shared folder is known by a file in it, which the first node makes. */
 int depot_mark(const struct storage *s, const char *data_dir, struct buf *out, struct buf *why);

@@ -2,7 +2,7 @@
 
 #include "base/err.h"
 
-enum { STALL_MS = 60 * 1000 };
+enum { STALL_MS = 60 * 1000, WHY_MAX = 1024 };
 
 void fetching_settings(const struct serve_options *o, struct download_settings *out)
 {
@@ -28,7 +28,12 @@ int fetching_open(uv_loop_t *loop, const struct serve_options *o, struct fetchin
 
     if (o->downloads == 0)
         return OK;
-    int err = guard_new(&rules, &out->guard, why);
+    struct buf text;
+    buf_init(&text, WHY_MAX);
+    int err = guard_new(&rules, &out->guard, &text);
+    if (err)
+        buf_printf(why, "--download-%s", text.len ? buf_text(&text) : fail_text(err));
+    buf_deinit(&text);
     if (err == OK)
         out->fetcher = fetcher_new_guarded(loop, NULL, out->guard);
     return err;

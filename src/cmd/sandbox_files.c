@@ -152,7 +152,13 @@ static int allow_all(const struct wall *wall, const struct sandbox_files *f)
         "/etc/resolv.conf", "/run/systemd/resolve", "/etc/hosts", "/etc/nsswitch.conf",
         "/etc/host.conf",   "/etc/gai.conf",        NULL
     };
-    static const char *const trust[] = { "/etc/ssl", "/etc/pki", "/etc/ca-certificates", NULL };
+    /* Not all of /etc/ssl and /etc/pki: private keys lie there, too. */
+    static const char *const trust[] = { "/etc/ssl/certs",         "/etc/ssl/cert.pem",
+                                         "/etc/ssl/ca-bundle.pem", "/etc/ssl/openssl.cnf",
+                                         "/etc/ca-certificates",   "/var/lib/ca-certificates",
+                                         "/etc/pki/ca-trust",      "/etc/pki/tls/cert.pem",
+                                         "/etc/pki/tls/certs",     "/etc/pki/tls/openssl.cnf",
+                                         "/etc/crypto-policies",   NULL };
     uint64_t run = f->programs ? LANDLOCK_ACCESS_FS_EXECUTE : 0;
 
     if (allow_each(wall, system, FS_READ | run) != 0 || allow_each(wall, readable, FS_READ) != 0)

@@ -104,6 +104,7 @@ static int open_storage(struct server *s)
 {
     int err = depot_open(&s->loop, &s->options, &s->storage, &s->why);
 
+    depot_try(s->storage);
     if (s->storage != NULL)
         s->shelf = shelf_new(&s->loop, s->storage, s->settings.api.storage_url_lifetime_s);
     if (err == OK && keeping_is_shared(&s->options))
@@ -235,22 +236,14 @@ static void pool_stopped(void *context)
 }
 
 /* The desk's loop goes on: requests that are still under way may need it. */
-static void viewers_told(void *context)
-{
-    struct server *s = context;
-
-    io_offload(&s->loop, stop_pool, pool_stopped, s);
-}
-
 static void pipelines_ended(void *context)
 {
     struct server *s = context;
 
     s->is_stopping = true;
     if (s->shelf != NULL)
-        shelf_drain(s->shelf, viewers_told, s);
-    else
-        viewers_told(s);
+        shelf_drain(s->shelf);
+    io_offload(&s->loop, stop_pool, pool_stopped, s);
 }
 
 static void drain(struct server *s)

@@ -20,7 +20,7 @@ const struct option serve_option_table[] = {
       .fallback = "reelay-data",
       .value = "DIR",
       .help = "records, uploads and finished videos; made if it is not there; of nodes that share "
-              "a Redis one and the same" },
+              "a Redis one and the same, with a bucket each its own" },
     { .name = "engine",
       .type = OPTION_TEXT,
       AT(engine),

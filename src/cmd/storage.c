@@ -49,7 +49,14 @@ static const struct command_help help = {
     .usage = "reelay storage check URL [--origin ORIGIN]",
     .about =
         "Tries everything that a server with --storage URL will ask of a bucket, in a folder of\n"
-        "its own, and says what is not permitted, or which rule a browser would miss.",
+        "its own, and says what is not permitted, or which rule a browser would miss. How\n"
+        "URLs are written, and where credentials come from: docs/storage.md.\n"
+        "\n"
+        "Exit status: 0 all is well; 1 something is not; 2 wrong usage.\n"
+        "\n"
+        "  AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=... \\\n"
+        "    reelay storage check 's3://videos?region=eu-central-1' --origin "
+        "https://app.example.com",
     .options = options,
 };
 
@@ -70,6 +77,19 @@ void check_answer(void *context, int err, const char *why)
         buf_puts(&c->why, why && *why ? why : fail_text(err));
 }
 
+/* Nobody can be permitted anything who is not known. */
+static bool is_of_credentials(const char *why)
+{
+    static const char *const codes[] = { "SignatureDoesNotMatch", "InvalidAccessKeyId",
+                                         "InvalidToken",          "ExpiredToken",
+                                         "AuthenticationFailed",  "AuthorizationFailure" };
+
+    for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++)
+        if (strstr(why, codes[i]) != NULL)
+            return true;
+    return false;
+}
+
 bool check_wait(struct check *c, const char *what, const char *permission_s3,
                 const char *permission_azure)
 {
@@ -83,7 +103,9 @@ bool check_wait(struct check *c, const char *what, const char *permission_s3,
     }
     c->failed++;
     printf("  FAILED  %s: %s\n", what, buf_text(&c->why));
-    if (c->err == FAIL_DENIED && *permission)
+    if (c->err == FAIL_DENIED && is_of_credentials(buf_text(&c->why)))
+        printf("          the credentials are not right, or not for this bucket\n");
+    else if (c->err == FAIL_DENIED && *permission)
         printf("          needs %s\n", permission);
     return false;
 }

@@ -283,6 +283,7 @@ static int open_storage(struct worker *w)
     const struct serve_options *o = &w->options.shared;
     int err = depot_open(&w->loop, o, &w->storage, &w->why);
 
+    depot_try(w->storage);
     return err ? err : depot_mark(w->storage, o->data_dir, &w->mark, &w->why);
 }
 

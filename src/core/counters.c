@@ -30,6 +30,9 @@ static const char *const close_names[CLOSE_CODES] = { "1000", "1001", "1002", "1
 static const char *const kinds[] = { "http", "websocket" };
 static const char *const ends[] = { "completed", "failed", "cancelled" };
 static const char *const foreign[] = { "taken", "dropped" };
+static const char *const requests[] = { "good", "repeated", "failed" };
+static const char *const ways[] = { "sent", "received" };
+static const char *const attempts[] = { "delivered", "failed", "given_up" };
 static const char *const answers[] = { "2xx", "3xx", "4xx", "5xx" };
 /* A limit that is an option has its name. */
 static const char *const limits[] = {
@@ -77,6 +80,12 @@ static const struct family families[] = {
       COUNT_DELIVERIES, COUNT_DELIVERIES },
     { "reelay_foreign_messages_total", "counter", "Messages of foreign reporters, through Redis",
       "outcome", foreign, COUNT_FOREIGN, COUNT_FOREIGN_DROPPED },
+    { "reelay_storage_requests_total", "counter", "Requests to the bucket", "outcome", requests,
+      COUNT_STORAGE_GOOD, COUNT_STORAGE_FAILED },
+    { "reelay_storage_bytes_total", "counter", "Bytes of objects that went to and from the bucket",
+      "direction", ways, COUNT_STORAGE_SENT, COUNT_STORAGE_RECEIVED },
+    { "reelay_webhooks_total", "counter", "Attempts to deliver a webhook", "outcome", attempts,
+      COUNT_WEBHOOKS_DELIVERED, COUNT_WEBHOOKS_GIVEN_UP },
 };
 
 static struct stripe *own_stripe(void)

@@ -53,6 +53,15 @@ enum counter {
     COUNT_DELIVERIES,
     COUNT_FOREIGN,         /* messages of foreign reporters that were taken */
     COUNT_FOREIGN_DROPPED, /* and those that were not */
+
+    COUNT_STORAGE_GOOD,     /* requests to a bucket; also that something is not there */
+    COUNT_STORAGE_REPEATED, /* that failed and were made again */
+    COUNT_STORAGE_FAILED,   /* for good */
+    COUNT_STORAGE_SENT,     /* bytes of objects */
+    COUNT_STORAGE_RECEIVED,
+    COUNT_WEBHOOKS_DELIVERED, /* attempts */
+    COUNT_WEBHOOKS_FAILED,    /* and are made again */
+    COUNT_WEBHOOKS_GIVEN_UP,
     COUNTERS,
 };
 

@@ -62,7 +62,8 @@ enum {
     SOCKET_UNSENT_MAX = 64 * 1024,      /* in the kernel and not sent yet; then it takes no more */
 
     /* Uploads */
-    CHUNKS_MAX = 10000, /* chunks of one upload */
+    CHUNKS_MAX = 10000,   /* chunks of one upload */
+    PARTIALS_MAX = 10000, /* uploads that are parts of others, at a time: no job bounds them */
     FILE_NAME_MAX = 255,
 
     /* Downloads */

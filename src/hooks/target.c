@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/counters.h"
 #include "hooks/event.h"
 #include "hooks/hooks.h"
 #include "hooks/schedule.h"
@@ -144,6 +145,10 @@ static void tell(const struct attempt *a)
     const struct hook_result *r = &a->result;
     const struct hook_delivery *d = &a->delivery;
 
+    counter_add(r->state == HOOK_DELIVERED ? COUNT_WEBHOOKS_DELIVERED
+                : r->state == HOOK_PENDING ? COUNT_WEBHOOKS_FAILED
+                                           : COUNT_WEBHOOKS_GIVEN_UP,
+                1);
     if (r->state == HOOK_DELIVERED)
         log_debug("webhook_delivered", LOG_S("job", d->job), LOG_S("type", d->type),
                   LOG_S("url", buf_text(&a->target->shown)), LOG_I("attempts", r->attempts));

@@ -11,7 +11,11 @@
 #include "io/fetch_internal.h"
 #include "io/fetch_md5.h"
 
-enum { READ_BUFFER = 64 * 1024, HEADER_MAX = 64 * 1024 };
+enum {
+    READ_BUFFER = 64 * 1024,
+    HEADER_MAX = 64 * 1024,
+    REDIRECT_BODY_MAX = 1024 * 1024, /* of an answer that leads on */
+};
 
 struct fetch {
     struct transfer transfer; /* first */
@@ -328,8 +332,36 @@ static void set_range(CURL *easy, const struct fetch_request *request)
     curl_easy_setopt(easy, CURLOPT_RANGE, range);
 }
 
-static void set_way(CURL *easy, const struct fetch_request *request)
+/* libcurl reads the body of a redirect to its end, which may never come, and shows it to
+ * nobody: what is received before an answer has begun is of one. */
+static int watch_redirects(void *context, curl_off_t total, curl_off_t now, curl_off_t up_total,
+                           curl_off_t up_now)
 {
+    struct fetch *fetch = context;
+
+    (void)total;
+    (void)up_total;
+    (void)up_now;
+    if (fetch->has_begun || now <= REDIRECT_BODY_MAX)
+        return 0;
+    fetch->err = FAIL_LIMIT;
+    return 1;
+}
+
+static void follow(struct fetch *fetch, const struct fetch_request *request)
+{
+    CURL *easy = fetch->transfer.easy;
+
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
+    curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)request->redirects_max);
+    curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, watch_redirects);
+    curl_easy_setopt(easy, CURLOPT_XFERINFODATA, fetch);
+}
+
+static void set_way(struct fetch *fetch, const struct fetch_request *request)
+{
+    CURL *easy = fetch->transfer.easy;
     bool reads = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
 
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
@@ -337,10 +369,8 @@ static void set_way(CURL *easy, const struct fetch_request *request)
         curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
         curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)((request->stall_ms + 999) / 1000));
     }
-    if (request->redirects_max > 0 && reads) {
-        curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
-        curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)request->redirects_max);
-    }
+    if (request->redirects_max > 0 && reads)
+        follow(fetch, request);
     if (request->is_range)
         set_range(easy, request);
     /* Large bodies side by side are better off with connections of their own than with
@@ -369,7 +399,7 @@ struct fetch *fetch_start(struct fetcher *f, const struct fetch_request *request
     set_body(fetch, request);
     if (request->has_sink)
         set_sink(fetch, request);
-    set_way(easy, request);
+    set_way(fetch, request);
     transfer_begin(&fetch->transfer);
     return fetch;
 }

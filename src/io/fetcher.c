@@ -226,14 +226,18 @@ void fetcher_close(struct fetcher *f)
     uv_close((uv_handle_t *)&f->timer, timer_closed);
 }
 
-/* Without the brackets of an IPv6 address. */
+#ifndef CURLU_PUNYCODE
+#define CURLU_PUNYCODE 0 /* before 7.88: the gate gets it as it stands there */
+#endif
+
+/* As it will be looked up, and without the brackets of an IPv6 address. */
 static char *host_of(const char *url)
 {
     CURLU *parsed = curl_url();
     char *host = NULL, *bare = NULL;
 
     if (curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK &&
-        curl_url_get(parsed, CURLUPART_HOST, &host, 0) == CURLUE_OK) {
+        curl_url_get(parsed, CURLUPART_HOST, &host, CURLU_PUNYCODE) == CURLUE_OK) {
         size_t len = strlen(host);
         bool is_bracketed = len > 2 && host[0] == '[' && host[len - 1] == ']';
         bare = is_bracketed ? mem_strndup(host + 1, len - 2) : mem_strdup(host);

@@ -44,12 +44,12 @@ static void note_own_addresses(struct guard *g)
 int guard_new(const struct guard_rules *rules, struct guard **out, struct buf *why)
 {
     struct guard *g = mem_new(struct guard);
-    int err = guard_list_read(&g->deny, rules->deny, rules->deny_count, why);
+    int err = guard_list_read(&g->deny, "deny", rules->deny, rules->deny_count, why);
 
     if (err == OK)
-        err = guard_list_read(&g->allow, rules->allow, rules->allow_count, why);
+        err = guard_list_read(&g->allow, "allow", rules->allow, rules->allow_count, why);
     if (err == OK)
-        err = guard_list_read(&g->only, rules->only, rules->only_count, why);
+        err = guard_list_read(&g->only, "only", rules->only, rules->only_count, why);
     if (err != OK) {
         guard_free(g);
         return err;
@@ -130,12 +130,40 @@ static struct str name_of(const char *host)
                                                         : name;
 }
 
+static bool read_address(struct str text, struct ip *out)
+{
+    char copy[INET6_ADDRSTRLEN];
+    struct network one;
+
+    if (text.len == 0 || text.len >= sizeof(copy) || memchr(text.at, '/', text.len) != NULL)
+        return false;
+    memcpy(copy, text.at, text.len);
+    copy[text.len] = '\0';
+    if (network_parse(copy, &one) != OK)
+        return false;
+    *out = one.first;
+    return true;
+}
+
+/* One that libcurl would only look up in another form is not what the rules name. */
+static bool is_nameable(struct str host)
+{
+    struct ip address;
+
+    return host.len == 0 || read_address(host, &address) || guard_name_is_valid(host);
+}
+
 bool guard_judge(const struct guard *g, const char *host, const struct sockaddr *to,
                  struct buf *why)
 {
     struct guard_target t = { .name = name_of(host), .has_address = true };
     struct sockaddr_storage address = { 0 };
 
+    if (!is_nameable(t.name)) {
+        if (why != NULL)
+            buf_puts(why, "that is no host's name");
+        return false;
+    }
     if (to->sa_family == AF_INET) {
         memcpy(&address, to, sizeof(struct sockaddr_in));
         t.port = ntohs(((const struct sockaddr_in *)&address)->sin_port);
@@ -166,21 +194,6 @@ static bool is_localhost(struct str name)
     if (name.len <= below.len)
         return false;
     return str_equal_nocase((struct str){ name.at + name.len - below.len, below.len }, below);
-}
-
-static bool read_address(struct str text, struct ip *out)
-{
-    char copy[INET6_ADDRSTRLEN];
-    struct network one;
-
-    if (text.len == 0 || text.len >= sizeof(copy) || memchr(text.at, '/', text.len) != NULL)
-        return false;
-    memcpy(copy, text.at, text.len);
-    copy[text.len] = '\0';
-    if (network_parse(copy, &one) != OK)
-        return false;
-    *out = one.first;
-    return true;
 }
 
 int guard_check_host(const struct guard *g, const char *host, uint16_t port, struct buf *why)

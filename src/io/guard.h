@@ -31,7 +31,7 @@ struct guard_rules {
     size_t deny_count, allow_count, only_count;
 };
 
-/* Copies. FAIL_SYNTAX: `why` names the rule. */
+/* Copies. FAIL_SYNTAX: `why` begins with the list's name, "allow: ...". */
 int guard_new(const struct guard_rules *rules, struct guard **out, struct buf *why);
 void guard_free(struct guard *g);
 

@@ -25,9 +25,10 @@ struct guard_list {
     size_t count;
 };
 
-/* FAIL_SYNTAX: `why` names the rule. What was read is freed with guard_list_deinit. */
-int guard_list_read(struct guard_list *list, const char *const *texts, size_t count,
-                    struct buf *why);
+/* FAIL_SYNTAX: `why` names the list and the rule. What was read is freed with
+ * guard_list_deinit. */
+int guard_list_read(struct guard_list *list, const char *name, const char *const *texts,
+                    size_t count, struct buf *why);
 void guard_list_deinit(struct guard_list *list);
 bool guard_list_has(const struct guard_list *list, const struct guard_target *target);
 /* Whether an address could still be what the list has, with that port. */

@@ -108,8 +108,8 @@ static int read_rule(const char *text, struct guard_rule *out)
     return OK;
 }
 
-int guard_list_read(struct guard_list *list, const char *const *texts, size_t count,
-                    struct buf *why)
+int guard_list_read(struct guard_list *list, const char *name, const char *const *texts,
+                    size_t count, struct buf *why)
 {
     *list = (struct guard_list){ 0 };
     if (count == 0)
@@ -117,7 +117,7 @@ int guard_list_read(struct guard_list *list, const char *const *texts, size_t co
     list->rules = mem_zalloc(count * sizeof(list->rules[0]));
     for (size_t i = 0; i < count; i++) {
         if (read_rule(texts[i], &list->rules[i]) != OK) {
-            buf_printf(why, "\"%.200s\" is no host name, address or net", texts[i]);
+            buf_printf(why, "%s: \"%.200s\" is no host name, address or net", name, texts[i]);
             return FAIL_SYNTAX;
         }
         list->count++;

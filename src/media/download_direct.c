@@ -585,6 +585,16 @@ static void answered(void *context, const struct fetch_answer *a)
         give_up(d, a);
 }
 
+/* Nothing more may come: it is there as a whole, or it is too large. */
+static void stop_asking(struct direct *d)
+{
+    buf_reset(&d->why);
+    if (d->total >= 0 && d->offset == (uint64_t)d->total)
+        hand_over(d, whole_work, whole);
+    else
+        give_up(d, &(struct fetch_answer){ .err = FAIL_LIMIT });
+}
+
 static void ask(struct direct *d)
 {
     const struct fetch_header headers[] = {
@@ -614,6 +624,10 @@ static void ask(struct direct *d)
 
     if (d->is_over)
         return;
+    if (d->offset >= d->r.settings->bytes_max) {
+        stop_asking(d); /* a sink_max of 0 would be none */
+        return;
+    }
     d->has_begun = d->has_body = false;
     buf_reset(&d->why);
     d->fetch = fetch_start(d->r.fetcher, &request);

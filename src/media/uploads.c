@@ -28,6 +28,7 @@ struct uploads {
     struct store *store;
     struct disk *disk;
     struct entry *entries;
+    size_t partials;
 };
 
 struct uploads *uploads_new(struct store *store, struct disk *disk)
@@ -52,6 +53,7 @@ static void unreserve(struct uploads *us, struct entry *e, uint64_t bytes)
 static void drop(struct uploads *us, struct entry *e)
 {
     unreserve(us, e, e->reserved);
+    us->partials -= e->upload.is_partial;
     HASH_DEL(us->entries, e);
     mem_free(e);
 }
@@ -247,12 +249,15 @@ int uploads_create(struct uploads *us, const char *video, const struct upload *b
     pthread_mutex_lock(&us->lock);
     if (find(us, video) != NULL)
         err = FAIL_EXISTS;
+    else if (begin->is_partial && us->partials >= PARTIALS_MAX)
+        err = FAIL_LIMIT;
     else if (reserve > 0)
         err = disk_reserve(us->disk, reserve);
     if (err == OK) {
         struct entry *e = add(us, video);
         e->upload = *begin;
         e->reserved = reserve;
+        us->partials += begin->is_partial;
         save(us, e, done, context);
     }
     pthread_mutex_unlock(&us->lock);
@@ -272,6 +277,7 @@ int uploads_restore(struct uploads *us, const struct work *w, bool is_busy)
     pthread_mutex_lock(&us->lock);
     struct entry *e = add(us, w->job);
     e->upload = u;
+    us->partials += u.is_partial;
     /* What arrived already is on the disk and counts as used there; promising
      * the whole again errs on the safe side. */
     if (u.place.layout == LAYOUT_DISK && u.size > 0 && !u.has_source &&
@@ -291,52 +297,71 @@ int uploads_get(struct uploads *us, const char *video, struct upload *out)
     return e ? OK : FAIL_MISSING;
 }
 
+/* Locks, and finds one that still takes chunks. FAIL_MISSING, FAIL_STATE. */
+static int lock_open(struct uploads *us, const char *video, struct entry **out)
+{
+    pthread_mutex_lock(&us->lock);
+    *out = find(us, video);
+    if (*out == NULL)
+        return FAIL_MISSING;
+    return (*out)->upload.state == UPLOAD_OPEN ? OK : FAIL_STATE;
+}
+
+static void touch(struct entry *e)
+{
+    e->upload.touched_ms = clock_wall_ms();
+}
+
+static int plan(struct uploads *us, struct entry *e, uint32_t total_chunks, uint32_t *before)
+{
+    bool is_news = e->upload.total_chunks == 0;
+
+    if (!is_news && e->upload.total_chunks != total_chunks) {
+        *before = e->upload.total_chunks;
+        return FAIL_EXISTS;
+    }
+    e->upload.total_chunks = total_chunks;
+    touch(e);
+    if (is_news)
+        save(us, e, NULL, NULL);
+    return OK;
+}
+
 int uploads_plan(struct uploads *us, const char *video, uint32_t total_chunks, uint32_t *before)
 {
-    int err = OK;
+    struct entry *e;
+    int err = lock_open(us, video, &e);
 
-    pthread_mutex_lock(&us->lock);
-    struct entry *e = find(us, video);
-    if (e == NULL)
-        err = FAIL_MISSING;
-    else if (e->upload.state != UPLOAD_OPEN)
-        err = FAIL_STATE;
-    else if (e->upload.total_chunks != 0 && e->upload.total_chunks != total_chunks) {
-        *before = e->upload.total_chunks;
-        err = FAIL_EXISTS;
-    } else {
-        bool is_news = e->upload.total_chunks == 0;
-        e->upload.total_chunks = total_chunks;
-        e->upload.touched_ms = clock_wall_ms();
-        if (is_news)
-            save(us, e, NULL, NULL);
-    }
+    if (err == OK)
+        err = plan(us, e, total_chunks, before);
     pthread_mutex_unlock(&us->lock);
     return err;
 }
 
+static int declare(struct uploads *us, struct entry *e, int64_t size)
+{
+    bool is_on_disk = e->upload.place.layout == LAYOUT_DISK;
+
+    if (e->upload.size >= 0)
+        return e->upload.size == size ? OK : FAIL_EXISTS;
+    if (is_on_disk && disk_reserve(us->disk, (uint64_t)size) != OK)
+        return FAIL_FULL;
+    /* What has come already is promised again: that errs on the safe side. */
+    if (is_on_disk)
+        e->reserved += (uint64_t)size;
+    e->upload.size = size;
+    touch(e);
+    save(us, e, NULL, NULL);
+    return OK;
+}
+
 int uploads_declare(struct uploads *us, const char *video, int64_t size)
 {
-    int err = OK;
+    struct entry *e;
+    int err = lock_open(us, video, &e);
 
-    pthread_mutex_lock(&us->lock);
-    struct entry *e = find(us, video);
-    if (e == NULL)
-        err = FAIL_MISSING;
-    else if (e->upload.state != UPLOAD_OPEN)
-        err = FAIL_STATE;
-    else if (e->upload.size >= 0)
-        err = e->upload.size == size ? OK : FAIL_EXISTS;
-    else if (e->upload.place.layout == LAYOUT_DISK && disk_reserve(us->disk, (uint64_t)size) != OK)
-        err = FAIL_FULL;
-    else {
-        /* What has come already is promised again: that errs on the safe side. */
-        if (e->upload.place.layout == LAYOUT_DISK)
-            e->reserved += (uint64_t)size;
-        e->upload.size = size;
-        e->upload.touched_ms = clock_wall_ms();
-        save(us, e, NULL, NULL);
-    }
+    if (err == OK)
+        err = declare(us, e, size);
     pthread_mutex_unlock(&us->lock);
     return err;
 }
@@ -345,19 +370,14 @@ int uploads_place(struct uploads *us, const char *video, const struct upload_pla
                   const struct upload_place *after, void (*done)(void *context, int err),
                   void *context)
 {
-    int err = OK;
+    struct entry *e;
+    int err = lock_open(us, video, &e);
 
-    pthread_mutex_lock(&us->lock);
-    struct entry *e = find(us, video);
-    if (e == NULL)
-        err = FAIL_MISSING;
-    else if (e->upload.state != UPLOAD_OPEN)
-        err = FAIL_STATE;
-    else if (!upload_place_equals(&e->upload.place, before))
+    if (err == OK && !upload_place_equals(&e->upload.place, before))
         err = FAIL_EXISTS;
-    else {
+    if (err == OK) {
         e->upload.place = *after;
-        e->upload.touched_ms = clock_wall_ms();
+        touch(e);
         save(us, e, done, context);
     }
     pthread_mutex_unlock(&us->lock);
@@ -366,17 +386,12 @@ int uploads_place(struct uploads *us, const char *video, const struct upload_pla
 
 int uploads_enter(struct uploads *us, const char *video)
 {
-    int err = OK;
+    struct entry *e;
+    int err = lock_open(us, video, &e);
 
-    pthread_mutex_lock(&us->lock);
-    struct entry *e = find(us, video);
-    if (e == NULL)
-        err = FAIL_MISSING;
-    else if (e->upload.state != UPLOAD_OPEN)
-        err = FAIL_STATE;
-    else {
+    if (err == OK) {
         e->inside++;
-        e->upload.touched_ms = clock_wall_ms();
+        touch(e);
     }
     pthread_mutex_unlock(&us->lock);
     return err;
@@ -397,15 +412,12 @@ void uploads_leave(struct uploads *us, const char *video, uint64_t bytes)
 int uploads_begin(struct uploads *us, const char *video, const char *file_name,
                   uint32_t total_chunks)
 {
-    int err = OK;
+    struct entry *e;
+    int err = lock_open(us, video, &e);
 
-    pthread_mutex_lock(&us->lock);
-    struct entry *e = find(us, video);
-    if (e == NULL)
-        err = FAIL_MISSING;
-    else if (e->upload.state != UPLOAD_OPEN || e->inside > 0)
+    if (err == OK && e->inside > 0)
         err = FAIL_STATE;
-    else {
+    if (err == OK) {
         e->upload.state = UPLOAD_BUSY;
         e->upload.total_chunks = total_chunks;
         unreserve(us, e, e->reserved);

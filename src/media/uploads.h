@@ -67,7 +67,8 @@ struct uploads *uploads_new(struct store *store, struct disk *disk);
 void uploads_free(struct uploads *us);
 
 /* Begins one; its job is in the ledger already. Reserves the declared size on
- * the disk (FAIL_FULL). `done` as store_put_work's. FAIL_EXISTS. */
+ * the disk (FAIL_FULL). `done` as store_put_work's. FAIL_EXISTS; FAIL_LIMIT: too many
+ * partial ones. */
 int uploads_create(struct uploads *us, const char *video, const struct upload *begin,
                    void (*done)(void *context, int err), void *context);
 

@@ -77,6 +77,13 @@ static const char *purpose_of(const struct net *nets, size_t count, const uint8_
     return NULL;
 }
 
+/* RFC 5214, 6.1: an IPv4 address lies in the lower half, whatever the upper one is. */
+static bool is_isatap(const uint8_t *address)
+{
+    return (address[8] & ~0x03) == 0 && address[9] == 0 && address[10] == 0x5e &&
+           address[11] == 0xfe;
+}
+
 const char *address_purpose(const uint8_t address[16])
 {
     static const uint8_t mapped[V4_AT] = { [10] = 0xff, [11] = 0xff };
@@ -86,5 +93,6 @@ const char *address_purpose(const uint8_t address[16])
 
     if (memcmp(address, mapped, V4_AT) == 0 || memcmp(address, nat64, V4_AT) == 0)
         return purpose_of(v4_nets, sizeof(v4_nets) / sizeof(v4_nets[0]), address + V4_AT);
-    return purpose_of(v6_nets, sizeof(v6_nets) / sizeof(v6_nets[0]), address);
+    const char *purpose = purpose_of(v6_nets, sizeof(v6_nets) / sizeof(v6_nets[0]), address);
+    return purpose == NULL && is_isatap(address) ? "an ISATAP tunnel's" : purpose;
 }

@@ -8,7 +8,7 @@
 #include "proto/storage_url_room.h"
 #include "proto/url.h"
 
-enum { PART_MAX = 4096, PREFIX_MAX = 512, FOLDER_MAX = 3072 };
+enum { PART_MAX = 4096, PREFIX_MAX = 512, FOLDER_MAX = 3072, NAME_SHOWN = 24 };
 
 #define NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyz0123456789-."
 
@@ -61,8 +61,20 @@ static void words_deinit(struct words *w)
     mem_free(w->style);
 }
 
+/* What stands before an '@' is the end of a secret that has a '?' in it: it is not shown. */
+static int fail_parameter(struct str name, bool has_login, struct buf *why)
+{
+    if (has_login || name.len > NAME_SHOWN)
+        return storage_url_fail(why, "it has a parameter besides endpoint, region and style");
+    buf_printf(why, "it has a parameter \"%.*s\": there are endpoint, region and style",
+               STR_ARG(name));
+    return FAIL_SYNTAX;
+}
+
 static int parse_query(struct str query, struct words *w, struct buf *why)
 {
+    bool has_login = memchr(query.at, '@', query.len) != NULL;
+
     while (query.len > 0) {
         struct str value = str_cut(&query, '&');
         struct str name = str_cut(&value, '=');
@@ -70,8 +82,9 @@ static int parse_query(struct str query, struct words *w, struct buf *why)
                      : str_equal(name, STR("region")) ? &w->region
                      : str_equal(name, STR("style"))  ? &w->style
                                                       : NULL;
-        if (out == NULL)
-            return storage_url_fail(why, "it has a parameter besides endpoint, region and style");
+        if (out == NULL) {
+            return fail_parameter(name, has_login, why);
+        }
         if (*out != NULL)
             return storage_url_fail(why, "it has a parameter twice");
         int err = storage_url_part(value, out, why, "query");
@@ -112,7 +125,7 @@ static int check_bucket(const struct storage_url *url, struct buf *why)
                                      "a secret is written %2F, and '@' comes behind it");
     if (!has_length(url->bucket, 3, max) || url->bucket[strspn(url->bucket, set)] != '\0' ||
         strstr(url->bucket, "..") != NULL || url->bucket[0] == '.')
-        return storage_url_fail(why, "its bucket's name is none: 3 to 63 of letters, digits, "
+        return storage_url_fail(why, "its bucket's name must have 3 to 63 letters, digits, "
                                      "'-', '.' and '_'");
     return OK;
 }
@@ -263,7 +276,8 @@ static int parse_account(struct str text, struct storage_url *url, struct buf *w
                                 "a secret is written %2F, and '@' comes behind it");
     if (err == OK && (!has_length(url->account, 1, 128) ||
                       url->account[strspn(url->account, NAME_CHARACTERS)] != '\0'))
-        return storage_url_fail(why, "its account is none: small letters, digits, '-' and '.'");
+        return storage_url_fail(why,
+                                "its account's name must have small letters, digits, '-' and '.'");
     return err;
 }
 
@@ -318,7 +332,13 @@ static int parse_folder(struct str place, struct storage_url *url, struct buf *w
     if (place.len == 0 || place.len > FOLDER_MAX)
         return storage_url_fail(why, "its folder is empty, or its name too long");
     url->prefix = mem_strdup("");
-    return storage_url_part(place, &url->folder, why, "folder");
+    int err = storage_url_part(place, &url->folder, why, "folder");
+    if (err)
+        return err;
+    size_t len = strlen(url->folder);
+    while (len > 0 && url->folder[len - 1] == '/') /* "%2F" */
+        url->folder[--len] = '\0';
+    return len > 0 ? OK : storage_url_fail(why, "its folder is empty, or its name too long");
 }
 
 static const struct scheme {

@@ -13,7 +13,7 @@
 /* Upload-Metadata */
 
 /* The protocol: ASCII, neither spaces nor commas. */
-static bool is_key(struct str key)
+bool tus_key_is_valid(struct str key)
 {
     for (size_t i = 0; i < key.len; i++)
         if (key.at[i] <= ' ' || key.at[i] > '~' || key.at[i] == ',')
@@ -28,7 +28,7 @@ static int next_pair(struct str *rest, struct str *key, struct str *encoded)
 
     *key = str_cut(&pair, ' ');
     *encoded = str_trim(pair);
-    return is_key(*key) ? OK : FAIL_SYNTAX;
+    return tus_key_is_valid(*key) ? OK : FAIL_SYNTAX;
 }
 
 static bool was_before(struct str text, struct str key)

@@ -22,6 +22,9 @@ enum {
     TUS_DIGEST_MAX = 64,
 };
 
+/* A key of Upload-Metadata: ASCII that shows, without spaces and commas. */
+bool tus_key_is_valid(struct str key);
+
 /* Upload-Metadata: `each` gets the pairs as they stand, `value` decoded and borrowed for
  * the call; what it returns, unless OK, is returned. FAIL_SYNTAX (also: a key twice),
  * FAIL_LIMIT. Pairs may have been given by then. */

@@ -249,7 +249,7 @@ void http_result_deinit(struct http_result *r)
 
 void http_request_header(struct http_request *r, const char *name, const char *value)
 {
-    if (r->header_count == HTTP_HEADERS_MAX)
+    if (r->header_count == HTTP_FIELDS_MAX)
         return;
     r->headers[r->header_count++] = (struct fetch_header){ mem_strdup(name), mem_strdup(value) };
 }

@@ -14,7 +14,7 @@ enum {
     STALL_MS = 30 * 1000,
     STALL_MIN_MS = 1000,
     LABOUR_MS = 5 * 60 * 1000, /* a server that copies or joins is silent for minutes */
-    HEADERS_MAX = HTTP_HEADERS_MAX + 1,
+    HEADERS_MAX = HTTP_FIELDS_MAX + 1,
 };
 
 /* Known only of what came in one go. */

@@ -14,11 +14,14 @@
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "core/counters.h"
 #include "storage/http_call.h"
 
 enum {
     MOVED_EVERY_MS = 250,
+    TROUBLE_EVERY_MS = 60 * 1000,
     BACKOFF_MIN_MS = 200,
     BACKOFF_MAX_MS = 10 * 1000,
     HURRY_MS = 5 * 1000, /* for what runs when the process is to end */
@@ -219,6 +222,55 @@ static bool mend_clock(struct http_call *c, const struct fetch_answer *answer)
     return true;
 }
 
+/* The bucket is away, not there, or lets nobody in; not what was asked of it. */
+static bool is_trouble(enum http_verb verb, int err)
+{
+    if (err == FAIL_MISSING)
+        return verb == VERB_LIST || verb == VERB_PUT || verb == VERB_BEGIN;
+    return err == FAIL_DENIED || err == FAIL_CLOSED || err == FAIL_TIMEOUT || err == FAIL_IO;
+}
+
+static void note_trouble(struct http_storage *h, const struct http_verdict *verdict)
+{
+    uint64_t now = clock_mono_ms();
+
+    atomic_store(&h->storage.trouble, verdict->err);
+    if (h->told_ms != 0 && now < h->told_ms + TROUBLE_EVERY_MS)
+        return;
+    h->told_ms = now;
+    h->has_told = true;
+    log_warn("storage_trouble", LOG_S("reason", fail_name(verdict->err)),
+             LOG_S("why", verdict->why));
+}
+
+static void note(struct http_storage *h, enum http_verb verb, const struct http_verdict *verdict)
+{
+    if (is_trouble(verb, verdict->err)) {
+        note_trouble(h, verdict);
+        return;
+    }
+    if (atomic_exchange(&h->storage.trouble, OK) == OK || !h->has_told)
+        return;
+    h->has_told = false;
+    log_info("storage_well");
+}
+
+static void count(const struct http_call *c, const struct http_verdict *verdict, bool is_repeated,
+                  uint64_t moved)
+{
+    enum http_verb verb = c->s.ask.verb;
+    bool is_good = verdict->err == OK || verdict->err == FAIL_MISSING;
+
+    counter_add(is_repeated ? COUNT_STORAGE_REPEATED
+                : is_good   ? COUNT_STORAGE_GOOD
+                            : COUNT_STORAGE_FAILED,
+                1);
+    if (c->s.has_sink)
+        counter_add(COUNT_STORAGE_RECEIVED, (int64_t)moved);
+    else if (verb == VERB_PUT || verb == VERB_PART_PUT)
+        counter_add(COUNT_STORAGE_SENT, (int64_t)(c->s.has_file ? moved : c->s.bytes.len));
+}
+
 static void on_answer(void *context, const struct fetch_answer *answer)
 {
     struct http_call *c = context;
@@ -235,7 +287,11 @@ static void on_answer(void *context, const struct fetch_answer *answer)
     if (answer->err == OK && (answer->status == 401 || answer->status == 403) &&
         mend_clock(c, answer))
         verdict.may_pass = true;
-    if (verdict.err && verdict.may_pass && call_sleep(c, verdict.wait_ms))
+    bool is_repeated = verdict.err && verdict.may_pass && call_sleep(c, verdict.wait_ms);
+
+    note(c->h, c->s.ask.verb, &verdict);
+    count(c, &verdict, is_repeated, c->s.has_sink ? moved - had : moved);
+    if (is_repeated)
         return;
     if (verdict.err == OK && !say_moved(c, c->s.bytes.len > 0 ? c->s.bytes.len : moved))
         return;

@@ -54,7 +54,7 @@ struct http_ask {
     size_t part_count;
 };
 
-enum { HTTP_HEADERS_MAX = 12 };
+enum { HTTP_FIELDS_MAX = 12 };
 
 /* What is to be sent; made ready and freed by the caller. The bodies of PUT and
  * PART_PUT, their Content-Length, Range and If-Match are not the driver's matter, nor
@@ -64,7 +64,7 @@ struct http_request {
     struct buf url;           /* whole, signed; left empty: there is nothing to ask, all is well */
     struct buf body;          /* of COMPLETE */
     const char *content_type; /* of `body`, or for BEGIN; static or the ask's; or NULL */
-    struct fetch_header headers[HTTP_HEADERS_MAX];
+    struct fetch_header headers[HTTP_FIELDS_MAX];
     size_t header_count;
 };
 /* Both are copied. */

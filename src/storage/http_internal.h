@@ -37,6 +37,8 @@ struct http_storage {
     unsigned large_count; /* of those that run, with a large body or much to do for the server */
     uint32_t patience_ms;
     atomic_int_least64_t skew_s; /* the server's clock less ours; read on any thread */
+    uint64_t told_ms;            /* when trouble was last logged; 0: never */
+    bool has_told;               /* and not yet that it is over */
     bool is_closing;
 };
 

@@ -66,6 +66,11 @@ void storage_describe(const struct storage *s, struct buf *out)
     s->ops->describe(s, out);
 }
 
+int storage_trouble(const struct storage *s)
+{
+    return atomic_load(&s->trouble);
+}
+
 /* What cannot stand in XML 1.0 is no key anywhere: lists are XML. */
 static bool is_text(const char *text)
 {

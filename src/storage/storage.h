@@ -72,6 +72,9 @@ void storage_hurry(struct storage *s);
 const struct storage_traits *storage_traits(const struct storage *s); /* any thread */
 /* Provider, bucket and endpoint, for logs; never a secret. Any thread. */
 void storage_describe(const struct storage *s, struct buf *out);
+/* FAIL_DENIED, FAIL_CLOSED, ... while what it is asked fails, OK since something went well.
+ * Any thread. */
+int storage_trouble(const struct storage *s);
 
 typedef void storage_done(void *context, int err, const char *why);
 

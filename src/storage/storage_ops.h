@@ -3,6 +3,8 @@
 #ifndef STORAGE_STORAGE_OPS_H
 #define STORAGE_STORAGE_OPS_H
 
+#include <stdatomic.h>
+
 #include "storage/storage.h"
 
 /* The signatures are those of storage.h, where each is explained. */
@@ -65,6 +67,7 @@ struct storage {
     char *public_url;                 /* "" or without a slash at its end */
     struct storage_refusal *refusals; /* storage.c's own; NULL at first */
     bool is_hurried;                  /* nothing is tried again */
+    atomic_int trouble;               /* as storage_trouble has it */
 };
 
 /* Begins every task. */

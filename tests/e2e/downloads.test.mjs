@@ -4,6 +4,7 @@ import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
+import { launch } from '../support/browser.mjs';
 import { clipBytes } from '../support/clips.mjs';
 import { ALLOW, ask, completed, digest, download, ended, isMonotone, isSame, nothingLeft, padded, refused } from '../support/downloads.mjs';
 import { Elsewhere } from '../support/elsewhere.mjs';
@@ -170,6 +171,27 @@ describe('a URL of a file', () => {
     await verify(server, await server.job(id), 4);
   });
 
+  test('is fetched from the page, and its row can be played', { timeout: 180_000 }, async (t) => {
+    const there = await Elsewhere.during(t);
+    const url = there.put('/shown.mp4', bytes);
+    const browser = await launch();
+    t.after(() => browser.close());
+    const page = await browser.newPage();
+    await page.goto(server.origin);
+    await page.fill('[data-testid=from-input]', 'http://10.0.0.1/private.mp4');
+    await page.click('[data-testid=from-button]');
+    const error = page.locator('[data-testid=from-error]');
+    await waitFor(() => error.isVisible(), 'the refusal');
+    assert.equal(await error.textContent(), 'url: 10.0.0.1 is a private address');
+    await page.fill('[data-testid=from-input]', url);
+    await page.click('[data-testid=from-button]');
+    const row = page.locator('[data-testid=job-row]', { hasText: 'shown' });
+    await waitFor(() => row.locator('[data-testid=job-play]').isVisible(), 'the row to be playable', { timeout: 120_000 });
+    assert.equal(await row.getAttribute('data-state'), 'completed');
+    assert.equal(await page.inputValue('[data-testid=from-input]'), '');
+    assert.ok(await error.isHidden());
+  });
+
   test('is given up when the job is cancelled, and nothing is left', async (t) => {
     const there = await Elsewhere.during(t);
     const url = there.put('/v.mp4', padded(bytes, 2 * MiB), { hold: MiB });
@@ -209,6 +231,16 @@ describe('what is asked for', () => {
     assert.equal(answer.status, 400, answer.text);
     return answer.json.error;
   };
+
+  test('is refused on the command line at once', async () => {
+    for (let i = 0; i < 5; i++) {
+      const begun = Date.now();
+      const { status, stdout } = await reelay(['download', 'ftp://example.org/a', '--server', server.origin]);
+      assert.equal(status, 1);
+      assert.match(stdout, /"state":"error".*http or https/);
+      assert.ok(Date.now() - begun < 30_000, 'it waited for something else');
+    }
+  });
 
   test('is checked first, and the refusal names the field', async () => {
     assert.equal((await refusal({})).field, 'url');
@@ -253,6 +285,44 @@ describe('what is asked for', () => {
     assert.match(await refused(small, { url: there.url('/v.mp4') }), /at most 1048576/);
     assert.match(await refused(small, { url: there.url('/unknown.mp4') }), /at most 1048576/);
     assert.equal((await download(small, { url: there.url('/liar.mp4') })).data.status, 'failed');
+  });
+
+  test('is not read for ever where it leads on', async (t) => {
+    const there = await Elsewhere.during(t);
+    const server = await Server.during(t, { args: ALLOW });
+    const block = Buffer.alloc(65536);
+    let sent = 0;
+    there.put('/v.mp4', (request, answer) => {
+      answer.writeHead(302, { location: '/w.mp4' });
+      const more = () => {
+        while (!answer.destroyed && answer.write(block)) sent += block.length;
+        answer.once('drain', more);
+      };
+      more();
+    });
+    await refused(server, { url: there.url('/v.mp4') });
+    assert.ok(sent < 64 * MiB, `${sent} bytes`);
+    assert.equal(there.asked('/w.mp4').length, 0);
+  });
+
+  test('has bounds also where it broke off at the last byte allowed', async (t) => {
+    const there = await Elsewhere.during(t);
+    const small = await Server.during(t, { args: [...ALLOW, '--download-max', '1MiB'] });
+    const video = padded(await clipBytes(), 3 * MiB);
+    const asked = [];
+    there.put('/more.mp4', (request, answer) => {
+      const from = Number(/\d+/.exec(request.headers.range ?? '0')[0]);
+      asked.push(from);
+      const fields = { 'content-type': 'video/mp4', etag: '"1"', 'accept-ranges': 'bytes' };
+      if (from === 0) {
+        answer.writeHead(200, fields).write(video.subarray(0, MiB));
+        setTimeout(() => answer.destroy(), 300);
+      } else {
+        answer.writeHead(206, { ...fields, 'content-range': `bytes ${from}-${video.length - 1}/*` }).end(video.subarray(from));
+      }
+    });
+    assert.match(await refused(small, { url: there.url('/more.mp4') }), /at most 1048576/);
+    assert.deepEqual(asked, [0]);
   });
 
   test('needs room on the disk', async (t) => {

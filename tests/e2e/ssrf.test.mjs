@@ -69,6 +69,25 @@ describe('a URL of the inside', () => {
   });
 });
 
+describe('what a server was told', () => {
+  test('no other server hears', async (t) => {
+    const canary = await Canary.during(t);
+    const [one, other] = [await Elsewhere.during(t), await Elsewhere.during(t)];
+    const allowed = [one, other].map((there) => `127.0.0.1:${there.port}`);
+    const server = await Server.during(t, { args: ['--download-allow', allowed[0], '--download-allow', allowed[1]] });
+    other.put('/v.mp4', Buffer.from('none'));
+    one.put('/v.mp4', (request, answer) => {
+      answer.writeHead(302, { location: other.url('/v.mp4'), 'set-cookie': 'a=b; Path=/', refresh: `0; url=http://127.0.0.1:${canary.port}/` }).end();
+    });
+    const url = one.url('/v.mp4').replace('//', '//name:password@');
+    await fates(server, [url]);
+    assert.match(one.asked('/v.mp4')[0].headers.authorization, /^Basic /);
+    const { headers } = other.asked('/v.mp4')[0];
+    for (const name of ['authorization', 'cookie', 'referer', 'proxy-authorization']) assert.equal(headers[name], undefined, name);
+    assert.deepEqual(canary.calls, []);
+  });
+});
+
 const playlist = (lines) => `#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:0\n${lines}\n`;
 const media = (...uris) => playlist(`${uris.map((uri) => `#EXTINF:4,\n${uri}`).join('\n')}\n#EXT-X-ENDLIST`);
 const segment = async () => {
@@ -94,6 +113,19 @@ function traps(there, secret) {
     'a playlist in a playlist': put('/master.m3u8', master('/inner.m3u8')),
     'a playlist elsewhere': put('/outside.m3u8', master(secret.replace('.mp4', '.m3u8'))),
     'a key': put('/key.m3u8', playlist(`#EXT-X-KEY:METHOD=AES-128,URI="${secret}"\n#EXTINF:4,\n/good.ts\n#EXT-X-ENDLIST`)),
+    'an initialisation section': put('/map.m3u8', playlist(`#EXT-X-MAP:URI="${secret}"\n#EXTINF:4,\n/good.ts\n#EXT-X-ENDLIST`)),
+    'sound of its own': put('/sound.m3u8', `#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="a",DEFAULT=YES,URI="${secret.replace('.mp4', '.m3u8')}"\n#EXT-X-STREAM-INF:BANDWIDTH=1000,AUDIO="a"\n/inner.m3u8\n`),
+    // What yt-dlp leaves to ffmpeg.
+    'a segment that ffmpeg asks for': put('/sample.m3u8', playlist(`#EXT-X-KEY:METHOD=SAMPLE-AES,URI="${secret}"\n#EXTINF:4,\n${secret}\n#EXT-X-ENDLIST`)),
+    'a segment by RTMP': put('/rtmp.m3u8', media(`rtmp://127.0.0.1:${port}/s`)),
+    'a segment by ffmpeg\'s protocols': put('/concat.m3u8', media(`concat:${secret}|/etc/passwd`)),
+    'a video by RTMP': put('/rtmp', `<html><video src="rtmp://127.0.0.1:${port}/s.mp4"></video></html>`, { type: 'text/html' }),
+    'a video by WebSocket': put('/ws', `<html><video src="ws://127.0.0.1:${port}/s.mp4"></video></html>`, { type: 'text/html' }),
+    'what a page says of itself': put('/og', `<html><meta property="og:video" content="${secret}"></html>`, { type: 'text/html' }),
+    'what a player of a page has': put('/player', `<html><script>jwplayer("a").setup({file: "${secret}"});</script></html>`, { type: 'text/html' }),
+    'a feed': put('/feed', `<?xml version="1.0"?><rss version="2.0"><channel><title>a</title><item><title>b</title><enclosure url="${secret}" type="video/mp4"/></item></channel></rss>`, { type: 'text/html' }),
+    'a list of XSPF': put('/list', `<?xml version="1.0"?><playlist version="1" xmlns="http://xspf.org/ns/0/"><trackList><track><location>${secret}</location></track></trackList></playlist>`, { type: 'text/html' }),
+    'a proxy in the fragment': `${put('/proxy', '<html></html>', { type: 'text/html' })}#__youtubedl_smuggle=${encodeURIComponent(JSON.stringify({ http_headers: { 'Ytdl-request-proxy': `http://127.0.0.1:${port}` } }))}`,
     'a file of this machine': put('/file.m3u8', media('file:///etc/passwd')),
     'a video of a page': put('/page', `<html><video src="${secret}"></video></html>`, { type: 'text/html' }),
     'a refresh of a page': put('/refresh', `<html><meta http-equiv="refresh" content="0; url=${secret}"></html>`, { type: 'text/html' }),

@@ -40,7 +40,7 @@ test('with the wrong secret nothing else is tried', async (t) => {
   const swift = await swiftDuring(t);
   const { status, stdout } = await check(swift.url.replace('testing', 'guessed'));
   assert.equal(status, 1);
-  assert.match(stdout, /FAILED {2}write an object: .*\n {10}needs s3:PutObject\n1 FAILED\n$/);
+  assert.match(stdout, /FAILED {2}write an object: .*\n {10}the credentials are not right, or not for this bucket\n1 FAILED\n$/);
   assert.doesNotMatch(stdout, /guessed/);
 });
 

@@ -4,7 +4,9 @@ import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 
+import { swiftDuring } from '../support/buckets.mjs';
 import { clipBytes } from '../support/clips.mjs';
+import { metrics } from '../support/metrics.mjs';
 import { Redis } from '../support/redis-server.mjs';
 import { Server, reelay, temporaryFolder } from '../support/server.mjs';
 import { Upload } from '../support/upload.mjs';
@@ -78,4 +80,33 @@ test('options that do not fit each other are refused before anything begins', as
   await refused(['--storage-public-url', 'https://cdn.example.com'], /say which one with --storage/);
   await refused(['--storage', bucket(at), '--storage-public-url', 'cdn.example.com'], /is not a URL such as/);
   await refused(['--storage', 'ftp://somewhere'], /--storage: /);
+  await refused(['--storage', 's3://K:S@bucket?regoin=eu'], /--storage: .*"regoin"/);
+  await refused(['--storage', bucket(at), '--storage-ca-file', path.join(at, 'none.pem')], /--storage-ca-file: .*none\.pem: No such file/);
+  await refused(['--download-allow', 'media lan'], /--download-allow: "media lan" is no host name/);
+});
+
+test('a bucket that lets nobody in is known from the start', async (t) => {
+  const swift = await swiftDuring(t);
+  const server = await Server.during(t, { args: ['--storage', swift.wrong] });
+  await waitFor(() => server.log.includes('event=storage_trouble reason=DENIED'), 'the log to say so');
+  const { json } = await server.get('/health');
+  assert.equal(json.status, 'degraded');
+  assert.equal(json.storage_trouble, 'not allowed');
+  assert.equal((await metrics(server)).get('reelay_storage_requests_total{outcome="failed"}'), 1);
+  assert.ok(!server.log.includes(new URL(swift.wrong).password), 'the log has the secret');
+  const missing = await Server.during(t, { args: ['--storage', swift.missing] });
+  await waitFor(() => missing.log.includes('event=storage_trouble reason=MISSING'), 'the log to say so');
+});
+
+test('a bucket that does well is told of as such', async (t) => {
+  const swift = await swiftDuring(t);
+  const server = await Server.during(t, { args: ['--storage', swift.url] });
+  const requests = 'reelay_storage_requests_total{outcome="good"}';
+  await waitFor(async () => (await metrics(server)).get(requests) > 0, 'a request to the bucket');
+  assert.equal((await server.get('/health')).json.status, 'ok');
+  const upload = await begin(server);
+  await upload.complete();
+  assert.ok((await metrics(server)).get('reelay_storage_bytes_total{direction="sent"}') > 0);
+  assert.ok((await metrics(server)).get('reelay_storage_bytes_total{direction="received"}') > 0);
+  assert.ok(!server.log.includes('storage_trouble'), server.log);
 });

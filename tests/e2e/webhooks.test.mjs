@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { clipBytes } from '../support/clips.mjs';
+import { metrics } from '../support/metrics.mjs';
 import { Receiver, secret } from '../support/receiver.mjs';
 import { reelay, Server, temporaryFolder } from '../support/server.mjs';
 import { Upload } from '../support/upload.mjs';
@@ -79,6 +80,9 @@ test('a receiver that answers 500 is asked again under the same id, in order', a
   assert.equal(last.type, 'job.completed');
   assert.equal(last.attempts, 3);
   assert.equal(last.status, 200);
+  const counted = await metrics(server);
+  assert.equal(counted.get('reelay_webhooks_total{outcome="failed"}'), 4);
+  assert.equal(counted.get('reelay_webhooks_total{outcome="delivered"}'), 2);
 });
 
 test('a slow receiver holds no other up, and gets a few at a time', async (t) => {

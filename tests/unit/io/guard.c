@@ -322,6 +322,10 @@ static void rules_of_names_hold_for_the_addresses_they_lead_to(void **state)
     assert_false(admits(g, "inside.example", "10.0.0.1", 8081));
     assert_true(admits(g, "inside.example", "8.8.8.8", 80));
     assert_false(admits(g, "bad.example", "8.8.8.8", 80));
+    assert_false(admits(g,
+                        "\xef\xbd\x82"
+                        "ad.example",
+                        "8.8.8.8", 80)); /* a wide b */
     assert_false(admits(g, "elsewhere.test", "8.8.8.8", 80));
     assert_false(admits(g, NULL, "8.8.8.8", 80));
     assert_true(admits(g, NULL, "10.9.9.9", 80));

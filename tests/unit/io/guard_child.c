@@ -9,14 +9,18 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -79,6 +83,15 @@ static void try_all_sockets(const char *canary)
     printf("name: %s\n", getaddrinfo("example.com", "80", NULL, &found) == 0 ? "found" : "none");
 }
 
+static void try_kills(void)
+{
+    tell("everybody", kill(-1, 0) == 0);
+    tell("a group", kill(-getppid(), 0) == 0);
+    tell("the parent", kill(getppid(), 0) == 0);
+    tell("a thread of it", syscall(SYS_tgkill, getppid(), getppid(), 0) == 0);
+    tell("itself", kill(getpid(), 0) == 0);
+}
+
 /* Refused by a network that has no such server, or by Landlock. */
 static void try_canary(const char *port)
 {
@@ -127,6 +140,8 @@ static int be_child(const char *what, const char *argument)
         try_all_sockets(argument);
     else if (strcmp(what, "canary") == 0)
         try_canary(argument);
+    else if (strcmp(what, "kills") == 0)
+        try_kills();
     else
         try_proxy(argument);
     fflush(stdout);
@@ -274,7 +289,8 @@ static void run(struct run *r, const char *world, const char *what, const char *
     char rule[32], port[8];
     const char *allow[] = { rule };
     const char *argv[] = { self, "try", what, argument ? argument : port, NULL };
-    struct child_limits limits = { .has_private_network = true };
+    struct child_limits limits = { .has_private_network = true,
+                                   .may_run = strcmp(what, "kills") == 0 };
     struct buf why;
 
     *r = (struct run){ 0 };
@@ -359,6 +375,22 @@ static void it_reaches_nothing_of_this_machine_by_itself(void **state)
     }
 }
 
+static void one_that_may_run_programs_ends_none_of_the_server(void **state)
+{
+    struct run r;
+
+    (void)state;
+    for (unsigned i = 0; i < WORLDS; i++) {
+        if (!is_possible(worlds[i]))
+            continue;
+        run(&r, worlds[i], "kills", NULL, false);
+        assert_run(&r, "everybody: Operation not permitted|a group: Operation not permitted|"
+                       "the parent: Operation not permitted|"
+                       "a thread of it: Operation not permitted|itself: done|");
+        buf_deinit(&r.lines);
+    }
+}
+
 static void its_proxy_refuses_what_the_guard_does_not_admit(void **state)
 {
     struct run r;
@@ -408,6 +440,31 @@ static void where_nothing_can_confine_it_it_does_not_run(void **state)
     buf_deinit(&r.lines);
 }
 
+/* Where nobody, too, may execute it: the folder of the build may be its owner's alone. */
+static int move_out(void **state)
+{
+    static char folder[] = "/tmp/reelay-child-XXXXXX";
+    struct stat st;
+    int from = open(self, O_RDONLY | O_CLOEXEC), to = -1;
+    off_t at = 0;
+
+    *state = folder;
+    if (from < 0 || fstat(from, &st) != 0 || mkdtemp(folder) == NULL || chmod(folder, 0755) != 0)
+        return -1;
+    snprintf(self, sizeof(self), "%s/test", folder);
+    to = open(self, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+    while (to >= 0 && at < st.st_size && sendfile(to, from, &at, (size_t)(st.st_size - at)) > 0)
+        ;
+    close(from);
+    return to >= 0 && close(to) == 0 && chmod(self, 0755) == 0 && at == st.st_size ? 0 : -1;
+}
+
+static int clear_away(void **state)
+{
+    unlink(self);
+    return rmdir(*state);
+}
+
 int main(int argc, char **argv)
 {
     ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -423,9 +480,10 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_has_tcp_to_its_proxy_and_no_other_socket),
         cmocka_unit_test(it_reaches_nothing_of_this_machine_by_itself),
+        cmocka_unit_test(one_that_may_run_programs_ends_none_of_the_server),
         cmocka_unit_test(its_proxy_refuses_what_the_guard_does_not_admit),
         cmocka_unit_test(its_proxy_leads_to_what_is_admitted),
         cmocka_unit_test(where_nothing_can_confine_it_it_does_not_run),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, move_out, clear_away);
 }

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "core/limits.h"
 #include "media/uploads.h"
 
 static struct place *place;
@@ -496,6 +497,24 @@ static void what_is_written_is_what_is_read(void **state)
     buf_deinit(&json);
 }
 
+static void there_are_only_so_many_parts_of_others(void **state)
+{
+    struct upload u = of_size(1);
+    char video[32];
+
+    (void)state;
+    u.is_partial = true;
+    for (int i = 0; i < PARTIALS_MAX; i++) {
+        snprintf(video, sizeof(video), "part-%d", i);
+        assert_int_equal(uploads_create(uploads, video, &u, NULL, NULL), OK);
+    }
+    assert_int_equal(uploads_create(uploads, "part-x", &u, NULL, NULL), FAIL_LIMIT);
+    create("whole", 1);
+    uploads_finish(uploads, "part-7");
+    assert_int_equal(uploads_create(uploads, "part-x", &u, NULL, NULL), OK);
+    assert_int_equal(uploads_create(uploads, "part-y", &u, NULL, NULL), FAIL_LIMIT);
+}
+
 #define UPLOADS(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -509,6 +528,7 @@ int main(void)
         UPLOADS(the_first_word_on_the_size_counts),
         UPLOADS(what_tus_knows_of_an_upload_is_in_its_record),
         UPLOADS(an_upload_that_is_not_there_takes_nothing),
+        UPLOADS(there_are_only_so_many_parts_of_others),
         UPLOADS(a_busy_upload_takes_no_chunks),
         UPLOADS(it_does_not_begin_while_a_chunk_gets_its_name),
         UPLOADS(beginning_and_chunks_exclude_each_other_on_any_thread),

@@ -194,6 +194,7 @@ static void what_is_wrong_is_named_and_secrets_are_not(void **state)
     expect_refusal("azure://:a2V5@account/container?region=x", NULL, FAIL_SYNTAX, "region");
     expect_refusal("file://host/x", NULL, FAIL_SYNTAX, "absolute");
     expect_refusal("file:///", NULL, FAIL_SYNTAX, "empty");
+    expect_refusal("file:///%2F", NULL, FAIL_SYNTAX, "empty");
     expect_refusal("file:///x?region=a", NULL, FAIL_SYNTAX, "parameters");
 }
 

@@ -64,6 +64,17 @@ static void metadata_that_is_none_is_refused(void **state)
         assert_int_equal(read_pairs(cases[i], out, sizeof(out)), FAIL_SYNTAX);
 }
 
+static void a_key_is_one_that_fits_into_a_field(void **state)
+{
+    (void)state;
+    assert_true(tus_key_is_valid(STR("file:name!")));
+    assert_false(tus_key_is_valid(STR("")));
+    assert_false(tus_key_is_valid(STR("a b")));
+    assert_false(tus_key_is_valid(STR("a,b")));
+    assert_false(tus_key_is_valid(STR("a\r\nX-Other: b")));
+    assert_false(tus_key_is_valid(STR("\xc3\xa4")));
+}
+
 static void metadata_has_a_bound(void **state)
 {
     struct buf text;
@@ -189,6 +200,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metadata_is_read_pair_by_pair),
         cmocka_unit_test(metadata_that_is_none_is_refused),
+        cmocka_unit_test(a_key_is_one_that_fits_into_a_field),
         cmocka_unit_test(metadata_has_a_bound),
         cmocka_unit_test(one_value_can_be_asked_for),
         cmocka_unit_test(concatenation_is_partial_or_final),
