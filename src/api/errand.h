@@ -79,6 +79,9 @@ struct slice_errand {
 void errand_slices(struct call *c, const char *id, const struct upload *u, upload_sliced *done);
 void errand_put_slice(struct call *c, const struct slice_errand *slice);
 
+/* As records_ops.join, in a bucket. */
+void errand_join(struct call *c, const char *from, const char *to, upload_sliced *done);
+
 /* Of an upload that begins. */
 enum upload_layout upload_layout_new(const struct api *api, const struct upload *u);
 

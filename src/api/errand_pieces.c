@@ -1,9 +1,11 @@
 /* Uploads that grow at their end, in a bucket: each piece is an object. Which of them are
  * there the bucket says; a piece's object has the next number, so only one may be on its
  * way at a time, of all nodes: who adds one has a claim meanwhile, which stands in the
- * record where other uploads have the name of their multipart upload.
+ * record where other uploads have the name of their multipart upload. It says since when,
+ * anew every few seconds: of who does not say so any more, the next one takes it.
  *
  *   claim (in a fleet) -> what is there -> the object -> the claim given back
+ *          \---------- renewed ----------/
  */
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +20,8 @@
 #include "io/thread.h"
 
 enum {
-    CLAIM_MS = 5 * 60 * 1000, /* a node that has one for longer has died */
+    CLAIM_MS = 20 * 1000, /* a node that has not renewed its own for longer has died */
+    RENEW_MS = 4 * 1000,
     CLAIM_SIZE = 48,
     PLACE_TEXT_MAX = 2048,
 };
@@ -31,7 +34,11 @@ struct piece {
     upload_sliced *done;
     struct slices slices;
     struct upload_place free, claim, found; /* as in the record */
+    struct upload_place renewed;            /* the same as `claim`, or on its way there */
     bool is_claimed, is_inside;
+    bool is_renewing, is_over; /* over: but for giving the claim back */
+    bool is_lost;              /* somebody else has the claim */
+    uv_timer_t renewal;
     int err;
     char id[JOB_ID_MAX + 1];
 };
@@ -87,6 +94,13 @@ static void change_place(struct piece *p, const struct upload_place *before,
     buf_deinit(&to);
 }
 
+static void timer_closed(uv_handle_t *handle)
+{
+    struct piece *p = handle->data;
+
+    errand_return(&p->errand);
+}
+
 static void given_back(void *context, int err)
 {
     struct piece *p = context;
@@ -94,16 +108,81 @@ static void given_back(void *context, int err)
     /* It took too long, and somebody may have put another object there. */
     if (p->err == OK && err)
         p->err = err == FAIL_EXISTS ? FAIL_STATE : FAIL_TIMEOUT;
-    errand_return(&p->errand);
+    uv_close((uv_handle_t *)&p->renewal, timer_closed);
+}
+
+static void renew(struct piece *p);
+
+static void give_back(struct piece *p)
+{
+    if (p->is_lost)
+        given_back(p, FAIL_EXISTS);
+    else if (!upload_place_equals(&p->claim, &p->renewed))
+        renew(p); /* once more: which of the two is there is not known */
+    else
+        change_place(p, &p->claim, &p->free, given_back);
+}
+
+static void renewed(void *context, int err)
+{
+    struct piece *p = context;
+
+    p->is_renewing = false;
+    if (err == OK)
+        p->claim = p->renewed;
+    p->is_lost = err == FAIL_EXISTS || err == FAIL_STATE || err == FAIL_MISSING;
+    if (p->is_lost)
+        uv_timer_stop(&p->renewal);
+    if (p->is_over && err && !p->is_lost)
+        given_back(p, err);
+    else if (p->is_over)
+        give_back(p);
+}
+
+/* What is repeated does nothing (fleet_work_place). */
+static void renew(struct piece *p)
+{
+    p->is_renewing = true;
+    change_place(p, &p->claim, &p->renewed, renewed);
+}
+
+static void name_claim(struct upload_place *claim)
+{
+    snprintf(claim->multipart, CLAIM_SIZE, "%lld-%016llx", (long long)clock_wall_ms(),
+             (unsigned long long)random_u64());
+}
+
+static void renewal_due(uv_timer_t *timer)
+{
+    struct piece *p = timer->data;
+
+    if (p->is_renewing)
+        return;
+    if (upload_place_equals(&p->claim, &p->renewed))
+        name_claim(&p->renewed);
+    renew(p);
+}
+
+static void hold(struct piece *p)
+{
+    p->is_claimed = true;
+    p->renewed = p->claim;
+    p->renewal.data = p;
+    uv_timer_init(pipelines_loop(p->errand.api->pipelines), &p->renewal);
+    uv_timer_start(&p->renewal, renewal_due, RENEW_MS, RENEW_MS);
 }
 
 static void end(struct piece *p, int err)
 {
     p->err = err;
-    if (p->is_claimed)
-        change_place(p, &p->claim, &p->free, given_back);
-    else
+    p->is_over = true;
+    if (!p->is_claimed) {
         errand_return(&p->errand);
+        return;
+    }
+    uv_timer_stop(&p->renewal);
+    if (!p->is_renewing)
+        give_back(p);
 }
 
 static void stored(void *context, int err)
@@ -161,13 +240,14 @@ static void claimed(void *context, int err)
 {
     struct piece *p = context;
 
-    p->is_claimed = err == OK;
-    if (err == OK)
+    if (err == OK) {
+        hold(p);
         list(p);
-    else if (err == FAIL_EXISTS)
+    } else if (err == FAIL_EXISTS) {
         end(p, FAIL_CANCELLED);
-    else
+    } else {
         end(p, err == FAIL_STATE ? FAIL_STALE : err == FAIL_MISSING ? err : FAIL_CLOSED);
+    }
 }
 
 /* Free, or of somebody who is no more. */
@@ -194,8 +274,7 @@ static void claim_run(struct errand *errand)
         return;
     }
     p->claim = p->free;
-    snprintf(p->claim.multipart, CLAIM_SIZE, "%lld-%016llx", (long long)clock_wall_ms(),
-             (unsigned long long)random_u64());
+    name_claim(&p->claim);
     change_place(p, &p->found, &p->claim, claimed);
 }
 

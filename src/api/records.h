@@ -125,7 +125,8 @@ struct records_ops {
     void (*take_slice)(struct call *c, const char *id, const struct upload *u,
                        struct chunk_write *file, const struct slice_end *end, upload_sliced *done);
 
-    /* As disk_slices_link; not in a bucket. */
+    /* As disk_slices_link; in a bucket the chunks are copied. FAIL_LIMIT: too many of them;
+     * FAIL_TIMEOUT: the bucket is away. */
     void (*join)(struct call *c, const char *from, const char *to, upload_sliced *done);
 
     /* As uploads_declare. */

@@ -19,7 +19,7 @@ void local_declare(struct call *c, const char *id, int64_t size, upload_done *do
 /* records_slices.c: the same for both */
 bool record_is_in_bucket(const struct call *c, const struct upload *u);
 void record_slices(struct call *c, const char *id, const struct upload *u, upload_sliced *done);
-void folder_join(struct call *c, const char *from, const char *to, upload_sliced *done);
+void record_join(struct call *c, const char *from, const char *to, upload_sliced *done);
 
 /* records_fleet_uploads.c */
 void remote_open(struct call *c, const char *id, const struct change *job, const struct upload *u,

@@ -57,7 +57,10 @@ void record_slices(struct call *c, const char *id, const struct upload *u, uploa
         go(c, id, "", done);
 }
 
-void folder_join(struct call *c, const char *from, const char *to, upload_sliced *done)
+void record_join(struct call *c, const char *from, const char *to, upload_sliced *done)
 {
-    go(c, from, to, done);
+    if (c->api->storage != NULL)
+        errand_join(c, from, to, done);
+    else
+        go(c, from, to, done);
 }

@@ -1,6 +1,5 @@
 #include "api/shelf.h"
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
 #include <uthash.h>
@@ -41,7 +40,6 @@ struct volume {
     uint64_t until_ms;         /* it is good, or waited for */
     struct buf text, signed_text;
     int err;
-    bool is_signing; /* on a worker thread: it is freed behind that */
     char key[];
 };
 
@@ -51,11 +49,10 @@ struct shelf {
     uint64_t lifetime_s;
     struct volume *volumes, *used;
     size_t bytes;
-    unsigned signing;
+    unsigned signing; /* on worker threads */
     bool is_draining;
-    bool is_over; /* the timer is closed */
-    pthread_rwlock_t lock;
-    bool is_closed; /* under it: behind that, the storage is gone */
+    void (*drained)(void *context);
+    void *drained_context;
     uv_timer_t timer;
 };
 
@@ -68,18 +65,9 @@ struct shelf *shelf_new(uv_loop_t *loop, struct storage *storage, uint64_t url_l
     s->loop = loop;
     s->storage = storage;
     s->lifetime_s = url_lifetime_s;
-    pthread_rwlock_init(&s->lock, NULL);
     uv_timer_init(loop, &s->timer);
     s->timer.data = s;
     return s;
-}
-
-static void volume_free(struct volume *v)
-{
-    msg_unref(&v->body);
-    buf_deinit(&v->text);
-    buf_deinit(&v->signed_text);
-    mem_free(v);
 }
 
 static void remove_volume(struct volume *v)
@@ -91,24 +79,15 @@ static void remove_volume(struct volume *v)
         DL_DELETE(s->used, v);
         s->bytes -= v->body->len;
     }
-    if (!v->is_signing)
-        volume_free(v);
-}
-
-static void free_if_last(struct shelf *s)
-{
-    if (!s->is_over || s->signing > 0)
-        return;
-    pthread_rwlock_destroy(&s->lock);
-    mem_free(s);
+    msg_unref(&v->body);
+    buf_deinit(&v->text);
+    buf_deinit(&v->signed_text);
+    mem_free(v);
 }
 
 static void closed(uv_handle_t *handle)
 {
-    struct shelf *s = handle->data;
-
-    s->is_over = true;
-    free_if_last(s);
+    mem_free(handle->data);
 }
 
 void shelf_close(struct shelf *s)
@@ -117,9 +96,6 @@ void shelf_close(struct shelf *s)
 
     if (s == NULL)
         return;
-    pthread_rwlock_wrlock(&s->lock);
-    s->is_closed = true;
-    pthread_rwlock_unlock(&s->lock);
     HASH_ITER(hh, s->volumes, v, next)
     remove_volume(v);
     uv_close((uv_handle_t *)&s->timer, closed);
@@ -193,12 +169,14 @@ static void sign_work(void *context)
     char *folder = mem_strdup(v->key);
 
     *strrchr(folder, '/') = '\0';
-    pthread_rwlock_rdlock(&v->shelf->lock);
-    v->err = v->shelf->is_closed
-                 ? FAIL_CLOSED
-                 : playlist_sign(buf_str(&v->text), folder, sign, v->shelf, &v->signed_text);
-    pthread_rwlock_unlock(&v->shelf->lock);
+    v->err = playlist_sign(buf_str(&v->text), folder, sign, v->shelf, &v->signed_text);
     mem_free(folder);
+}
+
+static void drained(struct shelf *s)
+{
+    if (s->is_draining && s->signing == 0)
+        s->drained(s->drained_context);
 }
 
 static void was_signed(void *context)
@@ -206,19 +184,20 @@ static void was_signed(void *context)
     struct volume *v = context;
     struct shelf *s = v->shelf;
 
-    v->is_signing = false;
     s->signing--;
-    if (s->is_closed) {
-        volume_free(v);
-        free_if_last(s);
-        return;
-    }
-    if (v->err) {
-        fail(v, v->err, "its URLs could not be signed");
+    if (v->err || s->is_draining) {
+        fail(v, v->err ? v->err : FAIL_CLOSED, "its URLs could not be signed");
+        drained(s);
         return;
     }
     put_on_shelf(v, &v->signed_text, s->lifetime_s / FRESH_PART);
     /* `v` may be gone */
+}
+
+static void sign_off(struct volume *v)
+{
+    v->shelf->signing++;
+    io_offload(v->shelf->loop, sign_work, was_signed, v);
 }
 
 static void was_read(void *context, int err, const char *why, struct str body)
@@ -231,13 +210,10 @@ static void was_read(void *context, int err, const char *why, struct str body)
         return;
     }
     buf_append(&v->text, body.at, body.len);
-    if (!storage_traits(v->shelf->storage)->has_urls || playlist_is_master(body)) {
+    if (!storage_traits(v->shelf->storage)->has_urls || playlist_is_master(body))
         put_on_shelf(v, &v->text, forever_s);
-        return;
-    }
-    v->is_signing = true;
-    v->shelf->signing++;
-    io_offload(v->shelf->loop, sign_work, was_signed, v);
+    else
+        sign_off(v);
 }
 
 static struct volume *volume_new(struct shelf *s, const char *key)
@@ -285,11 +261,13 @@ void shelf_read(struct shelf *s, const char *key, shelf_done *done, void *contex
     }
 }
 
-void shelf_drain(struct shelf *s)
+void shelf_drain(struct shelf *s, void (*done)(void *context), void *context)
 {
     struct volume *v, *next;
 
     s->is_draining = true;
+    s->drained = done;
+    s->drained_context = context;
     HASH_ITER(hh, s->volumes, v, next)
     {
         if (v->task == NULL)
@@ -298,4 +276,5 @@ void shelf_drain(struct shelf *s)
         v->task = NULL;
         fail(v, FAIL_CLOSED, "the server is shutting down");
     }
+    drained(s);
 }

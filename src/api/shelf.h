@@ -13,9 +13,10 @@
 struct shelf;
 
 struct shelf *shelf_new(uv_loop_t *loop, struct storage *storage, uint64_t url_lifetime_s);
-/* The server ends: who waits for the storage is told FAIL_CLOSED, and so is who comes. */
-void shelf_drain(struct shelf *s);
-/* Nobody waits any more; run the loop until it is empty behind this. NULL is fine. */
+/* The server ends: who waits is told FAIL_CLOSED, and so is who comes. `drained` when
+ * nothing runs on a worker thread any more, perhaps within the call. */
+void shelf_drain(struct shelf *s, void (*drained)(void *context), void *context);
+/* Behind that, or if nobody ever came; run the loop until it is empty behind this. NULL is fine. */
 void shelf_close(struct shelf *s);
 
 /* `body` is borrowed, NULL unless err is OK; `fresh_s`: for so long a viewer may keep

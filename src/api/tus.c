@@ -15,7 +15,9 @@
 
 bool tus_joins(const struct call *c)
 {
-    return c->api->storage == NULL;
+    const struct storage *storage = c->api->storage;
+
+    return storage == NULL || storage_traits(storage)->copy_max > 0;
 }
 
 /* Every answer */
@@ -308,12 +310,39 @@ static void assembled(struct call *c, int err, const char *why)
     }
 }
 
+static void failed(struct call *c, int err, struct update *u)
+{
+    struct tus *t = c->state;
+
+    (void)u;
+    if (err == FAIL_CLOSED)
+        tus_fail(t, err);
+    else
+        t->then(t);
+}
+
+/* To the protocol an upload of 0 bytes is as good as any. */
+static void fail_empty(struct tus *t)
+{
+    struct change change;
+
+    change_init(&change);
+    change.state = JOB_FAILED;
+    change.text[TEXT_MESSAGE] = change.text[TEXT_ERROR] = "an empty file is no video";
+    t->call->api->records->apply(t->call,
+                                 &(struct record_change){
+                                     .id = t->id, .change = &change, .wait = RECORD_HEARD },
+                                 failed);
+}
+
 void tus_conclude(struct tus *t, void (*then)(struct tus *t))
 {
     bool is_whole = t->state == TUS_OPEN && t->length >= 0 && t->offset == (uint64_t)t->length;
 
     t->then = then;
-    if (is_whole && !t->upload.is_partial)
+    if (is_whole && !t->upload.is_partial && t->length == 0)
+        fail_empty(t);
+    else if (is_whole && !t->upload.is_partial)
         t->call->api->records->assemble(t->call, t->id, t->upload.file_name, t->chunks, assembled);
     else
         then(t);

@@ -1,5 +1,5 @@
 /* POST /files with Upload-Concat: final;... A new upload has the chunks of others, which
- * are then gone; not a byte of them is read.
+ * are then gone; not a byte of them is read. In a bucket they are copied there.
  *
  *   each part is looked at -> on record -> each part's chunks are linked -> assembly
  *     -> each part is removed -> answered */
@@ -61,11 +61,13 @@ static void taken_back(struct call *c, int err)
     struct tus *t = c->state;
 
     (void)err;
-    tus_refuse(t, 500, "not_stored", "the uploads could not be joined: %s", t->why);
+    tus_refuse(t, t->status, t->code, "the uploads could not be joined: %s", t->why);
 }
 
-static void take_back(struct tus *t, const char *why)
+static void take_back(struct tus *t, int err, const char *why)
 {
+    t->status = err == FAIL_LIMIT ? 413 : err == FAIL_TIMEOUT ? 503 : 500;
+    t->code = err == FAIL_LIMIT ? "too_many" : err == FAIL_TIMEOUT ? "not_now" : "not_stored";
     snprintf(t->why, sizeof(t->why), "%s", why);
     t->call->api->records->discard(t->call, t->id, taken_back);
 }
@@ -77,7 +79,7 @@ static void joined(struct call *c, int err, const struct slices *s)
     struct tus *t = c->state;
 
     if (err) {
-        take_back(t, fail_text(err));
+        take_back(t, err, fail_text(err));
         return;
     }
     t->offset = s->bytes;
@@ -91,7 +93,7 @@ static void link_next(struct tus *t)
     char id[JOB_ID_MAX + 1];
 
     if (t->at == t->concat.count && t->offset != (uint64_t)t->length)
-        take_back(t, "one of them was removed");
+        take_back(t, FAIL_STATE, "one of them was removed");
     else if (t->at == t->concat.count)
         tus_conclude(t, concluded);
     else if (part_id(t, id))
@@ -120,7 +122,7 @@ static void counted(struct call *c, int err, const struct slices *s)
     if (err) {
         tus_fail(t, err);
     } else if (s->grows || t->length < 0 || s->bytes != (uint64_t)t->length) {
-        refuse_part(t, 409, "is not complete");
+        refuse_part(t, 400, "is not complete");
     } else {
         t->total += s->bytes;
         t->at++;
@@ -152,8 +154,6 @@ static void open_final(struct tus *t)
     if (t->total > max) {
         tus_refuse(t, 413, "too_large", "an upload may have %llu bytes at most",
                    (unsigned long long)max);
-    } else if (t->total == 0) {
-        tus_refuse(t, 422, "empty", "an empty file is no video");
     } else {
         t->upload.size = (int64_t)t->total;
         tus_open(t, opened);

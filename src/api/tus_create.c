@@ -253,7 +253,7 @@ static void begun(struct tus *t)
     if (tus_has_bytes(t->call))
         tus_take_turn(t, begin_receiving);
     else
-        tus_created(t);
+        tus_conclude(t, tus_created);
 }
 
 /* What it shall be */
@@ -274,8 +274,6 @@ static bool read_length(struct tus *t)
     else if (length >= 0 && (uint64_t)length > max)
         tus_refuse(t, 413, "too_large", "an upload may have %llu bytes at most",
                    (unsigned long long)max);
-    else if (length == 0 && !t->upload.is_partial)
-        tus_refuse(t, 422, "empty", "an empty file is no video");
     else {
         t->upload.size = length;
         return true;
@@ -309,6 +307,10 @@ void tus_create(struct call *c)
 {
     struct tus *t = tus_begin(c);
 
+    if (t != NULL && exchange_request(c->x)->content_length > 0 && !tus_has_bytes(c)) {
+        tus_refuse(t, 415, "wrong_type", "bytes come as application/offset+octet-stream");
+        return;
+    }
     if (t == NULL || !read_concat(t) || !tus_read_metadata(t))
         return;
     if (t->concat.count > 0)

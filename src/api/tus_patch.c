@@ -18,6 +18,7 @@ enum {
     PIECE_MAX = 64 * 1024 * 1024,  /* lost by a crash, at most */
     OBJECT_MAX = 16 * 1024 * 1024, /* the same in a bucket, where it is sent on first */
     CHUNKS_USED = CHUNKS_MAX / 2,  /* two neighbours are never smaller than one may be */
+    PIECES_SEEN = 64,              /* by then it is known of what size a client sends them */
 };
 
 /* So that any upload has few enough of them. */
@@ -81,7 +82,9 @@ static void added(struct call *c, int err, const struct slices *s)
         t->chunks = s->chunks;
     }
     if (err == FAIL_LIMIT)
-        blame(t, 413, "too_many", "the upload has too many small pieces");
+        blame(t, 413, "too_many",
+              "the upload has 10000 pieces already: it is to be sent anew, in larger ones "
+              "(a larger chunkSize)");
     else if (err)
         blame_err(t, err);
     else if (t->is_unwanted && !t->is_ended)
@@ -269,7 +272,9 @@ bool tus_read_checksum(struct tus *t)
     struct str text = http_header(exchange_request(t->call->x), "Upload-Checksum");
     int err = text.at != NULL ? tus_checksum_parse(text, &t->checksum) : OK;
 
-    if (err)
+    if (err == FAIL_STATE)
+        tus_refuse(t, 460, "checksum_mismatch", "no bytes have such a checksum");
+    else if (err)
         tus_refuse(t, 400, "invalid_checksum",
                    "Upload-Checksum is one of " TUS_ALGORITHMS " and a sum in Base64");
     return err == OK;
@@ -297,6 +302,29 @@ static void received(struct tus *t)
     tus_refuse(t, t->status, t->code, "%s", t->why);
 }
 
+/* In a bucket, where each is a chunk: what is left is more than fits, if all are of this
+ * size. Better to be known now than behind 10,000 of them. */
+static bool is_too_small(const struct tus *t)
+{
+    int64_t size = exchange_request(t->call->x)->content_length;
+    uint64_t left = t->length >= 0 ? (uint64_t)t->length - t->offset : 0;
+
+    return t->upload.place.layout != LAYOUT_DISK && size > 0 && t->chunks >= PIECES_SEEN &&
+           left / (uint64_t)size >= CHUNKS_MAX - t->chunks + 1;
+}
+
+static void refuse_small(struct tus *t)
+{
+    uint64_t room = t->chunks < CHUNKS_MAX ? CHUNKS_MAX - t->chunks : 1;
+    uint64_t least = ((uint64_t)t->length - t->offset) / room + 1;
+
+    tus_put_offset(t);
+    tus_refuse(t, 413, "too_many",
+               "an upload has %d pieces at most here, and this one %u already: send %llu bytes or "
+               "more with each PATCH (a larger chunkSize)",
+               CHUNKS_MAX, t->chunks, (unsigned long long)least);
+}
+
 static void begin(struct tus *t)
 {
     int64_t offset = 0;
@@ -306,6 +334,8 @@ static void begin(struct tus *t)
         tus_put_offset(t);
         tus_refuse(t, 409, "wrong_offset", "the upload has %llu bytes, not %lld",
                    (unsigned long long)t->offset, (long long)offset);
+    } else if (t->state == TUS_OPEN && is_too_small(t)) {
+        refuse_small(t);
     } else if (t->state == TUS_OPEN) {
         tus_receive(t, received);
     } else if (exchange_request(t->call->x)->content_length == 0) {

@@ -29,7 +29,7 @@
 #include "io/child.h"
 #include "io/thread.h"
 
-enum { SWEEP_MS = 60 * 1000, WHY_MAX = 4096 };
+enum { SWEEP_MS = 60 * 1000, SWEEP_FIRST_MS = 12 * 1000, WHY_MAX = 4096 };
 
 struct server {
     struct serve_options options;
@@ -96,7 +96,7 @@ static int open_loop(struct server *s)
                             ? s->options.upload_ttl_ms
                             : s->options.report_ttl_ms;
     uint64_t every = shortest < SWEEP_MS ? 1000 : SWEEP_MS;
-    uv_timer_start(&s->sweep, sweep, every, every);
+    uv_timer_start(&s->sweep, sweep, every < SWEEP_FIRST_MS ? every : SWEEP_FIRST_MS, every);
     return OK;
 }
 
@@ -236,14 +236,22 @@ static void pool_stopped(void *context)
 }
 
 /* The desk's loop goes on: requests that are still under way may need it. */
+static void viewers_told(void *context)
+{
+    struct server *s = context;
+
+    io_offload(&s->loop, stop_pool, pool_stopped, s);
+}
+
 static void pipelines_ended(void *context)
 {
     struct server *s = context;
 
     s->is_stopping = true;
     if (s->shelf != NULL)
-        shelf_drain(s->shelf);
-    io_offload(&s->loop, stop_pool, pool_stopped, s);
+        shelf_drain(s->shelf, viewers_told, s);
+    else
+        viewers_told(s);
 }
 
 static void drain(struct server *s)

@@ -14,6 +14,7 @@ extern const char fleet_lua_work_place[];
 extern const char fleet_lua_work_enqueue[];
 extern const char fleet_lua_work_cancel[];
 extern const char fleet_lua_work_stale[];
+extern const char fleet_lua_work_idle[];
 extern const char fleet_lua_work_claim[];
 extern const char fleet_lua_work_beat[];
 extern const char fleet_lua_work_hold[];

@@ -21,6 +21,7 @@ static const char *const sources[WORK_SCRIPTS] = {
     [WORK_BEAT] = fleet_lua_work_beat,       [WORK_HOLD] = fleet_lua_work_hold,
     [WORK_PLACE] = fleet_lua_work_place,     [WORK_GIVE] = fleet_lua_work_give,
     [WORK_DECLARE] = fleet_lua_work_declare, [WORK_COUNT] = fleet_lua_work_count,
+    [WORK_IDLE] = fleet_lua_work_idle,
 };
 
 uint64_t work_now(const struct fleet_work *w)

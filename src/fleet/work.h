@@ -125,6 +125,18 @@ typedef void fleet_work_stale_done(void *context, int err, const char *const *jo
 void fleet_work_stale(struct fleet_work *w, int64_t before_ms, size_t max,
                       fleet_work_stale_done *done, void *context);
 
+/* Open uploads last touched in [since, before), the longest ago first; at most 64, and `reached`
+ * is when the last of these was touched. (Redis' wall clock.) */
+struct fleet_work_idle {
+    const char *const *jobs; /* borrowed */
+    size_t count;
+    int64_t reached_ms; /* `before`, unless there are more */
+};
+/* `idle` is NULL unless err is OK. */
+typedef void fleet_work_idle_done(void *context, int err, const struct fleet_work_idle *idle);
+void fleet_work_idle(struct fleet_work *w, int64_t since_ms, int64_t before_ms,
+                     fleet_work_idle_done *done, void *context);
+
 /* Processing, by a `worker`. With a token that is not the present one: FAIL_STALE. */
 
 /* Claims up to `slots` works at a time from now on; 0: claims nothing more (drain). */

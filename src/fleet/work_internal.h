@@ -19,6 +19,7 @@ enum work_script {
     WORK_ENQUEUE,
     WORK_CANCEL,
     WORK_STALE,
+    WORK_IDLE,
     WORK_CLAIM,
     WORK_BEAT,
     WORK_HOLD,
@@ -72,7 +73,9 @@ struct work_call {
     fleet_work_done *done;
     fleet_work_found *found;
     fleet_work_stale_done *stale;
+    fleet_work_idle_done *idle;
     void *context;
+    int64_t before_ms; /* of `idle` */
     uint64_t asked_ms;
     int64_t asked_wall_ms;
     bool is_refused; /* never went out: answered at the next tick, with err */

@@ -190,3 +190,40 @@ void fleet_work_stale(struct fleet_work *w, int64_t before_ms, size_t max,
     work_arg_number(&args, max < WORK_STALE_MAX ? max : WORK_STALE_MAX);
     ask(c, OK, WORK_STALE, "", &args);
 }
+
+static void on_idle(struct work_call *c, int err, const struct redis_reply *reply)
+{
+    const char *jobs[WORK_STALE_MAX];
+    struct fleet_work_idle idle = { .jobs = jobs, .reached_ms = c->before_ms };
+
+    if (err == OK && reply->type != REDIS_ARRAY)
+        err = FAIL_SYNTAX;
+    if (err) {
+        c->idle(c->context, err, NULL);
+        return;
+    }
+    uint64_t touched = 0;
+    for (size_t i = 0; i + 1 < reply->count && idle.count < WORK_STALE_MAX; i += 2) {
+        jobs[idle.count++] = work_field(reply, i).at;
+        if (str_parse_u64(work_field(reply, i + 1), INT64_MAX, &touched) != OK)
+            touched = 0;
+    }
+    if (idle.count == WORK_STALE_MAX && touched > 0)
+        idle.reached_ms = (int64_t)touched;
+    c->idle(c->context, OK, &idle);
+}
+
+void fleet_work_idle(struct fleet_work *w, int64_t since_ms, int64_t before_ms,
+                     fleet_work_idle_done *done, void *context)
+{
+    struct work_call *c = work_call_new(w, on_idle);
+    struct work_args args = { .count = 0 };
+
+    c->idle = done;
+    c->context = context;
+    c->before_ms = before_ms;
+    work_arg_number(&args, since_ms < 0 ? 0 : (uint64_t)since_ms);
+    work_arg_number(&args, before_ms < 0 ? 0 : (uint64_t)before_ms);
+    work_arg_number(&args, WORK_STALE_MAX);
+    ask(c, OK, WORK_IDLE, "", &args);
+}

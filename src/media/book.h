@@ -31,6 +31,15 @@ typedef void book_done(void *context, int err);
 typedef void book_found(void *context, int err, const struct upload *upload, const char *title);
 typedef void book_stale(void *context, const char *const *videos, size_t count);
 
+/* Names are borrowed. */
+struct book_idle {
+    const char *const *videos;
+    size_t count;
+    int64_t reached_ms; /* what was touched before this is among them */
+};
+/* `idle` is NULL unless err is OK. */
+typedef void book_idle_done(void *context, int err, const struct book_idle *idle);
+
 struct book_place {
     const char *video;
     const struct upload_place *before, *after;
@@ -111,6 +120,10 @@ struct book_ops {
     /* Gives some open uploads that nobody has touched since, to be ended and cleared
      * away. */
     void (*stale)(struct pipeline_book *b, int64_t before_ms, book_stale *found, void *context);
+
+    /* Open uploads last touched in [since, before); FAIL_CLOSED. */
+    void (*idle)(struct pipeline_book *b, int64_t since_ms, int64_t before_ms, book_idle_done *done,
+                 void *context);
 };
 
 struct pipeline_book {

@@ -372,6 +372,36 @@ static void stale(struct pipeline_book *b, int64_t before_ms, book_stale *found,
     fleet_work_stale(((struct book_fleet *)b)->parts.work, before_ms, STALE_MAX, stale_found, s);
 }
 
+struct idling {
+    book_idle_done *done;
+    void *context;
+};
+
+static void idle_found(void *context, int err, const struct fleet_work_idle *found)
+{
+    struct idling *i = context;
+
+    if (err)
+        i->done(i->context, err, NULL);
+    else
+        i->done(i->context, OK,
+                &(struct book_idle){ found->jobs, found->count, found->reached_ms });
+    mem_free(i);
+}
+
+static void idle(struct pipeline_book *b, int64_t since_ms, int64_t before_ms, book_idle_done *done,
+                 void *context)
+{
+    if (is_closed(b)) {
+        done(context, FAIL_CANCELLED, NULL);
+        return;
+    }
+    struct idling *i = mem_new(struct idling);
+    i->done = done;
+    i->context = context;
+    fleet_work_idle(((struct book_fleet *)b)->parts.work, since_ms, before_ms, idle_found, i);
+}
+
 static const struct book_ops ops = {
     .name = "fleet",
     .is_queue = true,
@@ -384,6 +414,7 @@ static const struct book_ops ops = {
     .leave = leave,
     .cancel = cancel,
     .stale = stale,
+    .idle = idle,
 };
 
 struct pipeline_book *book_fleet_new(const struct book_fleet_parts *parts)

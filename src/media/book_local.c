@@ -178,6 +178,20 @@ static void stale(struct pipeline_book *b, int64_t before_ms, book_stale *found,
         mem_free(videos[i]);
 }
 
+static void idle(struct pipeline_book *b, int64_t since_ms, int64_t before_ms, book_idle_done *done,
+                 void *context)
+{
+    size_t count;
+    char **videos = uploads_idle(parts_of(b)->uploads, since_ms, before_ms, &count);
+
+    done(context, OK,
+         &(struct book_idle){
+             .videos = (const char *const *)videos, .count = count, .reached_ms = before_ms });
+    for (size_t i = 0; i < count; i++)
+        mem_free(videos[i]);
+    mem_free(videos);
+}
+
 static const struct book_ops ops = {
     .name = "local",
     .find = find,
@@ -189,6 +203,7 @@ static const struct book_ops ops = {
     .leave = leave,
     .cancel = cancel,
     .stale = stale,
+    .idle = idle,
 };
 
 struct pipeline_book *book_local_new(const struct book_local_parts *parts)

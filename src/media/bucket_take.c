@@ -94,6 +94,19 @@ void pipelines_put_chunk(struct pipelines *ps, const struct pipeline_chunk *chun
         put_object(c);
 }
 
+void pipelines_copy_chunk(struct pipelines *ps, const struct chunk_copy *copy, book_done *done,
+                          void *context)
+{
+    struct passing *c = mem_new(struct passing);
+
+    c->owner = ps;
+    c->done = done;
+    c->context = context;
+    ps->pending++;
+    storage_copy(ps->parts.storage, bucket_chunk(copy->to, copy->to_index).text,
+                 bucket_chunk(copy->from, copy->from_index).text, stored, c);
+}
+
 /* What is there */
 
 struct telling {

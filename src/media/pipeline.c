@@ -40,6 +40,11 @@ void pipelines_free(struct pipelines *ps)
     mem_free(ps);
 }
 
+uv_loop_t *pipelines_loop(const struct pipelines *ps)
+{
+    return ps->parts.loop;
+}
+
 size_t pipelines_running(const struct pipelines *ps)
 {
     return ps->count;
@@ -530,6 +535,7 @@ void pipelines_sweep(struct pipelines *ps, int64_t before_ms)
     pipelines_clear_kept(ps);
     if (ps->bucket != NULL)
         bucket_sweep(ps, before_ms);
+    pipelines_look_for_idle(ps);
 }
 
 /* The end */

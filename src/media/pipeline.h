@@ -65,7 +65,8 @@ void pipelines_assemble(struct pipelines *ps, const char *video, const char *fil
  * video is under way; FAIL_CLOSED. */
 void pipelines_cancel(struct pipelines *ps, const char *video, book_done *done, void *context);
 
-/* Forgets uploads that nobody has touched since `before_ms`. */
+/* Forgets uploads that nobody has touched since `before_ms`, and begins the assembly of
+ * those that are whole and were left alone. */
 void pipelines_sweep(struct pipelines *ps, int64_t before_ms);
 
 /* Chunks of uploads that lie in a bucket (bucket_*.c). */
@@ -100,6 +101,14 @@ struct pipeline_chunk {
 void pipelines_put_chunk(struct pipelines *ps, const struct pipeline_chunk *chunk, book_done *done,
                          void *context);
 
+/* One becomes another upload's, in the bucket. FAIL_MISSING: it is not there. */
+struct chunk_copy {
+    const char *from, *to; /* videos */
+    uint32_t from_index, to_index;
+};
+void pipelines_copy_chunk(struct pipelines *ps, const struct chunk_copy *copy, book_done *done,
+                          void *context);
+
 /* Which are there; sizes[i] -1: chunk i is not. Borrowed. */
 typedef void chunks_told(void *context, int err, const int64_t *sizes);
 void pipelines_chunks(struct pipelines *ps, const char *video, const struct upload *u,
@@ -109,6 +118,8 @@ void pipelines_chunks(struct pipelines *ps, const char *video, const struct uplo
  * `done` when none runs. Jobs stay as they are, for the next start. */
 void pipelines_drain(struct pipelines *ps, uint32_t grace_ms, void (*done)(void *context),
                      void *context);
+
+uv_loop_t *pipelines_loop(const struct pipelines *ps); /* the desk's */
 
 size_t pipelines_running(const struct pipelines *ps);
 

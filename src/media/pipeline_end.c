@@ -359,6 +359,7 @@ static void tell_failure(struct pipeline *p)
     c.text[TEXT_ERROR] = buf_text(&p->why);
     log_warn("job_failed", LOG_S("job", p->video), LOG_S("step", p->step->name),
              LOG_S("reason", fail_name(p->err)), LOG_S("why", c.text[TEXT_ERROR]));
+    p->spec.upload.has_failed = true;
     if (spec_is_download(&p->spec)) /* nobody can send what is missing */
         tell_end(p, &c, NULL, told);
     else

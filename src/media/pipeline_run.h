@@ -94,7 +94,9 @@ struct pipelines {
     struct remains *kept;       /* of ended jobs, to be cleared away at the next sweep */
     size_t kept_count;
     bool is_draining;
-    size_t pending; /* what is being admitted, ended, cleared away, or given back */
+    bool is_looking;   /* pipeline_idle.c's, both */
+    int64_t looked_ms; /* wall clock: uploads that were idle then have been looked at */
+    size_t pending;    /* what is being admitted, ended, cleared away, or given back */
     uv_timer_t *drain_timer;
     void (*drained)(void *context);
     void *drained_context;
@@ -216,6 +218,9 @@ void pipeline_make_key(struct spec *s, const char *video);
 /* In the storage (publish_clear.c). `done` not within the call. */
 void trees_clear(struct storage *s, const char *video, const char *key, enum tree_fate fate,
                  storage_done *done, void *context);
+
+/* Begins the assembly of what is whole, and was left so. Sometimes. */
+void pipelines_look_for_idle(struct pipelines *ps);
 
 /* One thing less is pending. */
 void pipelines_settled(struct pipelines *ps);

@@ -90,6 +90,7 @@ int upload_priority_parse(struct str name, enum upload_priority *out)
 static void write_tus(const struct upload *u, struct buf *out)
 {
     emit_field_bool(out, "is_tus", true);
+    emit_field_bool(out, "has_failed", u->has_failed);
     emit_field_bool(out, "is_partial", u->is_partial);
     emit_field_string(out, "owner", u->owner);
     emit_field_string(out, "fields", u->fields);
@@ -172,6 +173,7 @@ static int read_text(json_t *root, const char *name, char *out, size_t size)
 static int read_tus(json_t *root, struct upload *u)
 {
     u->is_tus = json_is_true(json_object_get(root, "is_tus"));
+    u->has_failed = json_is_true(json_object_get(root, "has_failed"));
     u->is_partial = json_is_true(json_object_get(root, "is_partial"));
     int err = read_text(root, "owner", u->owner, sizeof(u->owner));
     return err ? err : read_text(root, "fields", u->fields, sizeof(u->fields));
@@ -434,6 +436,7 @@ void uploads_reopen(struct uploads *us, const char *video, const struct upload *
     if (e != NULL) {
         e->upload.state = UPLOAD_OPEN;
         e->upload.has_source = u->has_source;
+        e->upload.has_failed = u->has_failed;
         e->upload.place = u->place;
         e->upload.touched_ms = clock_wall_ms();
     }
@@ -470,4 +473,19 @@ size_t uploads_stale(struct uploads *us, int64_t before_ms, size_t max, char **o
         out[count++] = mem_strdup(e->video);
     pthread_mutex_unlock(&us->lock);
     return count;
+}
+
+char **uploads_idle(struct uploads *us, int64_t since_ms, int64_t before_ms, size_t *count)
+{
+    struct entry *e, *next;
+
+    pthread_mutex_lock(&us->lock);
+    char **out = mem_zalloc((HASH_COUNT(us->entries) + 1) * sizeof(*out));
+    *count = 0;
+    HASH_ITER(hh, us->entries, e, next)
+    if (e->upload.state == UPLOAD_OPEN && e->inside == 0 && e->upload.touched_ms >= since_ms &&
+        e->upload.touched_ms < before_ms)
+        out[(*count)++] = mem_strdup(e->video);
+    pthread_mutex_unlock(&us->lock);
+    return out;
 }

@@ -52,6 +52,7 @@ struct upload {
     struct download download; /* what is fetched from elsewhere; nobody sends chunks then */
     bool is_one_shot;         /* came as one file: nobody has to ask for its assembly */
     bool is_tus;              /* grows at its end, and is assembled when it has its size */
+    bool has_failed;          /* its job did: it is begun again only when somebody asks */
     bool is_partial;          /* a part of another to be: no job, nothing is assembled */
     struct upload_place place;
     char file_name[256]; /* as last told; may be "" */
@@ -119,6 +120,10 @@ void uploads_finish(struct uploads *us, const char *video);
 
 /* The OPEN ones untouched since `before_ms`, at most `max` names (mem_free). */
 size_t uploads_stale(struct uploads *us, int64_t before_ms, size_t max, char **out);
+
+/* The OPEN ones last touched in [since, before): names, and the list itself, are the
+ * caller's to mem_free. */
+char **uploads_idle(struct uploads *us, int64_t since_ms, int64_t before_ms, size_t *count);
 
 bool upload_place_equals(const struct upload_place *a, const struct upload_place *b);
 /* "LAYOUT MULTIPART", as Redis keeps it. FAIL_SYNTAX. */

@@ -158,8 +158,10 @@ int tus_checksum_parse(struct str text, struct tus_checksum *out)
         if (!str_equal(name, str_of(algorithms[i].name)))
             continue;
         if (encoded.len / 4 * 3 > sizeof(digest) ||
-            decode_base64(encoded.at, encoded.len, digest, &len) != OK || len != algorithms[i].len)
+            decode_base64(encoded.at, encoded.len, digest, &len) != OK || len == 0)
             return FAIL_SYNTAX;
+        if (len != algorithms[i].len)
+            return FAIL_STATE;
         *out = (struct tus_checksum){ .algorithm = algorithms[i].name, .len = len };
         memcpy(out->digest, digest, len);
         return OK;

@@ -51,7 +51,8 @@ struct tus_checksum {
     uint8_t digest[TUS_DIGEST_MAX];
 };
 int tus_checksum_parse(struct str text, struct tus_checksum *out); /* FAIL_SYNTAX,
-                                                                    * FAIL_UNSUPPORTED */
+                                                                    * FAIL_UNSUPPORTED, FAIL_STATE:
+                                                                    * nothing has such a one */
 
 /* What is summed up so far. One thread at a time. */
 struct tus_sum;

@@ -35,12 +35,14 @@ static const struct storage_traits *azure_traits(const struct storage_url *url)
         .part_max = 4000ull * MIB,
         .parts_max = STORAGE_PARTS_MAX,
         .has_part_copy = true,
+        .copy_max = 5000ull * MIB,
     };
     static const struct storage_traits with_token = {
         .provider = "azure",
         .part_max = 4000ull * MIB,
         .parts_max = STORAGE_PARTS_MAX,
         .has_part_copy = true,
+        .copy_max = 5000ull * MIB,
     };
 
     return url->secret != NULL ? &with_key : &with_token;
@@ -195,10 +197,12 @@ static int ask_list(const struct http_storage *h, const struct http_ask *ask,
     return OK;
 }
 
+/* Put Block From URL, and Put Blob From URL. */
 static int ask_copy(const struct http_storage *h, const struct http_ask *ask,
                     struct http_request *out)
 {
     struct permit permit = { .permissions = "r", .lifetime_s = LIFETIME_S };
+    struct permit writes = { .permissions = "w", .lifetime_s = LIFETIME_S };
     struct buf source;
 
     buf_init(&source, SOURCE_MAX);
@@ -207,7 +211,10 @@ static int ask_copy(const struct http_storage *h, const struct http_ask *ask,
         err = FAIL_LIMIT;
     if (err == OK) {
         http_request_header(out, "x-ms-copy-source", buf_text(&source));
-        err = put_block(h, ask, LIFETIME_S, &out->url);
+        if (ask->verb == VERB_COPY)
+            http_request_header(out, "x-ms-blob-type", "BlockBlob");
+        err = ask->verb == VERB_COPY ? put_blob(h, ask->key, "", &writes, &out->url)
+                                     : put_block(h, ask, LIFETIME_S, &out->url);
     }
     buf_deinit(&source);
     return err;
@@ -257,7 +264,7 @@ static int ask_blob(const struct http_storage *h, const struct http_ask *ask, co
 static int azure_ask(const struct http_storage *h, const struct http_ask *ask,
                      struct http_request *out, struct http_result *result)
 {
-    bool is_put = ask->verb == VERB_PUT || ask->verb == VERB_PART_PUT ||
+    bool is_put = ask->verb == VERB_PUT || ask->verb == VERB_PART_PUT || ask->verb == VERB_COPY ||
                   ask->verb == VERB_PART_COPY || ask->verb == VERB_COMPLETE;
 
     out->method = is_put ? "PUT" : "GET";
@@ -269,6 +276,7 @@ static int azure_ask(const struct http_storage *h, const struct http_ask *ask,
     case VERB_REMOVE: out->method = "DELETE"; return ask_blob(h, ask, "", "d", out);
     case VERB_LIST: return ask_list(h, ask, out);
     case VERB_PART_PUT: return put_block(h, ask, LIFETIME_S, &out->url);
+    case VERB_COPY:
     case VERB_PART_COPY: return ask_copy(h, ask, out);
     case VERB_PARTS: return ask_blob(h, ask, "comp=blocklist&blocklisttype=uncommitted&", "r", out);
     case VERB_COMPLETE: return ask_complete(h, ask, out);

@@ -40,6 +40,7 @@ static const struct storage_ops file_ops = {
     .get = file_do_get,
     .read = file_do_read,
     .head = file_do_head,
+    .copy = file_do_copy,
     .remove = file_do_remove_one,
     .list = file_do_list,
     .remove_all = file_do_remove_all,
@@ -57,6 +58,7 @@ static const struct storage_traits file_traits = {
     .part_max = INT64_MAX,
     .parts_max = STORAGE_PARTS_MAX,
     .has_part_copy = true,
+    .copy_max = INT64_MAX,
 };
 
 /* The folder that file:///FOLDER names. */

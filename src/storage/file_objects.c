@@ -59,6 +59,28 @@ struct storage_task *file_do_put(struct storage *s, const struct storage_put *pu
     return file_task_start(t);
 }
 
+/* `prefix` is the key of what is copied. */
+static void work_copy(struct file_task *t)
+{
+    if (t->source < 0)
+        file_task_open(t, t->prefix);
+    if (t->err == OK && t->file < 0)
+        file_task_borrow(t, t->source);
+    if (t->err == OK)
+        work_put_file(t);
+}
+
+struct storage_task *file_do_copy(struct storage *s, const char *key, const char *from,
+                                  storage_done *done, void *context)
+{
+    struct storage_ending ending = { ENDING_PLAIN, { .plain = done }, context };
+    struct file_task *t = file_task_new(s, &ending, work_copy, NULL);
+
+    t->key = mem_strdup(key);
+    t->prefix = mem_strdup(from);
+    return file_task_start(t);
+}
+
 static void work_get(struct file_task *t)
 {
     file_task_open(t, t->key);

@@ -68,7 +68,7 @@ static void read_error(struct str body, struct error_document *out)
 
 static bool has_document(enum http_verb verb)
 {
-    return verb == VERB_LIST || verb == VERB_BEGIN || verb == VERB_PART_COPY ||
+    return verb == VERB_LIST || verb == VERB_BEGIN || verb == VERB_COPY || verb == VERB_PART_COPY ||
            verb == VERB_PARTS || verb == VERB_COMPLETE || verb == VERB_UPLOADS;
 }
 

@@ -59,7 +59,8 @@ static uint64_t stall_of(const struct http_call *c)
 {
     uint32_t patience = c->h->patience_ms;
 
-    if (c->s.ask.verb == VERB_COMPLETE || c->s.ask.verb == VERB_PART_COPY)
+    if (c->s.ask.verb == VERB_COMPLETE || c->s.ask.verb == VERB_COPY ||
+        c->s.ask.verb == VERB_PART_COPY)
         return LABOUR_MS;
     if (patience >= STALL_MS)
         return STALL_MS;
@@ -187,6 +188,7 @@ void http_attempt_judge(struct http_call *c, const struct fetch_answer *answer, 
     switch (c->s.ask.verb) {
     case VERB_LIST:
     case VERB_BEGIN:
+    case VERB_COPY:
     case VERB_PART_COPY:
     case VERB_PARTS:
     case VERB_COMPLETE:

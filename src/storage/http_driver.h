@@ -28,6 +28,7 @@ enum http_verb {
     VERB_PUT,
     VERB_GET,
     VERB_HEAD,
+    VERB_COPY,
     VERB_REMOVE,
     VERB_LIST,
     VERB_BEGIN, /* of a multipart upload */
@@ -46,7 +47,7 @@ struct http_ask {
     const char *key;           /* of LIST and UPLOADS: what the keys begin with, or "" */
     const char *id;            /* of the multipart upload */
     uint32_t number;           /* of PART_PUT, PART_COPY: from 1 */
-    const char *from;          /* of PART_COPY: the key of the object */
+    const char *from;          /* of COPY, PART_COPY: the key of the object */
     const char *content_type;  /* of PUT and BEGIN, never NULL there */
     const char *cache_control; /* of PUT and BEGIN, or NULL */
     const char *after;         /* of LIST, PARTS, UPLOADS: where the page begins; NULL: the first */
@@ -108,8 +109,8 @@ struct http_driver {
      * FAIL_UNSUPPORTED, FAIL_MISSING (that is no id of ours). */
     int (*ask)(const struct http_storage *h, const struct http_ask *ask, struct http_request *out,
                struct http_result *result);
-    /* The body of a 2xx, which is no <Error>, of LIST, BEGIN, PART_COPY, PARTS, COMPLETE and
-     * UPLOADS. FAIL_SYNTAX. */
+    /* The body of a 2xx, which is no <Error>, of LIST, BEGIN, COPY, PART_COPY, PARTS, COMPLETE
+     * and UPLOADS. FAIL_SYNTAX. */
     int (*read)(const struct http_ask *ask, struct str body, struct http_result *out);
     /* A URL for clients: GET, PUT, PART_PUT. `file_name`: of a GET, or NULL. */
     int (*url)(const struct http_storage *h, const struct http_ask *ask, const char *file_name,

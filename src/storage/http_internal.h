@@ -140,6 +140,8 @@ struct storage_task *http_read(struct storage *s, const char *key, size_t max,
 struct storage_task *
 http_head(struct storage *s, const char *key,
           void (*done)(void *, int, const char *, const struct storage_object *), void *context);
+struct storage_task *http_copy(struct storage *s, const char *key, const char *from,
+                               storage_done *done, void *context);
 struct storage_task *http_remove(struct storage *s, const char *key, storage_done *done,
                                  void *context);
 struct storage_task *http_list(struct storage *s, const char *prefix,

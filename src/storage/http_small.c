@@ -128,6 +128,18 @@ struct storage_task *http_read(struct storage *s, const char *key, size_t max,
     return task;
 }
 
+struct storage_task *http_copy(struct storage *s, const char *key, const char *from,
+                               storage_done *done, void *context)
+{
+    struct storage_ending ending = { ENDING_PLAIN, { .plain = done }, context };
+    char *full = http_storage_key((struct http_storage *)s, from);
+    struct http_call_settings settings = { .ask.verb = VERB_COPY, .ask.from = full };
+    struct storage_task *task = start(s, key, &settings, &ending);
+
+    mem_free(full);
+    return task;
+}
+
 struct storage_task *http_remove(struct storage *s, const char *key, storage_done *done,
                                  void *context)
 {

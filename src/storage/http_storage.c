@@ -180,6 +180,7 @@ static const struct storage_ops http_ops = {
     .get = http_get,
     .read = http_read,
     .head = http_head,
+    .copy = http_copy,
     .remove = http_remove,
     .list = http_list,
     .remove_all = http_remove_all,

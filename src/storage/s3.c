@@ -44,6 +44,7 @@ static const struct storage_traits *s3_traits(const struct storage_url *url)
         .parts_max = STORAGE_PARTS_MAX,
         .has_object_urls = true,
         .has_part_copy = true,
+        .copy_max = 5ull * 1024 * MIB,
     };
     static const struct storage_traits gcs = {
         .provider = "gcs",
@@ -52,6 +53,7 @@ static const struct storage_traits *s3_traits(const struct storage_url *url)
         .part_max = 5ull * 1024 * MIB,
         .parts_max = STORAGE_PARTS_MAX,
         .has_object_urls = true,
+        .copy_max = 5ull * 1024 * MIB,
     };
 
     return strcmp(url->provider, "gcs") == 0 ? &gcs : &s3;
@@ -152,7 +154,8 @@ static void name_parts(struct s3_request *r, const struct http_ask *ask)
 static void name(struct s3_request *r, const struct http_ask *ask, char *after)
 {
     switch (ask->verb) {
-    case VERB_PUT: r->method = "PUT"; break;
+    case VERB_PUT:
+    case VERB_COPY: r->method = "PUT"; break;
     case VERB_GET: r->method = "GET"; break;
     case VERB_HEAD: r->method = "HEAD"; break;
     case VERB_REMOVE: r->method = "DELETE"; break;
@@ -230,7 +233,7 @@ static int s3_ask(const struct http_storage *h, const struct http_ask *ask,
     name(&r, ask, after);
     out->method = r.method;
     add_headers(ask, out);
-    if (ask->verb == VERB_PART_COPY)
+    if (ask->verb == VERB_COPY || ask->verb == VERB_PART_COPY)
         add_source(url, ask->from, &r, out, &source);
     int err = source.failed ? FAIL_LIMIT
                             : sign(h, is_of_bucket ? NULL : ask->key, &r, LIFETIME_S, &out->url);

@@ -29,6 +29,7 @@ static const struct document {
     { VERB_PARTS, "ListPartsResult", "Part" },
     { VERB_UPLOADS, "ListMultipartUploadsResult", "Upload" },
     { VERB_BEGIN, "InitiateMultipartUploadResult", NULL },
+    { VERB_COPY, "CopyObjectResult", NULL },
     { VERB_PART_COPY, "CopyPartResult", NULL },
     { VERB_COMPLETE, "CompleteMultipartUploadResult", NULL },
 };

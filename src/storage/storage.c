@@ -163,6 +163,16 @@ storage_head(struct storage *s, const char *key,
     return s->ops->head(s, key, done, context);
 }
 
+struct storage_task *storage_copy(struct storage *s, const char *key, const char *from,
+                                  storage_done *done, void *context)
+{
+    struct storage_ending ending = { ENDING_PLAIN, { .plain = done }, context };
+
+    if (!is_key(s, key) || !is_key(s, from))
+        return storage_refuse(s, &ending, FAIL_SYNTAX, BAD_KEY);
+    return s->ops->copy(s, key, from, done, context);
+}
+
 struct storage_task *storage_remove(struct storage *s, const char *key, storage_done *done,
                                     void *context)
 {

@@ -56,6 +56,7 @@ struct storage_traits {
     uint32_t parts_max;
     bool has_object_urls; /* a plain PUT of a body, without further fields, makes an object */
     bool has_part_copy;   /* an object can become a part without passing through us */
+    uint64_t copy_max;    /* bytes of an object that can be copied so; 0: none can */
 };
 
 /* FAIL_SYNTAX, FAIL_UNSUPPORTED, FAIL_DENIED (no credentials): `why`. Nothing is asked
@@ -127,6 +128,11 @@ struct storage_task *storage_head(struct storage *s, const char *key,
                                   void (*done)(void *context, int err, const char *why,
                                                const struct storage_object *object),
                                   void *context);
+
+/* An object becomes another, without a byte passing through us. FAIL_UNSUPPORTED: it
+ * has more than copy_max bytes, as far as the storage says so. */
+struct storage_task *storage_copy(struct storage *s, const char *key, const char *from,
+                                  storage_done *done, void *context);
 
 /* Fine when there is none. */
 struct storage_task *storage_remove(struct storage *s, const char *key, storage_done *done,

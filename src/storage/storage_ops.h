@@ -21,6 +21,8 @@ struct storage_ops {
                                  void (*done)(void *, int, const char *,
                                               const struct storage_object *),
                                  void *context);
+    struct storage_task *(*copy)(struct storage *s, const char *key, const char *from,
+                                 storage_done *done, void *context);
     struct storage_task *(*remove)(struct storage *s, const char *key, storage_done *done,
                                    void *context);
     struct storage_task *(*list)(struct storage *s, const char *prefix,

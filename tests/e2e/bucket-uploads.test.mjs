@@ -1,6 +1,7 @@
 // Chunks that go straight to a bucket, a real one: as parts, as objects, and through the
 // server; and servers that die between any two requests to it.
 import assert from 'node:assert/strict';
+import { File } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 

@@ -2,6 +2,8 @@
 // client comes to, it goes on where it was.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { appendFileSync, readdirSync, renameSync } from 'node:fs';
+import path from 'node:path';
 import { test } from 'node:test';
 
 import { clipBytes } from '../support/clips.mjs';
@@ -107,4 +109,18 @@ test('what nobody goes on with expires, whole and partial', { timeout: 180_000 }
   await waitFor(async () => (await at(uploads[0], fleet.b).head()).status === 410, 'the upload to expire');
   await waitFor(async () => (await at(uploads[1], fleet.b).head()).status === 404, 'the part to expire');
   await waitFor(() => uploads.every((upload) => upload.stored().length === 0), 'their bytes to go');
+});
+
+test('what a killed node had the last byte of is taken up by another', { timeout: 180_000 }, async (t) => {
+  const fleet = await Fleet.during(t, { workers: 1, serveArgs: ['--upload-ttl', '50s'] });
+  const { a, b } = fleet;
+  const bytes = await clipBytes({ seconds: 1 });
+  const upload = await TusUpload.create(a, { length: bytes.length });
+  await upload.send(0, bytes.subarray(0, 10_000));
+  await a.kill();
+  // As it was before it could say so.
+  const [name] = readdirSync(upload.folder);
+  appendFileSync(path.join(upload.folder, name), bytes.subarray(10_000));
+  renameSync(path.join(upload.folder, name), path.join(upload.folder, '000000'));
+  await complete(at(upload, b));
 });

@@ -66,7 +66,7 @@ test('30 MB arrive whole over a connection that is cut again and again', async (
 test('pieces of a client that sends many small ones arrive whole, too', async (t) => {
   const random = randomOf(seed);
   const server = await Server.during(t);
-  const relay = await Relay.during(t, server, (count) => (count < 8 ? 10_000 + Math.floor(random() * 400_000) : Infinity));
+  const relay = await Relay.during(t, server, (count) => (count < 8 ? 10_000 + Math.floor(random() * 50_000) : Infinity));
   const bytes = randomBytes(5 * MIB);
   const { url } = await send(bytes, `${relay.origin}/files/`, { chunkSize: 64 * 1024 });
   const upload = at(server, url);

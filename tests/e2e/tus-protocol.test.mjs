@@ -95,7 +95,6 @@ test('what cannot become an upload is refused', async () => {
     [{ 'upload-length': 3, 'upload-defer-length': 1 }, 400, 'invalid_length'],
     [{ 'upload-defer-length': 2 }, 400, 'invalid_length'],
     [{ 'upload-length': 40 * 1024 * 1024 + 1 }, 413, 'too_large'],
-    [{ 'upload-length': 0 }, 422, 'empty'],
     [metadata('filename !!'), 400, 'invalid_metadata'],
     [metadata('filename YQ==,filename YQ=='), 400, 'invalid_metadata'],
     [metadata('filename YQ==,'), 400, 'invalid_metadata'],
@@ -108,6 +107,26 @@ test('what cannot become an upload is refused', async () => {
     const answer = await tus(server, 'POST', '/files/', { headers });
     assert.equal(answer.status, status, JSON.stringify(headers));
     assert.equal(answer.json.error.code, code, JSON.stringify(headers));
+  }
+});
+
+test('bytes of another type make no upload', async () => {
+  const answer = await tus(server, 'POST', '/files/', { headers: { 'upload-length': 3, 'content-type': 'text/plain' }, body: 'abc' });
+  assert.equal(answer.status, 415, answer.text);
+});
+
+test('an empty file is taken, and is no video', async () => {
+  const known = await TusUpload.create(server, { length: 0 });
+  const late = await TusUpload.create(server, { headers: { 'upload-defer-length': 1 } });
+  assert.equal((await late.patch(0, '', { 'upload-length': 0 })).status, 204);
+  for (const upload of [known, late]) {
+    const head = await upload.head();
+    assert.equal(head.status, 200);
+    assert.equal(head.headers['upload-offset'], '0');
+    assert.equal(head.headers['upload-length'], '0');
+    const job = await upload.job();
+    assert.equal(job.state, 'failed');
+    assert.equal(job.error, 'an empty file is no video');
   }
 });
 
@@ -128,6 +147,7 @@ test('a PATCH that says too little, or the wrong things, is refused', async () =
     [{ ...octets, 'upload-offset': 4 }, 413, 'seven b'],
     [{ ...octets, 'upload-offset': 4, 'upload-length': 11 }, 400],
     [{ ...octets, 'upload-offset': 4, 'upload-checksum': 'sha1 nothing' }, 400],
+    [{ ...octets, 'upload-offset': 4, 'upload-checksum': 'sha1 AAAA' }, 460],
   ]) {
     const answer = await upload.ask('PATCH', { headers, body });
     assert.equal(answer.status, status, JSON.stringify(headers));
@@ -336,7 +356,7 @@ test('partial uploads become one, in their order', async () => {
 
   for (const i of [2, 0]) await parts[i].send(0, pieces[i]);
   const early = await make(parts);
-  assert.equal(early.status, 409, early.text);
+  assert.equal(early.status, 400, early.text);
   await parts[3].send(0, pieces[3]);
   assert.equal((await make(parts, { 'upload-length': bytes.length })).status, 400);
   const head = await parts[0].head();

@@ -2,8 +2,9 @@
 // One Azurite (Azure's blob protocol) on a free port of the loopback, which keeps all in
 // memory and ends when standard input closes. Prints one line of JSON: url, key, sas, ...
 //
-// Azurite 3.35 does not have Put Block From URL. It is done here, before it: the source is
-// fetched and put as a block, by the very URLs that were signed, so both must be good.
+// Azurite 3.35 has neither Put Block From URL nor Put Blob From URL. They are done here,
+// before it: the source is fetched and put, by the very URLs that were signed, so both must
+// be good.
 import { spawn } from 'node:child_process';
 import { createHmac, randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -105,7 +106,7 @@ function passOn(request, answer, body) {
   else pipeline(request, onward).catch(() => {});
 }
 
-async function copyBlock(request, answer) {
+async function copyFrom(request, answer) {
   const source = await fetch(request.headers['x-ms-copy-source']);
   if (source.ok) {
     passOn(request, answer, Buffer.from(await source.arrayBuffer()));
@@ -116,7 +117,7 @@ async function copyBlock(request, answer) {
 }
 
 const front = http.createServer((request, answer) => {
-  if (request.headers['x-ms-copy-source']) copyBlock(request, answer).catch(() => answer.destroy());
+  if (request.headers['x-ms-copy-source']) copyFrom(request, answer).catch(() => answer.destroy());
   else passOn(request, answer);
 });
 front.requestTimeout = 0;

@@ -167,8 +167,12 @@ export function mayMakeNetworks() {
   const name = `rl${process.pid}try`;
   try {
     execFileSync('ip', ['netns', 'add', name], { stdio: 'ignore' });
-    execFileSync('ip', ['netns', 'del', name], { stdio: 'ignore' });
-    return true;
+    try {
+      execFileSync('ip', ['-n', name, 'link', 'set', 'lo', 'up'], { stdio: 'ignore' });
+      return true;
+    } finally {
+      execFileSync('ip', ['netns', 'del', name], { stdio: 'ignore' });
+    }
   } catch {
     return false;
   }

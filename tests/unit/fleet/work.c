@@ -517,6 +517,72 @@ static void stale_uploads_are_given_to_one_node_each(void **state)
     assert_int_equal(node_cancel(&f->a, "s1"), FAIL_STATE);
 }
 
+struct idle_told {
+    bool is_done;
+    int err;
+    size_t count;
+    int64_t reached_ms;
+    char first[JOB_ID_MAX + 1];
+};
+
+static void on_idle(void *context, int err, const struct fleet_work_idle *idle)
+{
+    struct idle_told *told = context;
+
+    told->is_done = true;
+    told->err = err;
+    told->count = err == OK ? idle->count : 0;
+    told->reached_ms = err == OK ? idle->reached_ms : -1;
+    snprintf(told->first, sizeof(told->first), "%s", told->count > 0 ? idle->jobs[0] : "");
+}
+
+static struct idle_told node_idle(struct node *n, int64_t since_ms, int64_t before_ms)
+{
+    struct idle_told told = { .is_done = false };
+
+    fleet_work_idle(n->work, since_ms, before_ms, on_idle, &told);
+    WAIT_FOR(n->loop, told.is_done);
+    return told;
+}
+
+static int node_drop(struct node *n, int64_t before_ms)
+{
+    struct outcome o = { .is_done = false };
+
+    fleet_work_stale(n->work, before_ms, 64, on_stale, &o);
+    WAIT_FOR(n->loop, o.is_done);
+    return o.err;
+}
+
+static void idle_uploads_are_told_and_stay(void **state)
+{
+    struct fleet *f = *state;
+    char job[16];
+
+    assert_int_equal(node_create(&f->a, "s-old", "{}"), OK);
+    int64_t touched = node_find(&f->a, "s-old").touched_ms;
+    pass(f, 5);
+    assert_int_equal(node_create(&f->a, "s-young", "{}"), OK);
+    int64_t later = node_find(&f->a, "s-young").touched_ms;
+
+    struct idle_told told = node_idle(&f->b, 0, later);
+    assert_int_equal(told.err, OK);
+    assert_int_equal(told.count, 1);
+    assert_string_equal(told.first, "s-old");
+    assert_int_equal(told.reached_ms, later);
+    assert_int_equal(node_idle(&f->c, 0, later + 1).count, 2);
+    assert_string_equal(node_idle(&f->c, touched + 1, later + 1).first, "s-young");
+    for (int i = 0; i < 70; i++) {
+        snprintf(job, sizeof(job), "s%d", i);
+        assert_int_equal(node_create(&f->a, job, "{}"), OK);
+    }
+    told = node_idle(&f->b, 0, INT64_MAX / 2);
+    assert_int_equal(told.count, 64);
+    assert_true(told.reached_ms >= later && told.reached_ms < INT64_MAX / 2);
+    assert_int_equal(node_drop(&f->a, INT64_MAX / 2), 64);
+    assert_int_equal(node_drop(&f->a, INT64_MAX / 2), 8);
+}
+
 static void the_first_word_on_the_number_of_chunks_counts(void **state)
 {
     struct fleet *f = *state;
@@ -1049,6 +1115,7 @@ int main(void)
         TEST(one_that_is_cancelled_while_it_fails_is_not_open_again),
         TEST(a_cancelled_one_is_not_delayed),
         TEST(stale_uploads_are_given_to_one_node_each),
+        TEST(idle_uploads_are_told_and_stay),
         TEST(the_first_word_on_the_number_of_chunks_counts),
         TEST(the_first_word_on_the_size_counts),
         TEST(of_two_who_place_chunks_the_first_counts),

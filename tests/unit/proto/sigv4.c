@@ -125,7 +125,8 @@ static void expect_s3(const char *method, const char *path, const struct sign_fi
     struct sign_field all[8];
     struct buf out;
 
-    memcpy(all, headers, header_count * sizeof(*headers));
+    for (size_t i = 0; i < header_count; i++)
+        all[i] = headers[i];
     all[header_count++] = (struct sign_field){ "x-amz-date", "20130524T000000Z" };
     all[header_count++] = (struct sign_field){ "x-amz-content-sha256", payload };
     request.method = method;

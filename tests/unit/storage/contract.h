@@ -108,6 +108,7 @@ int list_keys(const char *prefix, struct buf *out);
 int begin(const char *key, char id[STORAGE_UPLOAD_ID_MAX + 1]);
 int put_part(const char *key, const char *id, uint32_t number, int file, uint64_t offset,
              uint64_t length);
+int copy_object(const char *key, const char *from);
 int copy_part(const char *key, const char *id, uint32_t number, const char *from);
 int list_parts(const char *key, const char *id, struct outcome *o);
 int complete(const char *key, const char *id, const struct storage_part *parts, size_t count);

@@ -467,6 +467,15 @@ int put_part(const char *key, const char *id, uint32_t number, int file, uint64_
     return end_of(&o);
 }
 
+int copy_object(const char *key, const char *from)
+{
+    struct outcome o;
+
+    outcome_init(&o);
+    storage_copy(contract.place->s, key, from, on_done, &o);
+    return end_of(&o);
+}
+
 int copy_part(const char *key, const char *id, uint32_t number, const char *from)
 {
     struct outcome o;

@@ -166,6 +166,28 @@ static void an_object_becomes_a_part(void **state)
     close(file);
 }
 
+static void an_object_becomes_another(void **state)
+{
+    int file = file_of(PART + 777, 14);
+
+    (void)state;
+    assert_true(storage_traits(contract.place->s)->copy_max > 0);
+    assert_int_equal(put_range("from/chunks/00 0+1%", file, 0, PART), OK);
+    assert_int_equal(put_range("from/last", file, PART, 777), OK);
+    assert_int_equal(put_range("from/nothing", file, 0, 0), OK);
+    assert_int_equal(copy_object("onto/chunks/00 1+2%", "from/chunks/00 0+1%"), OK);
+    assert_int_equal(copy_object("onto/last", "from/last"), OK);
+    assert_int_equal(copy_object("onto/nothing", "from/nothing"), OK);
+    assert_int_equal(copy_object("onto/none", "from/none"), FAIL_MISSING);
+    expect_object("onto/chunks/00 1+2%", file, 0, PART);
+    expect_object("onto/nothing", file, 0, 0);
+    /* Once more, onto what is there. */
+    assert_int_equal(copy_object("onto/chunks/00 1+2%", "from/last"), OK);
+    expect_object("onto/chunks/00 1+2%", file, PART, 777);
+    expect_object("from/chunks/00 0+1%", file, 0, PART);
+    close(file);
+}
+
 static void uploads_under_way_are_listed(void **state)
 {
     char ids[3][STORAGE_UPLOAD_ID_MAX + 1];
@@ -225,6 +247,7 @@ int contract_parts_cases(void)
         CASE(an_upload_that_never_was_is_missing),
         CASE(what_makes_no_object_is_refused),
         CASE(an_object_becomes_a_part),
+        CASE(an_object_becomes_another),
         CASE(uploads_under_way_are_listed),
         CASE(parts_are_no_objects),
     };
