@@ -81,8 +81,6 @@ static void fetched(struct pipeline *p, int err, const char *why)
 {
     if (err == OK)
         pipeline_say(p, "assembling", saving, "Saving assembled video", NULL);
-    else if (p->spec.upload.place.layout == LAYOUT_PARTS)
-        p->spec.upload.has_source = true; /* where it can be fetched again */
     p->has_file = err == OK;
     pipeline_step_done(p, err, why);
 }
@@ -109,6 +107,7 @@ static void by_source(struct assembling *a, uint64_t size)
     a->size = size;
     place_of(a)->layout = LAYOUT_PARTS;
     place_of(a)->multipart[0] = '\0';
+    a->pipeline->spec.upload.has_source = true; /* whatever becomes of it here */
     fetch(a, NULL);
 }
 
@@ -360,6 +359,7 @@ void bucket_refuse(struct pipeline *p, int err)
     r->err = err;
     place->layout = LAYOUT_UNDECIDED;
     place->multipart[0] = '\0';
+    p->spec.upload.has_source = false;
     bucket_clear(p->owner->parts.storage, p->video, refused, r);
 }
 

@@ -35,6 +35,7 @@ struct pipelines *pipelines_new(const struct pipeline_parts *parts)
 void pipelines_free(struct pipelines *ps)
 {
     assert(ps->running == NULL && ps->pending == 0);
+    pipelines_forget_kept(ps);
     bucket_desk_free(ps->bucket);
     mem_free(ps);
 }
@@ -531,6 +532,7 @@ static void expire(void *context, const char *const *videos, size_t count)
 void pipelines_sweep(struct pipelines *ps, int64_t before_ms)
 {
     ps->book->ops->stale(ps->book, before_ms, expire, ps);
+    pipelines_clear_kept(ps);
     if (ps->bucket != NULL)
         bucket_sweep(ps, before_ms);
     pipelines_look_for_idle(ps);

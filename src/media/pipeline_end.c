@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <utlist.h>
+
 #include "base/emit.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -16,10 +18,13 @@
 /* What signatures allow at most (S3). */
 enum { DOWNLOAD_URL_LIFETIME_S = 7 * 24 * 3600 };
 
+enum { KEPT_MAX = 10000, KEPT_AT_ONCE = 16 };
+
 /* The remains of a job that has ended. Its work record is dropped only when they
  * are gone, so that a crash, or a disk that refuses, leaves them to the next
  * start. */
 struct remains {
+    struct remains *next; /* kept for later */
     struct pipelines *owner;
     uint64_t token;
     enum tree_fate fate;
@@ -50,6 +55,19 @@ static void dropped(void *context, int err)
     pipelines_settled(ps);
 }
 
+/* Alone, nobody else will come for them. */
+static bool keep_for_later(struct remains *r)
+{
+    struct pipelines *ps = r->owner;
+
+    if (r->err == OK || r->token > 0 || ps->is_draining || ps->kept_count >= KEPT_MAX)
+        return false;
+    LL_APPEND(ps->kept, r);
+    ps->kept_count++;
+    pipelines_settled(ps);
+    return true;
+}
+
 static void leave(struct remains *r, const char *why)
 {
     struct pipelines *ps = r->owner;
@@ -57,6 +75,8 @@ static void leave(struct remains *r, const char *why)
     if (r->err)
         log_warn("remains_kept", LOG_S("job", r->video), LOG_S("reason", fail_name(r->err)),
                  LOG_S("why", why != NULL ? why : fail_text(r->err)));
+    if (keep_for_later(r))
+        return;
     ps->book->ops->leave(ps->book,
                          &(struct book_leave){ .video = r->video,
                                                .token = r->token,
@@ -95,6 +115,12 @@ static void removed(void *context)
         bucket_clear(storage, r->video, chunks_removed, r);
 }
 
+static void clear(struct remains *r)
+{
+    r->owner->pending++;
+    io_offload(r->owner->parts.loop, remove_work, removed, r);
+}
+
 void pipelines_clear(struct pipelines *ps, const char *video, uint64_t token, const char *key,
                      enum tree_fate fate)
 {
@@ -105,8 +131,51 @@ void pipelines_clear(struct pipelines *ps, const char *video, uint64_t token, co
     r->fate = fate;
     snprintf(r->video, sizeof(r->video), "%s", video);
     snprintf(r->key, sizeof(r->key), "%s", key);
-    ps->pending++;
-    io_offload(ps->parts.loop, remove_work, removed, r);
+    clear(r);
+}
+
+static struct remains *take_kept(struct pipelines *ps)
+{
+    struct remains *r = ps->kept;
+
+    if (r == NULL)
+        return NULL;
+    LL_DELETE(ps->kept, r);
+    ps->kept_count--;
+    return r;
+}
+
+/* Somebody may have made one anew by that id. */
+static void looked_up(void *context, int err, const struct upload *upload, const char *title)
+{
+    struct remains *r = context;
+    struct pipelines *ps = r->owner;
+
+    (void)upload;
+    (void)title;
+    if (err == FAIL_MISSING)
+        clear(r);
+    else
+        mem_free(r);
+    pipelines_settled(ps);
+}
+
+void pipelines_clear_kept(struct pipelines *ps)
+{
+    struct remains *r;
+
+    for (unsigned i = 0; i < KEPT_AT_ONCE && !ps->is_draining && (r = take_kept(ps)) != NULL; i++) {
+        ps->pending++;
+        ps->book->ops->find(ps->book, r->video, looked_up, r);
+    }
+}
+
+void pipelines_forget_kept(struct pipelines *ps)
+{
+    struct remains *r;
+
+    while ((r = take_kept(ps)) != NULL)
+        mem_free(r);
 }
 
 /* Whatever ran has stopped: the job is told, then the disk cleared. */

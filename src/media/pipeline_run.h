@@ -91,6 +91,8 @@ struct pipelines {
     size_t count;
     unsigned converting, fetching;
     struct bucket_desk *bucket; /* media/bucket.h; NULL: on the disk */
+    struct remains *kept;       /* of ended jobs, to be cleared away at the next sweep */
+    size_t kept_count;
     bool is_draining;
     bool is_looking;   /* pipeline_idle.c's, both */
     int64_t looked_ms; /* wall clock: uploads that were idle then have been looked at */
@@ -204,6 +206,11 @@ enum tree_fate {
 /* Removes what an ended upload leaves, and then its work record. */
 void pipelines_clear(struct pipelines *ps, const char *video, uint64_t token, const char *key,
                      enum tree_fate fate);
+
+/* Tries some of those again that could not be removed. */
+void pipelines_clear_kept(struct pipelines *ps);
+/* They are left to the next start. */
+void pipelines_forget_kept(struct pipelines *ps);
 
 /* A new one for the video, in the folder of the one it has; nobody can guess it. */
 void pipeline_make_key(struct spec *s, const char *video);

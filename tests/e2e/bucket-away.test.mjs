@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 
 import { startSwift, through } from '../support/buckets.mjs';
 import { bulkyClip } from '../support/clips.mjs';
-import { Direct, MiB, nothingRemains } from '../support/direct.mjs';
+import { Direct, MiB, nothingRemains, remains } from '../support/direct.mjs';
 import { faultyBefore } from '../support/faulty.mjs';
 import { Server } from '../support/server.mjs';
 import { waitFor } from '../support/wait.mjs';
@@ -133,4 +133,23 @@ test('a viewer whom the bucket keeps waiting does not hold up the end', { timeou
   await waitFor(() => relay.requests.some(({ path }) => path.includes('.m3u8')), 'the playlist to be asked for');
   await world.server.stop();
   assert.equal((await asked).status, 503);
+});
+
+test('what cannot be removed now is removed later, without a restart', { timeout: 120_000 }, async (t) => {
+  const { relay, ...world } = await begin(t, '--storage-patience', '1s', '--upload-ttl', '30s');
+  const upload = await sent({ ...world });
+  const isSegment = ({ method, path }) => method === 'PUT' && path.includes('/videos/hls/');
+  const published = () => remains(swift, `videos/hls/${upload.id}-`);
+  relay.before = (asked) => !isSegment(asked) || !asked.path.includes('.m3u8') || new Promise(() => {});
+  await upload.assemble();
+  await waitFor(async () => (await published()).length > 0, 'segments in the bucket');
+  relay.refuse({ matching: ({ method }) => method === 'DELETE' });
+  await world.server.request(`/api/jobs/${upload.id}`, { method: 'DELETE', token: upload.token });
+  await upload.reach('cancelled');
+  await waitFor(() => world.server.log.includes('event=remains_kept'), 'the bucket to refuse');
+  assert.ok((await published()).length > 0);
+  relay.faults = [];
+  relay.before = null;
+  await waitFor(async () => (await published()).length === 0, 'nothing to be left of what was sent');
+  await nothingRemains(swift, upload);
 });
