@@ -13,13 +13,6 @@
 #include "base/mem.h"
 #include "io/thread.h"
 
-bool tus_joins(const struct call *c)
-{
-    const struct storage *storage = c->api->storage;
-
-    return storage == NULL || storage_traits(storage)->copy_max > 0;
-}
-
 /* Every answer */
 
 void tus_greet(struct call *c, bool may_read)
@@ -30,8 +23,7 @@ void tus_greet(struct call *c, bool may_read)
     if (exchange_request(c->x)->method == HTTP_OPTIONS) {
         str_of_u64(c->api->settings->upload_max, max);
         exchange_header(c->x, "Tus-Version", TUS_VERSION);
-        exchange_header(c->x, "Tus-Extension",
-                        tus_joins(c) ? TUS_EXTENSIONS "," TUS_CONCATENATION : TUS_EXTENSIONS);
+        exchange_header(c->x, "Tus-Extension", TUS_EXTENSIONS);
         exchange_header(c->x, "Tus-Max-Size", max);
         exchange_header(c->x, "Tus-Checksum-Algorithm", TUS_ALGORITHMS);
     } else if (may_read) {

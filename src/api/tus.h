@@ -77,9 +77,6 @@ void tus_conclude(struct tus *t, void (*then)(struct tus *t));
 /* A field's whole number up to INT64_MAX: FAIL_MISSING, FAIL_SYNTAX. */
 int tus_number(const struct call *c, const char *name, int64_t *out);
 
-/* Whether parts can become a file. */
-bool tus_joins(const struct call *c);
-
 /* Who made a partial upload. */
 void tus_owner(const struct call *c, char out[sizeof((struct upload *)0)->owner]);
 

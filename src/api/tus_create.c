@@ -287,10 +287,6 @@ static bool read_concat(struct tus *t)
 
     if (text.at == NULL)
         return true;
-    if (!tus_joins(t->call)) {
-        tus_refuse(t, 400, "no_concatenation", "this server does not make one upload of several");
-        return false;
-    }
     int err = tus_concat_parse(text, &t->concat);
     if (err == FAIL_LIMIT)
         tus_refuse(t, 413, "too_large", "a file is made of %d uploads at most", TUS_PARTIALS_MAX);

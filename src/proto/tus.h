@@ -12,9 +12,9 @@
 
 #define TUS_VERSION "1.0.0"
 #define TUS_EXTENSIONS                                                                             \
-    "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination"
-#define TUS_CONCATENATION "concatenation"
-#define TUS_ALGORITHMS    "sha1,sha256,sha512,md5"
+    "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination,"         \
+    "concatenation"
+#define TUS_ALGORITHMS "sha1,sha256,sha512,md5"
 
 enum {
     TUS_PARTIALS_MAX = 64, /* parts of one file */

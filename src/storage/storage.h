@@ -56,7 +56,7 @@ struct storage_traits {
     uint32_t parts_max;
     bool has_object_urls; /* a plain PUT of a body, without further fields, makes an object */
     bool has_part_copy;   /* an object can become a part without passing through us */
-    uint64_t copy_max;    /* bytes of an object that can be copied so; 0: none can */
+    uint64_t copy_max;    /* bytes of an object that can be copied so */
 };
 
 /* FAIL_SYNTAX, FAIL_UNSUPPORTED, FAIL_DENIED (no credentials): `why`. Nothing is asked
