@@ -3,7 +3,8 @@
  * At most HOOK_PARALLEL attempts there are at a time. One whose result could not be
  * settled (the disk has trouble) stays, and is settled later: it is not due meanwhile.
  * One that is settled while the queue is asked stays until it has answered: that may be
- * of a moment before. */
+ * of a moment before. By the count of attempts it shows whether it is of before or of behind:
+ * what is of behind is to be tried, for a queue that several share gives it only once. */
 #include "hooks/target.h"
 
 #include <inttypes.h>
@@ -205,12 +206,12 @@ static void post(struct attempt *a)
     buf_deinit(&signature);
 }
 
-static bool is_under_way(const struct target *t, uint64_t id)
+static bool is_under_way(const struct target *t, const struct hook_delivery *d)
 {
     const struct attempt *a;
 
     DL_FOREACH(t->attempts, a)
-    if (a->delivery.id == id)
+    if (a->delivery.id == d->id && a->delivery.attempts == d->attempts)
         return true;
     return false;
 }
@@ -244,7 +245,7 @@ static void taken(void *context, int err, struct hook_delivery *rows, size_t cou
     if (err != OK)
         next_ms = clock_wall_ms() + UNSETTLED_MS;
     for (size_t i = 0; err == OK && i < count && t->count < HOOK_PARALLEL; i++)
-        if (!is_under_way(t, rows[i].id))
+        if (!is_under_way(t, &rows[i]))
             begin(t, &rows[i]);
     forget_over(t);
     t->next_ms = next_ms;

@@ -78,7 +78,8 @@ test('what a worker made of an upload is told', { timeout: 120_000 }, async (t) 
 
 test('on a cluster it is the same', { timeout: 120_000 }, async (t) => {
   const receiver = await Receiver.during(t, { answer: (one, nth) => (nth === 1 ? 500 : 200) });
-  const serveArgs = ['--webhook', receiver.url, '--webhook-secret', secret, '--webhook-retry', '20ms'];
+  const serveArgs = ['--webhook', receiver.url, '--webhook-secret', secret, '--webhook-retry', '20ms',
+    '--webhook-timeout', '5s'];
   const fleet = await Fleet.during(t, { serves: 2, workers: 0, serveArgs, redis: await Cluster.during(t) });
   for (let i = 0; i < 10; i++) await (i % 2 ? fleet.a : fleet.b).report(`job${i}`, { status: 'completed' });
   await receiver.has(20);
@@ -161,6 +162,20 @@ test('a receiver fails, is asked again in order, and what was given up is replay
   const [again] = await receiver.has(1, (one) => one.job === 'gone');
   assert.equal(again.id, gone.message);
   assert.equal((await b.post('/api/webhooks/deliveries/99/replay')).status, 409);
+});
+
+test('what is due again by the time that its failure is settled is tried at once', { timeout: 60_000 }, async (t) => {
+  const redis = await FleetRedis.during(t);
+  // Redis is slow with what came of the first try: longer than the second is to wait.
+  const receiver = await Receiver.during(t, { answer: async (one, nth) => {
+    if (nth > 1) return 200;
+    await redis.cli('client', 'pause', '300');
+    return 500;
+  } });
+  const node = await nodeOf(t, redis, { receivers: [receiver], args: ['--webhook-timeout', '2m'] });
+  await node.report('job', { status: 'completed' });
+  await waitFor(() => receiver.accepted.length === 2, 'both events', { timeout: 30_000 });
+  assert.deepEqual(receiver.tries.map((one) => one.status), [500, 200, 500, 200]);
 });
 
 test('Redis goes and comes back: nothing is lost, nothing comes twice', { timeout: 120_000 }, async (t) => {
