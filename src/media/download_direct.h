@@ -42,8 +42,8 @@ struct direct {
     unsigned tries, anew;
     char validator[DIRECT_VALIDATOR_MAX]; /* for If-Range; "": begin anew */
     char saving[DIRECT_FROM_MAX];         /* a worker thread's, while it writes that down */
-    bool has_begun;                /* the last request has brought an answer's head */
-    bool has_body;                 /* ... and what of the file is behind it */
+    bool has_begun;                       /* the last request has brought an answer's head */
+    bool has_body;                        /* ... and what of the file is behind it */
     bool has_told, is_sniffed, is_saving, is_over, has_ended, must_begin_anew;
     unsigned busy;                    /* what is waited for: worker threads, a cancelled request */
     unsigned sniffed_of;              /* `anew` when the sniffing began */

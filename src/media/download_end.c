@@ -81,8 +81,8 @@ static void begin_anew(struct direct *d)
 {
     if (++d->anew > ANEW_MAX) {
         direct_end(d, FAIL_UNSUPPORTED,
-            "the connection broke too often, and the server does not go on "
-            "where it did");
+                   "the connection broke too often, and the server does not go on "
+                   "where it did");
         return;
     }
     d->must_begin_anew = false;
@@ -118,7 +118,7 @@ static void give_up(struct direct *d, const struct fetch_answer *a)
     else if (d->why.len == 0)
         buf_printf(&d->why, "the server answered %d", a->status);
     direct_end(d, a->err == FAIL_LIMIT && !is_redirected ? FAIL_LIMIT : FAIL_UNSUPPORTED,
-        buf_text(&d->why));
+               buf_text(&d->why));
 }
 
 /* Where the next request begins: behind what this one has brought. */
