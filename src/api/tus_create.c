@@ -116,7 +116,7 @@ static int emit_pair(void *context, struct str key, struct str value)
     struct buf *json = context;
     char *name = mem_strndup(key.at, key.len), *text = mem_strndup(value.at, value.len);
 
-    if (utf8_is_valid(value.at, value.len) && memchr(value.at, '\0', value.len) == NULL)
+    if (utf8_is_valid(value.at, value.len) && strlen(text) == value.len)
         emit_field_string(json, name, text);
     mem_free(name);
     mem_free(text);

@@ -73,7 +73,7 @@ static int fail_parameter(struct str name, bool has_login, struct buf *why)
 
 static int parse_query(struct str query, struct words *w, struct buf *why)
 {
-    bool has_login = memchr(query.at, '@', query.len) != NULL;
+    bool has_login = query.len > 0 && memchr(query.at, '@', query.len) != NULL;
 
     while (query.len > 0) {
         struct str value = str_cut(&query, '&');

@@ -42,9 +42,10 @@ static int add_name(void *context, int fd, const char *name, const struct stat *
         names->room = names->room > 0 ? names->room * 2 : NAMES_MIN;
         names->at = mem_resize(names->at, names->room * sizeof *names->at);
     }
-    char *kept = mem_alloc(len + 2);
+    char *kept = mem_zalloc(len + 2);
     memcpy(kept, name, len);
-    memcpy(kept + len, S_ISDIR(st->st_mode) ? "/" : "", 2 - !S_ISDIR(st->st_mode));
+    if (S_ISDIR(st->st_mode))
+        kept[len] = '/';
     names->at[names->count++] = kept;
     return OK;
 }
