@@ -9,7 +9,7 @@
 //   relay.truncate({ count, bytes })              answers that end too early
 //   relay.reset({ count, bytes })                 connections that break behind so many bytes of the request's body
 //   relay.before = async (request) => { ... }     runs before each request is passed on; false: it is cut off
-//   relay.requests                                [{method, path, headers}] of all that came
+//   relay.requests                                [{method, path, headers, status}] of all that came; no status: not answered
 // `matching` (a function of the request) in the options says which requests are meant.
 import http from 'node:http';
 import net from 'node:net';
@@ -87,7 +87,7 @@ export class Faulty {
       request.socket.resetAndDestroy();
       return;
     }
-    await this.#pass(request, answer, fault);
+    await this.#pass(request, answer, fault, described);
   }
 
   async #swallow(request, bytes) {
@@ -99,7 +99,7 @@ export class Faulty {
     }
   }
 
-  async #pass(request, answer, fault) {
+  async #pass(request, answer, fault, described) {
     const headers = {};
     for (let i = 0; i < request.rawHeaders.length; i += 2) headers[request.rawHeaders[i]] = request.rawHeaders[i + 1];
     delete headers.Expect;
@@ -114,7 +114,9 @@ export class Faulty {
     answered.catch(() => {});
     answer.on('close', () => onward.destroy());
     pipeline(request, (source) => this.#paced(source), onward).catch(() => {}); // `answered` hears of it
-    await this.#giveBack(await answered, answer, fault);
+    const back = await answered;
+    described.status = back.statusCode;
+    await this.#giveBack(back, answer, fault);
   }
 
   async #giveBack(back, answer, fault) {

@@ -96,7 +96,7 @@ export function start(t, { script, args = ['-u', '-c', script], env = {}, cwd, p
     }),
   });
   python.screen = '';
-  python.lines = (pattern) => python.screen.split('\n').filter((line) => pattern.test(line));
+  python.lines = (pattern) => python.screen.split('\n').slice(0, -1).filter((line) => pattern.test(line));
   for (const stream of [python.stdout, python.stderr]) {
     stream.setEncoding('utf8').on('data', (text) => (python.screen += text));
   }
