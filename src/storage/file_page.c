@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -42,10 +43,8 @@ static int add_name(void *context, int fd, const char *name, const struct stat *
         names->room = names->room > 0 ? names->room * 2 : NAMES_MIN;
         names->at = mem_resize(names->at, names->room * sizeof *names->at);
     }
-    char *kept = mem_zalloc(len + 2);
-    memcpy(kept, name, len);
-    if (S_ISDIR(st->st_mode))
-        kept[len] = '/';
+    char *kept = mem_alloc(len + 2);
+    snprintf(kept, len + 2, "%s%s", name, S_ISDIR(st->st_mode) ? "/" : "");
     names->at[names->count++] = kept;
     return OK;
 }
