@@ -2,8 +2,8 @@
  * as its objects do ("a-b" < "a/b" < "a0"). */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
