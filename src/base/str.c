@@ -43,6 +43,14 @@ bool str_ends(struct str s, struct str suffix)
            str_equal((struct str){ s.at + s.len - suffix.len, suffix.len }, suffix);
 }
 
+int str_index(struct str s, const char *const *texts, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (str_equal(s, str_of(texts[i])))
+            return i;
+    return -1;
+}
+
 struct str str_trim(struct str s)
 {
     while (s.len > 0 && (s.at[0] == ' ' || s.at[0] == '\t')) {

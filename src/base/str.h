@@ -23,6 +23,9 @@ bool str_equal_nocase(struct str a, struct str b); /* ASCII only */
 bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
 
+/* Which of `count` texts it is, or -1. */
+int str_index(struct str s, const char *const *texts, int count);
+
 /* Without spaces and tabs at both ends. */
 struct str str_trim(struct str s);
 

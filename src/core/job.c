@@ -15,14 +15,6 @@ static const bool moves[JOB_STATES][JOB_STATES] = {
     [JOB_PROCESSING] = { false, true, true, true, true },
 };
 
-static int find_name(const char *const *names, int count, struct str name)
-{
-    for (int i = 0; i < count; i++)
-        if (str_equal(str_of(names[i]), name))
-            return i;
-    return -1;
-}
-
 const char *job_state_name(enum job_state state)
 {
     return state_names[state];
@@ -35,7 +27,7 @@ const char *job_kind_name(enum job_kind kind)
 
 int job_state_parse(struct str name, enum job_state *out)
 {
-    int found = find_name(state_names, JOB_STATES, name);
+    int found = str_index(name, state_names, JOB_STATES);
 
     if (found < 0)
         return FAIL_SYNTAX;
@@ -45,7 +37,7 @@ int job_state_parse(struct str name, enum job_state *out)
 
 int job_kind_parse(struct str name, enum job_kind *out)
 {
-    int found = find_name(kind_names, JOB_KINDS, name);
+    int found = str_index(name, kind_names, JOB_KINDS);
 
     if (found < 0)
         return FAIL_SYNTAX;

@@ -21,12 +21,12 @@ const char *download_quality_name(enum download_quality quality)
 
 int download_quality_parse(struct str name, enum download_quality *out)
 {
-    for (int i = 0; i < DOWNLOAD_QUALITIES; i++)
-        if (str_equal(name, str_of(qualities[i]))) {
-            *out = (enum download_quality)i;
-            return OK;
-        }
-    return FAIL_SYNTAX;
+    int found = str_index(name, qualities, DOWNLOAD_QUALITIES);
+
+    if (found < 0)
+        return FAIL_SYNTAX;
+    *out = (enum download_quality)found;
+    return OK;
 }
 
 /* Information */

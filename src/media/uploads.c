@@ -79,12 +79,12 @@ const char *upload_priority_name(enum upload_priority priority)
 
 int upload_priority_parse(struct str name, enum upload_priority *out)
 {
-    for (int i = 0; i < UPLOAD_PRIORITIES; i++)
-        if (str_equal(name, str_of(priorities[i]))) {
-            *out = (enum upload_priority)i;
-            return OK;
-        }
-    return FAIL_SYNTAX;
+    int found = str_index(name, priorities, UPLOAD_PRIORITIES);
+
+    if (found < 0)
+        return FAIL_SYNTAX;
+    *out = (enum upload_priority)found;
+    return OK;
 }
 
 static void write_tus(const struct upload *u, struct buf *out)
@@ -110,21 +110,14 @@ void upload_place_write(const struct upload_place *place, struct buf *out)
 
 int upload_place_read(struct str text, struct upload_place *out)
 {
-    const char *space = memchr(text.at, ' ', text.len);
-    size_t name = space != NULL ? (size_t)(space - text.at) : text.len;
-    size_t id = space != NULL ? text.len - name - 1 : 0;
+    struct str id = text, name = str_cut(&id, ' ');
+    int layout = str_index(name, layouts, UPLOAD_LAYOUTS);
 
-    if (id > STORAGE_UPLOAD_ID_MAX)
+    if (layout < 0 || id.len > STORAGE_UPLOAD_ID_MAX)
         return FAIL_SYNTAX;
-    for (int i = 0; i < UPLOAD_LAYOUTS; i++) {
-        if (!str_equal((struct str){ text.at, name }, str_of(layouts[i])))
-            continue;
-        out->layout = (enum upload_layout)i;
-        memcpy(out->multipart, text.at + text.len - id, id);
-        out->multipart[id] = '\0';
-        return OK;
-    }
-    return FAIL_SYNTAX;
+    out->layout = (enum upload_layout)layout;
+    snprintf(out->multipart, sizeof(out->multipart), "%.*s", STR_ARG(id));
+    return OK;
 }
 
 static void write_place(const struct upload_place *place, struct buf *out)
