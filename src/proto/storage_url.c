@@ -352,15 +352,11 @@ static const struct scheme {
 
 static const struct scheme *cut_scheme(struct str *place)
 {
-    struct str rest = *place;
-    struct str name = str_cut(&rest, ':');
+    struct str name = url_cut_scheme(place);
 
-    for (size_t i = 0; i < sizeof(schemes) / sizeof(*schemes); i++) {
-        if (str_equal_nocase(name, str_of(schemes[i].name)) && str_starts(rest, STR("//"))) {
-            *place = (struct str){ rest.at + 2, rest.len - 2 };
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(*schemes); i++)
+        if (str_equal_nocase(name, str_of(schemes[i].name)))
             return &schemes[i];
-        }
-    }
     return NULL;
 }
 

@@ -97,6 +97,16 @@ static bool is_named(struct str encoded, const char *name)
     return encoded.len == 0 && *name == '\0';
 }
 
+struct str url_cut_scheme(struct str *url)
+{
+    struct str rest = *url, name = str_cut(&rest, ':');
+
+    if (!str_starts(rest, STR("//")))
+        return (struct str){ 0 };
+    *url = (struct str){ rest.at + 2, rest.len - 2 };
+    return name;
+}
+
 int url_query_get(struct str query, const char *name, struct buf *out)
 {
     while (query.len > 0) {

@@ -13,6 +13,10 @@ int url_decode(struct str text, bool is_query, struct buf *out);
 /* Encodes everything but unreserved characters; keeps '/' if `keep_slash`. */
 void url_encode(struct str text, bool keep_slash, struct buf *out);
 
+/* The part before "://", which is cut off with it; empty, and nothing is cut: there is
+ * none. */
+struct str url_cut_scheme(struct str *url);
+
 /* The first value of a parameter, decoded. FAIL_MISSING, or as url_decode. */
 int url_query_get(struct str query, const char *name, struct buf *out);
 
