@@ -26,15 +26,6 @@ after(() => swift?.stop());
 const bucketArgs = () => ['--storage', swift.url, '--preset', 'ultrafast'];
 const at = (upload, server) => new TusUpload(server, upload.location, upload.token);
 
-async function complete(upload) {
-  const job = await waitFor(async () => {
-    const seen = await upload.job();
-    return ['completed', 'failed'].includes(seen?.state) && seen;
-  }, 'the job to end', { timeout: 120_000 });
-  assert.equal(job.state, 'completed', JSON.stringify(job));
-  return job;
-}
-
 test('pieces of any size become a video in the bucket, over cut connections and a killed server', { timeout: 180_000 }, async (t) => {
   const random = randomOf(seed);
   const server = await Server.during(t, { args: bucketArgs() });
@@ -59,7 +50,7 @@ test('pieces of any size become a video in the bucket, over cut connections and 
   }), 'the end of the upload', 120_000);
   await killing;
   assert.ok(relay.broken > 0);
-  await complete(new TusUpload(server, new URL(url).pathname));
+  await new TusUpload(server, new URL(url).pathname).complete();
   assert.equal(await new TusUpload(server, new URL(url).pathname).offset(), bytes.length);
 });
 
@@ -83,7 +74,7 @@ test('parts that are sent side by side become a video there, and are gone', { ti
     upload.start();
   }), 'the end of the upload', 120_000);
   const final = new TusUpload(server, new URL(url).pathname);
-  await complete(final);
+  await final.complete();
   assert.equal(await final.offset(), bytes.length);
   assert.equal(made.length, 4);
   for (const part of made.slice(0, 3)) assert.equal((await ask(server, 'HEAD', part)).status, 404);
@@ -140,7 +131,7 @@ test('an upload goes on at a node that shares only Redis and the bucket', { time
     assert.equal(await upload.offset(), offset + 10_000);
   }
   await there.send(50_000, bytes.subarray(50_000));
-  await complete(upload);
+  await upload.complete();
   assert.equal(await upload.offset(), bytes.length);
 });
 
@@ -179,7 +170,7 @@ test('a server that is killed behind the last byte makes the video when it is ba
   await server.kill();
   assert.equal(await unheard, null);
   await server.start();
-  await complete(upload);
+  await upload.complete();
 });
 
 test('another node takes up what a killed one had the last byte of', { timeout: 180_000 }, async (t) => {
@@ -201,7 +192,7 @@ test('another node takes up what a killed one had the last byte of', { timeout: 
   upload.patch(10_000, bytes.subarray(10_000)).catch(() => null);
   await within(held, 'the last bytes to be stored', 20_000);
   await a.kill();
-  await complete(at(upload, b));
+  await at(upload, b).complete();
 });
 
 test('a node that stores keeps others away, and for a moment when it is killed', { timeout: 180_000 }, async (t) => {

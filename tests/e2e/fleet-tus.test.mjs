@@ -14,15 +14,6 @@ import { waitFor } from '../support/wait.mjs';
 
 const at = (upload, server) => Object.assign(new TusUpload(server, upload.location, upload.token));
 
-async function complete(upload) {
-  const job = await waitFor(async () => {
-    const seen = await upload.job();
-    return ['completed', 'failed'].includes(seen?.state) && seen;
-  }, 'the job to end', { timeout: 120_000 });
-  assert.equal(job.state, 'completed', JSON.stringify(job));
-  return job;
-}
-
 test('an upload goes on at another node, also when the first is killed', { timeout: 180_000 }, async (t) => {
   const fleet = await Fleet.during(t);
   const { a, b } = fleet;
@@ -37,7 +28,7 @@ test('an upload goes on at another node, also when the first is killed', { timeo
   await a.kill();
   assert.equal(await there.offset(), 30_000);
   await there.send(30_000, bytes.subarray(30_000));
-  await verify(b, await complete(there), 2);
+  await verify(b, await there.complete(), 2);
   assert.equal(await there.offset(), bytes.length);
 });
 
@@ -69,7 +60,7 @@ test('parts that came to several nodes become one', { timeout: 180_000 }, async 
   await at(first, b).send(0, bytes.subarray(0, 30_000));
   await at(second, a).send(0, bytes.subarray(30_000));
   const final = await TusUpload.create(b, { headers: { 'upload-concat': `final;${first.location} ${second.location}` } });
-  await verify(a, await complete(at(final, a)), 2);
+  await verify(a, await at(final, a).complete(), 2);
   for (const part of [first, second]) assert.equal((await part.head()).status, 404);
 });
 
@@ -84,7 +75,7 @@ test('a length is declared once, and an upload terminated, at any node', { timeo
   assert.equal((await upload.head()).headers['upload-length'], String(bytes.length));
   assert.equal((await upload.patch(2000, 'x', { 'upload-length': bytes.length + 1 })).status, 400);
   await upload.send(2000, bytes.subarray(2000));
-  await complete(there);
+  await there.complete();
   assert.equal(await there.offset(), bytes.length);
 
   const other = await TusUpload.create(a, { length: 10 });
@@ -122,5 +113,5 @@ test('what a killed node had the last byte of is taken up by another', { timeout
   const [name] = readdirSync(upload.folder);
   appendFileSync(path.join(upload.folder, name), bytes.subarray(10_000));
   renameSync(path.join(upload.folder, name), path.join(upload.folder, '000000'));
-  await complete(at(upload, b));
+  await at(upload, b).complete();
 });

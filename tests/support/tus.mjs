@@ -6,6 +6,8 @@ import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
 
+import { waitFor } from './wait.mjs';
+
 export const base64 = (text) => Buffer.from(text).toString('base64');
 export const digest = (bytes, name = 'sha256', as = 'hex') => createHash(name).update(bytes).digest(as);
 
@@ -40,6 +42,16 @@ export class TusUpload {
 
   ask(method, options = {}) {
     return tus(this.server, method, this.location, { token: this.token, ...options });
+  }
+
+  // The job, when its video is made.
+  async complete() {
+    const job = await waitFor(async () => {
+      const seen = await this.job();
+      return ['completed', 'failed'].includes(seen?.state) && seen;
+    }, 'the job to end', { timeout: 120_000 });
+    assert.equal(job.state, 'completed', JSON.stringify(job));
+    return job;
   }
 
   head() {
