@@ -5,6 +5,7 @@ import { rmSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 
 import { clip, bulkyClip } from '../support/clips.mjs';
+import { Faulty } from '../support/faulty.mjs';
 import { verify } from '../support/hls.mjs';
 import { binary, environment, reelay, Server, temporaryFolder } from '../support/server.mjs';
 import { addWitness, waitFor, within } from '../support/wait.mjs';
@@ -39,15 +40,36 @@ describe('the command line', () => {
     return child;
   };
 
-  const someSent = (client) =>
-    waitFor(
-      () => {
-        assert.equal(client.exitCode, null, client.out + client.err);
-        return /"sent":[1-9]/.test(client.out);
-      },
-      'some chunks to be sent',
-      { every: 1 },
-    );
+  // An upload that has sent three chunks and cannot send a fourth: it reaches the server
+  // by a relay that keeps it, until `free`.
+  const heldUpload = async (t, ...args) => {
+    const relay = await new Faulty(server.origin).listen();
+    t.after(() => relay.stop());
+    let chunks = 0;
+    relay.before = ({ method }) => method !== 'PUT' || ++chunks <= 3 || new Promise(() => {});
+    const command = ['upload', '--server', relay.origin, '--chunk-size', '64K', '--parallel', '1', ...args];
+    const client = start(command);
+    t.after(() => client.kill('SIGKILL'));
+    await waitFor(() => {
+      assert.equal(client.exitCode, null, client.out + client.err);
+      return chunks > 3 && /"sent":[1-9]/.test(client.out);
+    }, 'some chunks to be sent');
+    return { client, command, free: () => { relay.before = null; } };
+  };
+
+  // The same command behind its end: to the job's end, without what was sent.
+  const goesOn = async ({ client, command, free }) => {
+    const [{ id }] = objects(client.out.slice(0, client.out.indexOf('\n')));
+    const { chunks, total_chunks } = (await server.get(`/streaming/uploads/${id}`, token)).json;
+    assert.ok(chunks.length > 0 && chunks.length < total_chunks, `${chunks.length} of ${total_chunks}`);
+    free();
+    const second = await reelay(command, { env, timeout: 200_000 });
+    assert.equal(second.status, 0, second.stderr);
+    const steps = objects(second.stdout);
+    assert.equal(String(steps.at(-1).id), String(id), 'it began anew');
+    const sent = steps.filter((step) => step.stage === 'uploading').map((step) => step.sent);
+    assert.ok(sent[0] >= chunks.length * 64 * 1024, `it sent again what was there: ${sent[0]}`);
+  };
 
   test('says what it can do', async () => {
     for (const args of [['--help']]) {
@@ -139,32 +161,18 @@ describe('the command line', () => {
   });
 
   test('upload goes on where it was cut off', { timeout: 240_000 }, async (t) => {
-    const file = await bulkyClip();
-    const args = ['upload', '--chunk-size', '64K', '--parallel', '1', file];
-    const first = start(args);
-    t.after(() => first.kill('SIGKILL'));
-    await someSent(first);
-    first.kill('SIGKILL');
-    await first.ended;
-    const [{ id }] = objects(first.out.slice(0, first.out.indexOf('\n')));
-    const { chunks, total_chunks } = (await server.get(`/streaming/uploads/${id}`, token)).json;
-    assert.ok(chunks.length > 0 && chunks.length < total_chunks, `${chunks.length} of ${total_chunks}`);
-    const second = await reelay(args, { env, timeout: 200_000 });
-    assert.equal(second.status, 0, second.stderr);
-    const steps = objects(second.stdout);
-    assert.equal(String(steps.at(-1).id), String(id), 'it began anew');
-    const sent = steps.filter((step) => step.stage === 'uploading').map((step) => step.sent);
-    assert.ok(sent[0] >= chunks.length * 64 * 1024, `it sent again what was there: ${sent[0]}`);
+    const upload = await heldUpload(t, await bulkyClip());
+    upload.client.kill('SIGKILL');
+    await upload.client.ended;
+    await goesOn(upload);
   });
 
-  test('Ctrl-C ends upload with status 130, and the upload can go on', async (t) => {
-    const args = ['upload', '--chunk-size', '64K', '--parallel', '1', '--title', 'interrupted', await bulkyClip()];
-    const client = start(args);
-    t.after(() => client.kill('SIGKILL'));
-    await someSent(client);
-    client.kill('SIGINT');
-    assert.deepEqual(await within(client.ended, 'the end of upload'), { code: 130, signal: null });
-    assert.equal(objects(client.out).at(-1).state, 'interrupted');
+  test('Ctrl-C ends upload with status 130, and the upload can go on', { timeout: 240_000 }, async (t) => {
+    const upload = await heldUpload(t, '--title', 'interrupted', await bulkyClip());
+    upload.client.kill('SIGINT');
+    assert.deepEqual(await within(upload.client.ended, 'the end of upload'), { code: 130, signal: null });
+    assert.equal(objects(upload.client.out).at(-1).state, 'interrupted');
+    await goesOn(upload);
   });
 
   test('report and watch: what one says the other hears', async () => {
