@@ -3,8 +3,9 @@
  * At most HOOK_PARALLEL attempts there are at a time. One whose result could not be
  * settled (the disk has trouble) stays, and is settled later: it is not due meanwhile.
  * One that is settled while the queue is asked stays until it has answered: that may be
- * of a moment before. By the count of attempts it shows whether it is of before or of behind:
- * what is of behind is to be tried, for a queue that several share gives it only once. */
+ * of a moment before. By its round and the count of attempts it shows whether it is of before or
+ * of behind: what is of behind is to be tried, for a queue that several share gives it only once.
+ */
 #include "hooks/target.h"
 
 #include <inttypes.h>
@@ -119,6 +120,7 @@ static void judge(struct attempt *a, const struct fetch_answer *answer)
     uint64_t wait_ms;
 
     *r = (struct hook_result){ .id = a->delivery.id,
+                               .round = a->delivery.round,
                                .attempts = a->delivery.attempts + 1,
                                .status = a->status,
                                .now_ms = clock_wall_ms(),
@@ -211,7 +213,8 @@ static bool is_under_way(const struct target *t, const struct hook_delivery *d)
     const struct attempt *a;
 
     DL_FOREACH(t->attempts, a)
-    if (a->delivery.id == d->id && a->delivery.attempts == d->attempts)
+    if (a->delivery.id == d->id && a->delivery.round == d->round &&
+        a->delivery.attempts == d->attempts)
         return true;
     return false;
 }

@@ -73,6 +73,19 @@ describe('a URL of a file', () => {
     assert.ok(sent < video.length + MiB, `${sent} bytes for ${video.length}`);
   });
 
+  test('is gone on with where the other side stopped sending', async (t) => {
+    const hasty = await Server.during(t, { args: [...ALLOW, '--download-stall', '1s'] });
+    const there = await Elsewhere.during(t);
+    const video = padded(bytes, 3 * MiB);
+    const url = there.put('/v.mp4', video, { hold: MiB });
+    const { data } = await completed(hasty, { url });
+    await isSame(hasty, data, video);
+    const asked = there.asked('/v.mp4');
+    assert.equal(asked.length, 2);
+    assert.match(asked[1].range, /^bytes=\d+-$/);
+    there.release('/v.mp4');
+  });
+
   test('is begun anew where the server has no ranges, and the bar never runs back', async (t) => {
     const there = await Elsewhere.during(t);
     const video = padded(bytes, 3 * MiB);
