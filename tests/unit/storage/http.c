@@ -432,6 +432,29 @@ static void a_whole_object_goes_up_once_more_after_a_break(void **state)
     stop(w);
 }
 
+/* What was handed over is still on its way, for longer than a server may be silent. */
+static void a_body_has_the_time_that_it_takes(void **state)
+{
+    enum { BYTES = 256 * 1024 };
+    static const struct scripted_answer script[] = {
+        { .text = ANSWER("200 OK", NONE, ""), .late_ms = 9000 },
+    };
+    struct world *w = *state;
+    struct storage_put put = { .key = "a",
+                               .has_file = true,
+                               .file = w->file,
+                               .length = BYTES,
+                               .done = on_done,
+                               .context = w };
+
+    assert_int_equal(ftruncate(w->file, BYTES), 0);
+    start(w, script, 1, 1000);
+    storage_put(w->storage, &put);
+    wait_for(w);
+    assert_int_equal(w->err, OK);
+    stop(w);
+}
+
 static void other_bytes_than_were_sent_are_noticed(void **state)
 {
     static const char other[] =
@@ -719,6 +742,7 @@ int main(void)
         TEST(a_range_is_never_more_than_was_asked_for),
         TEST(a_server_that_stalls_is_left),
         TEST(a_whole_object_goes_up_once_more_after_a_break),
+        TEST(a_body_has_the_time_that_it_takes),
         TEST(other_bytes_than_were_sent_are_noticed),
         TEST(a_good_status_with_an_error_in_it_is_an_error),
         TEST(a_completion_whose_answer_was_lost_is_found_out),
