@@ -89,7 +89,8 @@ struct fetch_request {
     bool is_range;          /* ask for range_from-range_to (inclusive; UINT64_MAX: to the end) */
     uint64_t range_from, range_to;
     uint64_t timeout_ms; /* for all of it; 0: no limit */
-    uint64_t stall_ms;   /* without a byte either way; 0: no limit */
+    uint64_t stall_ms;   /* without a byte either way; 0: no limit. Longer behind the end of a
+                          * file that is sent, as it may still be on its way */
     /* Runs exactly once unless cancelled, never within fetch_start; the answer
      * is borrowed. The fetch is freed behind it. */
     void (*done)(void *context, const struct fetch_answer *answer);
