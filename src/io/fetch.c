@@ -15,6 +15,7 @@ enum {
     READ_BUFFER = 64 * 1024,
     HEADER_MAX = 64 * 1024,
     REDIRECT_BODY_MAX = 1024 * 1024, /* of an answer that leads on */
+    HEADS_MAX = 1024 * 1024,         /* of all answers on the way, with their trailers */
 };
 
 struct fetch {
@@ -23,6 +24,8 @@ struct fetch {
     struct buf answer;
     int file;
     uint64_t offset, length, sent, received;
+    size_t heads;          /* bytes of heads and trailers */
+    int head_status;       /* as of the answer */
     struct funnel *funnel; /* or NULL */
     uint64_t sink_max;
     struct md5 *md5; /* of the file's range that is sent */
@@ -141,6 +144,26 @@ static size_t take_answer(char *bytes, size_t size, size_t count, void *context)
     return CURL_WRITEFUNC_ERROR;
 }
 
+/* libcurl bounds each head, but not the trailers (RFC 9112, 7.1.2), all of which it keeps. */
+static size_t watch_heads(char *line, size_t size, size_t count, void *context)
+{
+    struct fetch *fetch = context;
+    size_t len = size * count;
+    long status = 0;
+
+    fetch->heads += len;
+    if (fetch->heads > HEADS_MAX) {
+        fetch->err = FAIL_LIMIT;
+        return CURL_WRITEFUNC_ERROR;
+    }
+    if (*line != '\r' && *line != '\n')
+        return len;
+    curl_easy_getinfo(fetch->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status >= 200) /* RFC 9110, 15.2: those before announce another */
+        fetch->head_status = (int)status;
+    return len;
+}
+
 static size_t give_file(char *out, size_t size, size_t count, void *context)
 {
     struct fetch *fetch = context;
@@ -174,7 +197,7 @@ static int rewind_file(void *context, curl_off_t offset, int origin)
 /* All that was received is in the file by now. */
 static void finish(struct fetch *fetch)
 {
-    struct fetch_answer answer = { .length = -1, .of = fetch };
+    struct fetch_answer answer = { .length = -1, .of = fetch, .head_status = fetch->head_status };
 
     if (!fetch->err && fetch->funnel != NULL)
         fetch->err = funnel_err(fetch->funnel);
@@ -183,6 +206,7 @@ static void finish(struct fetch *fetch)
         answer.why = explain(fetch, fetch->code);
     } else {
         describe_head(fetch, &answer);
+        answer.head_status = answer.status;
         answer.body = buf_str(&fetch->answer);
         answer.md5 = fetch->funnel != NULL ? funnel_md5(fetch->funnel) : md5_end(fetch->md5);
     }
@@ -395,6 +419,8 @@ struct fetch *fetch_start(struct fetcher *f, const struct fetch_request *request
     buf_init(&fetch->answer, request->answer_max);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_answer);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, watch_heads);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, fetch);
     set_headers(fetch, request);
     set_body(fetch, request);
     if (request->has_sink)
