@@ -273,6 +273,13 @@ test('an upload may say later how long it is', async () => {
   assert.equal((await late.job()).state, 'queued');
   await late.send(bytes.length, Buffer.alloc(0), { 'upload-length': bytes.length });
   await waitFor(async () => (await late.job()).state === 'completed', 'the job to complete');
+
+  // The length is taken, what comes with it is not.
+  const over = await TusUpload.create(server, { headers: { 'upload-defer-length': 1 } });
+  await over.send(0, bytes);
+  assert.equal((await over.patch(bytes.length, 'x', { 'upload-length': bytes.length })).status, 413);
+  assert.equal(await over.offset(), bytes.length);
+  await waitFor(async () => (await over.job()).state === 'completed', 'the job to complete');
 });
 
 test('only bytes that are those of the checksum count', async () => {
