@@ -160,6 +160,15 @@ describe('a URL of a file', () => {
     watcher.drop();
   });
 
+  test('may have letters outside of ASCII', async (t) => {
+    const there = await Elsewhere.during(t);
+    there.put('/vid%C3%A9o%20%D1%8F.mp4', bytes);
+    const { data } = await completed(server, { url: `${there.url('/')}vid\u00e9o%20\u044f.mp4?a=\u00fc` });
+    assert.equal(data.videoInfo.title, 'vid\u00e9o \u044f');
+    await isSame(server, data, bytes);
+    assert.equal((await server.post('/api/download', { url: there.url(`/${'\u00e9'.repeat(900)}`) })).status, 400);
+  });
+
   test('may be redirected, but not for ever, and takes its name from the answer', async (t) => {
     const there = await Elsewhere.during(t);
     there.put('/v.mp4', bytes, { disposition: 'attachment; filename="From the answer.mp4"' });
