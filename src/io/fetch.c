@@ -377,6 +377,8 @@ static void follow(struct fetch *fetch, const struct fetch_request *request)
     CURL *easy = fetch->transfer.easy;
 
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
+    /* Some lead to themselves until a cookie comes back. Kept for this request only. */
+    curl_easy_setopt(easy, CURLOPT_COOKIEFILE, "");
     curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)request->redirects_max);
     curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, watch_redirects);

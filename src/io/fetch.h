@@ -87,7 +87,8 @@ struct fetch_request {
     uint64_t sink_at;       /* where its first byte goes */
     uint64_t sink_max;      /* FAIL_LIMIT beyond so many bytes; 0: no limit */
     bool has_md5;           /* fetch_answer.md5 is wanted */
-    unsigned redirects_max; /* followed (GET and HEAD only, to http and https); 0: none */
+    unsigned redirects_max; /* followed (GET and HEAD only, to http and https), with the cookies
+                             * that were set on the way; 0: none */
     bool is_range;          /* ask for range_from-range_to (inclusive; UINT64_MAX: to the end) */
     uint64_t range_from, range_to;
     uint64_t timeout_ms; /* for all of it; 0: no limit */

@@ -181,6 +181,18 @@ describe('a URL of a file', () => {
     assert.match(await refused(server, { url: there.url('/loop') }), /redirected too often/);
   });
 
+  test('may lead to itself until a cookie comes back, which the next one does not send', async (t) => {
+    const there = await Elsewhere.during(t);
+    const url = there.put('/v.mp4', (request, answer) => {
+      if (request.headers.cookie === 'seen=yes') answer.writeHead(200, { 'content-type': 'video/mp4' }).end(bytes);
+      else answer.writeHead(302, { location: '/v.mp4', 'set-cookie': 'seen=yes; Path=/' }).end();
+    });
+    for (const times of [2, 4]) {
+      await completed(server, { url });
+      assert.equal(there.asked('/v.mp4').length, times);
+    }
+  });
+
   test('is tried again after a server error', async (t) => {
     const there = await Elsewhere.during(t);
     let tries = 0;
