@@ -1,6 +1,7 @@
 // Webhooks: a receiver that fails, is slow, is away, and a server that is cut down
 // meanwhile. Whatever was seen of a job is told, in order, under one id.
 import assert from 'node:assert/strict';
+import net from 'node:net';
 import { test } from 'node:test';
 
 import { clipBytes } from '../support/clips.mjs';
@@ -174,6 +175,17 @@ test('410 and too many failures end it, and it can be replayed', async (t) => {
   assert.equal((await server.post('/api/webhooks/deliveries/99999/replay')).status, 409);
   assert.equal((await server.post('/api/webhooks/deliveries/x/replay')).status, 404);
   assert.equal((await server.get('/api/webhooks/deliveries?state=odd')).status, 400);
+});
+
+test('what follows the head of an answer is of no concern', async (t) => {
+  const heads = ['HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'];
+  const receiver = net.createServer((socket) => socket.on('error', () => {}).once('data', () => socket.end(heads.shift())));
+  t.after(() => receiver.close());
+  await new Promise((resolve) => receiver.listen(0, '127.0.0.1', resolve));
+  const server = await Server.during(t, withHooks([`http://127.0.0.1:${receiver.address().port}/`]));
+  await server.tell('job', { status: 'completed' });
+  await untilAll(server, 'delivered', 2);
+  assert.deepEqual((await deliveries(server)).map((one) => [one.status, one.attempts]), [[200, 1], [200, 1]]);
 });
 
 test('Retry-After is waited for', async (t) => {
