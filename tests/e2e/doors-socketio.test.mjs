@@ -28,8 +28,12 @@ describe('the gateway', () => {
       const gateway = await Gateway.during(t, server, { transports });
       assert.deepEqual(await gateway.subscribe(id), { fileId: id });
       assert.deepEqual(gateway.events, [['subscribed', { fileId: id }]], 'nothing else of a file nobody knows');
+      // Each is heard before the next is said: between two polls a client may miss steps.
+      const hears = (percent) => gateway.until('processing:progress', ({ progress }) => progress === percent);
       await server.tell(id, { stage: 'a', progress: 0.2, message: 'Extracting metadata...', metadata: { width: 640 } });
+      await hears(20);
       await server.tell(id, { stage: 'b', progress: 0.7, message: 'Scaling' });
+      await hears(70);
       await server.tell(id, { status: 'completed', result: { duration: 1.5 }, message: 'Done' });
       await gateway.until('processing:completed');
       const [subscribed, started, first, second, last, completed] = gateway.events;
@@ -421,6 +425,7 @@ describe('clients of Socket.IO 2', () => {
       const ack = await within(new Promise((resolve) => socket.emit('subscribe:file', { fileId: 'v2' }, resolve)), 'the ack');
       assert.deepEqual(ack, { fileId: 'v2' });
       await server.tell('v2', { stage: 'a', progress: 0.2, message: 'x' });
+      await waitFor(() => socket.heard.some(([event]) => event === 'processing:progress'), 'the first progress');
       await server.tell('v2', { status: 'completed', result: { a: 1 } });
       await waitFor(() => socket.heard.some(([event]) => event === 'processing:completed'), 'the end');
       assert.deepEqual(socket.heard.map(([event]) => event),

@@ -91,7 +91,7 @@ test('a length is declared once, and an upload terminated, at any node', { timeo
 });
 
 test('what nobody goes on with expires, whole and partial', { timeout: 180_000 }, async (t) => {
-  const fleet = await Fleet.during(t, { workers: 1, serveArgs: ['--upload-ttl', '2s'] });
+  const fleet = await Fleet.during(t, { workers: 1, serveArgs: ['--upload-ttl', '8s'] });
   const uploads = [
     await TusUpload.create(fleet.a, { length: 10 }),
     await TusUpload.create(fleet.a, { length: 10, headers: { 'upload-concat': 'partial' } }),
