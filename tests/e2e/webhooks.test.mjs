@@ -116,9 +116,9 @@ test('what was heard is told, though the receiver was away and the server cut do
     await server.kill();
     await server.start();
   }
-  const before = await deliveries(server, '?limit=200');
-  assert.equal(before.length, 15);
-  assert.ok(before.some((one) => one.why === 'nothing answers there'), JSON.stringify(before[0]));
+  const all = () => deliveries(server, '?limit=200');
+  assert.equal((await all()).length, 15);
+  await waitFor(async () => (await all()).some((one) => one.why === 'nothing answers there'), 'a try in vain');
   await receiver.start();
   await receiver.has(15);
   for (let round = 0; round < 5; round++) {
@@ -204,7 +204,7 @@ test('a receiver that never answers is given up in time and asked again', async 
   const server = await Server.during(t, withHooks([receiver], ['--webhook-timeout', '200ms']));
   await server.tell('job', { status: 'processing', progress: 0.5 });
   await receiver.has(1);
-  assert.equal(receiver.tries.length, 2);
+  assert.ok(receiver.tries.length >= 2, 'the first try was given up');
 });
 
 test('while one secret takes another\'s place, both sign', async (t) => {
