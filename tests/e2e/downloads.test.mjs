@@ -218,6 +218,15 @@ describe('a URL of a file', () => {
     assert.equal(tries, 3);
   });
 
+  test('that fails before it has a title is called by its address, without what may be secret', async (t) => {
+    const there = await Elsewhere.during(t);
+    const titled = async (body) => (await server.job((await download(server, body)).id)).title;
+    const login = there.url('/').replace('://', '://me:hidden@');
+    assert.equal(await titled({ url: `${login}a/gone.mp4?key=hidden` }), 'gone.mp4');
+    assert.equal(await titled({ url: `${login}?key=hidden` }), new URL(login).host);
+    assert.equal(await titled({ url: there.url('/gone.mp4'), title: 'My own' }), 'My own');
+  });
+
   test('that is none is a clear error, and leaves nothing', async (t) => {
     const there = await Elsewhere.during(t);
     there.put('/picture', Buffer.from('89504e470d0a1a0a0000000d', 'hex'), { type: 'image/png' });
@@ -255,14 +264,29 @@ describe('a URL of a file', () => {
     await page.click('[data-testid=from-button]');
     const error = page.locator('[data-testid=from-error]');
     await waitFor(() => error.isVisible(), 'the refusal');
-    assert.equal(await error.textContent(), 'url: 10.0.0.1 is a private address');
+    assert.equal(await error.textContent(), '10.0.0.1 is a private address.');
     await page.fill('[data-testid=from-input]', url);
+    assert.ok(await error.isHidden(), 'it is of what was there before');
     await page.click('[data-testid=from-button]');
     const row = page.locator('[data-testid=job-row]', { hasText: 'shown' });
     await waitFor(() => row.locator('[data-testid=job-play]').isVisible(), 'the row to be playable', { timeout: 120_000 });
     assert.equal(await row.getAttribute('data-state'), 'completed');
     assert.equal(await page.inputValue('[data-testid=from-input]'), '');
     assert.ok(await error.isHidden());
+  });
+
+  test('can be saved from its row on the page', { timeout: 120_000 }, async (t) => {
+    const there = await Elsewhere.during(t);
+    const { data } = await completed(server, { url: there.put('/saved.mp4', bytes) });
+    const browser = await launch();
+    t.after(() => browser.close());
+    const page = await browser.newPage();
+    await page.goto(server.origin);
+    const link = page.locator('[data-testid=job-row]', { hasText: 'saved' }).locator('[data-testid=job-save]');
+    await waitFor(() => link.isVisible(), 'the link');
+    const [file] = await Promise.all([page.waitForEvent('download'), link.click()]);
+    assert.equal(file.url(), new URL(data.downloadUrl, server.origin).href);
+    assert.equal(file.suggestedFilename(), 'saved.mp4');
   });
 
   test('is given up when the job is cancelled, and nothing is left', async (t) => {
