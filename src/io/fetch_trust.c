@@ -22,6 +22,18 @@ const char *fetch_trust_file(void)
     return of_environment("SSL_CERT_FILE");
 }
 
+enum { KEPT_S = 10 * 60 };
+
+/* Reading it takes OpenSSL tens of milliseconds, which no loop has at each connection;
+ * libcurl (7.87) keeps what it has read, unless there is a folder too. */
+static void set_system(CURL *easy)
+{
+    const char *bundle = curl_version_info(CURLVERSION_NOW)->cainfo;
+
+    if (bundle != NULL && access(bundle, R_OK) == 0)
+        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+}
+
 /* libcurl has a bundle and a folder that are the system's, each in force until another is
  * named; and unlike OpenSSL and the program curl it does not ask the environment. */
 void transfer_trust(CURL *easy, const char *ca_file)
@@ -35,6 +47,11 @@ void transfer_trust(CURL *easy, const char *ca_file)
         curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
     else if (folder != NULL)
         curl_easy_setopt(easy, CURLOPT_CAPATH, folder);
+    else if (file == NULL)
+        set_system(easy);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, (long)KEPT_S);
+#endif
 }
 
 /* libcurl's clause, without what it begins with. */

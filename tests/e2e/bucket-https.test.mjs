@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { startAzurite, startSwift, through } from '../support/buckets.mjs';
-import { bulkyClip, clipBytes } from '../support/clips.mjs';
+import { bulkyClip, clip, clipBytes } from '../support/clips.mjs';
 import { Direct, MiB, isPart, nothingRemains } from '../support/direct.mjs';
 import { masterUrl, playlists, verify } from '../support/hls.mjs';
 import { request, trust } from '../support/http.mjs';
@@ -128,6 +128,19 @@ describe('a bucket behind https', () => {
       assert.equal(refused.status, 503, refused.text);
     });
   }
+
+  test('is sent to by `reelay upload`, which has to trust it too', { timeout: 120_000 }, async (t) => {
+    const bucket = await secured(t, swift);
+    const server = await Server.during(t, { args: ['--storage', bucket.url, ...given(ca.file), ...PRESET] });
+    const upload = async (more, env) => reelay(['upload', '--server', server.origin, '--token', await server.token(), ...more, await clip({ seconds: 1 })], { env });
+    const good = await upload(['--ca-file', ca.file]);
+    assert.equal(good.status, 0, good.stderr);
+    const also = await upload([], { SSL_CERT_FILE: ca.file });
+    assert.equal(also.status, 0, also.stderr);
+    const bad = await upload([]);
+    assert.notEqual(bad.status, 0);
+    assert.match(bad.stderr, /its certificate is not trusted: unable to get local issuer certificate/);
+  });
 
   test('that speaks no TLS is named as such', async () => {
     const { status, stdout } = await reelay(['storage', 'check', '--storage-patience', '1s', swift.url.replace('endpoint=http:', 'endpoint=https:')]);
