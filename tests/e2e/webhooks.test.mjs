@@ -8,6 +8,7 @@ import { clipBytes } from '../support/clips.mjs';
 import { metrics } from '../support/metrics.mjs';
 import { Receiver, secret } from '../support/receiver.mjs';
 import { reelay, Server, temporaryFolder } from '../support/server.mjs';
+import { Authority } from '../support/tls.mjs';
 import { Upload } from '../support/upload.mjs';
 import { waitFor } from '../support/wait.mjs';
 
@@ -247,4 +248,37 @@ test('what cannot be right is refused at the start', async () => {
   await refused(/--webhook needs --webhook-secret/, '--webhook', 'http://127.0.0.1:1/');
   await refused(/--webhook: .* is not a URL/, '--webhook', 'ftp://u:hunter2@h', '--webhook-secret', 'x');
   await refused(/--webhook-secret: .*base64/, '--webhook', 'http://h', '--webhook-secret', 'whsec_hunter2*');
+});
+
+test('a receiver behind https is told if its certificate is trusted', async (t) => {
+  const ca = await Authority.during(t);
+  const receiver = await Receiver.during(t);
+  const front = await ca.before(t, receiver.url);
+  const options = withHooks([`${front.origin}/hook`]);
+  const server = await Server.during(t, { ...options, env: { ...options.env, SSL_CERT_FILE: ca.file } });
+  await server.tell('job', { status: 'completed' });
+  await receiver.has(2);
+  await untilAll(server, 'delivered', 2);
+});
+
+test('a receiver whose certificate is not trusted is told nothing, and the log says why', async (t) => {
+  const ca = await Authority.during(t);
+  const receiver = await Receiver.during(t);
+  const cases = [
+    [{}, {}, 'unable to get local issuer certificate'],
+    [{ names: ['hooks.example'] }, { SSL_CERT_FILE: ca.file }, "no alternative certificate subject name matches target host name '127.0.0.1'"],
+    [{ isOver: true }, { SSL_CERT_FILE: ca.file }, 'certificate has expired'],
+    [{ isOwn: true }, { SSL_CERT_FILE: ca.file }, 'self-signed certificate'],
+  ];
+  for (const [how, env, why] of cases) {
+    const front = await ca.before(t, receiver.url, how);
+    const options = withHooks([`${front.origin}/hook`], ['--webhook-retry', '10s']);
+    const server = await Server.during(t, { ...options, env: { ...options.env, ...env } });
+    await server.tell('job', { status: 'processing', progress: 0.1 });
+    const one = await waitFor(async () => (await deliveries(server)).find(({ attempts }) => attempts > 0), 'a try');
+    assert.equal(one.state, 'pending');
+    assert.equal(one.why, `its certificate is not trusted: ${why}`);
+    assert.match(server.log, /event=webhook_failed .*its certificate is not trusted/);
+  }
+  assert.equal(receiver.tries.length, 0);
 });

@@ -288,14 +288,16 @@ static void what_was_cancelled_says_nothing(void **state)
 
 static void only_this_machine_is_local(void **state)
 {
-    static const char *const local[] = { "http://127.0.0.1", "http://127.1.2.3:80/x",
-                                         "https://localhost:3001", "http://[::1]:3001/",
-                                         "http://LOCALHOST/" };
+    static const char *const local[] = {
+        "http://127.0.0.1",   "http://127.1.2.3:80/x", "https://localhost:3001",
+        "http://[::1]:3001/", "http://LOCALHOST/",     "http://bucket.s3.LocalHost:9000/"
+    };
     static const char *const remote[] = { "http://127.0.0.1.example.org/",
                                           "http://10.0.0.1",
                                           "http://128.0.0.1",
                                           "http://[::2]/",
                                           "http://localhost.example.org",
+                                          "http://notlocalhost/",
                                           "http://127.0.0.1@evil/",
                                           "" };
 
