@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/depot.h"
+#include "cmd/serve_settings.h"
 
 enum { WHY_MAX = 2048, KEY_MAX = 256, FILE_MORE = 1000, READ_MAX = 1024 };
 
@@ -305,6 +306,12 @@ static void conclude(const struct check *c)
         printf("all is well\n");
 }
 
+/* What no browser sends would pass where the rule is "*", and be no answer. */
+static bool is_sendable(const char *origin)
+{
+    return *origin == '\0' || (strcmp(origin, "*") != 0 && serve_settings_is_origin(origin));
+}
+
 static int run(const struct storage_options *o, const char *url)
 {
     struct check c = { .origin = o->origin, .file = -1 };
@@ -337,6 +344,12 @@ int cmd_storage(int argc, char **argv)
 
     if (status < 0 && strcmp(config.rest[0], "check") != 0) {
         fprintf(stderr, "usage: %s\n", help.usage);
+        status = 2;
+    } else if (status < 0 && !is_sendable(o.origin)) {
+        fprintf(stderr,
+                "reelay storage: --origin: \"%s\" is not an origin as browsers send it, such as "
+                "https://app.example.com\n",
+                o.origin);
         status = 2;
     } else if (status < 0) {
         status = run(&o, config.rest[1]);

@@ -218,7 +218,10 @@ void storage_cancel(struct storage_task *t);
 /* For a GET. `file_name` (or NULL): what a browser saves it as. */
 int storage_url(const struct storage *s, const char *key, const char *file_name,
                 uint64_t lifetime_s, struct buf *out);
-/* The same by its public base, which must be configured; unsigned. */
+/* For a HEAD: what is signed for GET is refused to it by S3. */
+int storage_head_url(const struct storage *s, const char *key, uint64_t lifetime_s,
+                     struct buf *out);
+/* For both, by its public base, which must be configured; unsigned. */
 int storage_public_url(const struct storage *s, const char *key, struct buf *out);
 /* For a PUT of a whole object. FAIL_UNSUPPORTED: !has_object_urls. */
 int storage_put_url(const struct storage *s, const char *key, uint64_t lifetime_s, struct buf *out);

@@ -1,6 +1,7 @@
 // Webhooks: a receiver that fails, is slow, is away, and a server that is cut down
 // meanwhile. Whatever was seen of a job is told, in order, under one id.
 import assert from 'node:assert/strict';
+import net from 'node:net';
 import { test } from 'node:test';
 
 import { clipBytes } from '../support/clips.mjs';
@@ -116,9 +117,9 @@ test('what was heard is told, though the receiver was away and the server cut do
     await server.kill();
     await server.start();
   }
-  const before = await deliveries(server, '?limit=200');
-  assert.equal(before.length, 15);
-  assert.ok(before.some((one) => one.why === 'nothing answers there'), JSON.stringify(before[0]));
+  const all = () => deliveries(server, '?limit=200');
+  assert.equal((await all()).length, 15);
+  await waitFor(async () => (await all()).some((one) => one.why === 'nothing answers there'), 'a try in vain');
   await receiver.start();
   await receiver.has(15);
   for (let round = 0; round < 5; round++) {
@@ -177,6 +178,17 @@ test('410 and too many failures end it, and it can be replayed', async (t) => {
   assert.equal((await server.get('/api/webhooks/deliveries?state=odd')).status, 400);
 });
 
+test('what follows the head of an answer is of no concern', async (t) => {
+  const heads = ['HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'];
+  const receiver = net.createServer((socket) => socket.on('error', () => {}).once('data', () => socket.end(heads.shift())));
+  t.after(() => receiver.close());
+  await new Promise((resolve) => receiver.listen(0, '127.0.0.1', resolve));
+  const server = await Server.during(t, withHooks([`http://127.0.0.1:${receiver.address().port}/`]));
+  await server.tell('job', { status: 'completed' });
+  await untilAll(server, 'delivered', 2);
+  assert.deepEqual((await deliveries(server)).map((one) => [one.status, one.attempts]), [[200, 1], [200, 1]]);
+});
+
 test('Retry-After is waited for', async (t) => {
   const receiver = await Receiver.during(t, {
     answer: (one, nth) => (nth === 1 ? { status: 429, headers: { 'retry-after': '2' } } : 200),
@@ -193,7 +205,7 @@ test('a receiver that never answers is given up in time and asked again', async 
   const server = await Server.during(t, withHooks([receiver], ['--webhook-timeout', '200ms']));
   await server.tell('job', { status: 'processing', progress: 0.5 });
   await receiver.has(1);
-  assert.equal(receiver.tries.length, 2);
+  assert.ok(receiver.tries.length >= 2, 'the first try was given up');
 });
 
 test('while one secret takes another\'s place, both sign', async (t) => {

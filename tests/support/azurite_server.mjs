@@ -93,9 +93,8 @@ const port = await new Promise((resolve) => {
   });
 });
 
-const agent = new module.Agent({ keepAlive: true });
-
-// The same request, to Azurite; `body` instead of its own if there is one.
+// The same request, to Azurite; `body` instead of its own if there is one. On a connection of
+// its own: Azurite may be ending a kept one just now.
 function passOn(request, answer, body) {
   const headers = { ...request.headers };
   if (body) {
@@ -103,7 +102,7 @@ function passOn(request, answer, body) {
     headers['content-length'] = body.length;
   }
   const onward = module.request({
-    host: '127.0.0.1', port, method: request.method, path: request.url, headers, agent, setHost: false,
+    host: '127.0.0.1', port, method: request.method, path: request.url, headers, agent: false, setHost: false,
   }, (back) => {
     answer.writeHead(back.statusCode, back.statusMessage, back.rawHeaders);
     pipeline(back, answer).catch(() => {});

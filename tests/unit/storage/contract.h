@@ -126,6 +126,7 @@ void expect_object(const char *key, int file, uint64_t offset, uint64_t length);
 
 /* A plain HTTP client; gives the status. `body` (may be NULL) gets head and body. */
 long plain_get(const char *url, struct buf *answer);
+long plain_head(const char *url, struct buf *answer);
 long plain_put(const char *url, int file, uint64_t offset, uint64_t length);
 
 #endif

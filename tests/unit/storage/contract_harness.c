@@ -608,6 +608,15 @@ long plain_get(const char *url, struct buf *answer)
     return perform(curl, url, answer);
 }
 
+long plain_head(const char *url, struct buf *answer)
+{
+    CURL *curl = curl_easy_init();
+
+    assert_non_null(curl);
+    curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+    return perform(curl, url, answer);
+}
+
 struct sending {
     int file;
     uint64_t at, left;
