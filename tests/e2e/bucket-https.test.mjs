@@ -130,6 +130,20 @@ describe('a bucket behind https', () => {
     });
   }
 
+  test('is used again when its certificate was renewed', { timeout: 120_000 }, async (t) => {
+    const bucket = await secured(t, swift, { isOver: true });
+    const server = await Server.during(t, { args: ['--storage', bucket.url, ...given(ca.file), ...PRESET] });
+    await waitFor(() => server.log.includes('event=storage_trouble reason=UNTRUSTED'), 'the log to say so');
+    const upload = await Upload.create(server, { bytes: await clipBytes({ seconds: 1 }), chunks: 1 });
+    assert.equal((await upload.askUrl(0)).status, 503);
+    bucket.front.show(await ca.certificate());
+    await upload.putAll();
+    await upload.assemble();
+    await upload.complete();
+    assert.match(server.log, /event=storage_well/);
+    assert.equal((await server.get('/health')).json.status, 'ok');
+  });
+
   test('is sent to by `reelay upload`, which has to trust it too', { timeout: 120_000 }, async (t) => {
     const bucket = await secured(t, swift);
     const server = await Server.during(t, { args: ['--storage', bucket.url, ...given(ca.file), ...PRESET] });
