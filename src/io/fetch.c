@@ -21,6 +21,7 @@ enum {
     SLOWEST = 8 * 1024,              /* bytes a second that a body may go by with */
     DRAIN_MAX_S = 15 * 60,
     DEAD_MS = 60 * 1000,
+    HEADS_MAX = 1024 * 1024,         /* of all answers on the way, with their trailers */
 };
 
 struct fetch {
@@ -29,6 +30,8 @@ struct fetch {
     struct buf answer;
     int file;
     uint64_t offset, length, sent, received;
+    size_t heads;          /* bytes of heads and trailers */
+    int head_status;       /* as of the answer */
     struct funnel *funnel; /* or NULL */
     uint64_t sink_max;
     uint64_t stall_s; /* 0: no limit */
@@ -170,6 +173,26 @@ static void let_drain(struct fetch *fetch)
         setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof(dead_ms));
 }
 
+/* libcurl bounds each head, but not the trailers (RFC 9112, 7.1.2), all of which it keeps. */
+static size_t watch_heads(char *line, size_t size, size_t count, void *context)
+{
+    struct fetch *fetch = context;
+    size_t len = size * count;
+    long status = 0;
+
+    fetch->heads += len;
+    if (fetch->heads > HEADS_MAX) {
+        fetch->err = FAIL_LIMIT;
+        return CURL_WRITEFUNC_ERROR;
+    }
+    if (*line != '\r' && *line != '\n')
+        return len;
+    curl_easy_getinfo(fetch->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status >= 200) /* RFC 9110, 15.2: those before announce another */
+        fetch->head_status = (int)status;
+    return len;
+}
+
 static size_t give_file(char *out, size_t size, size_t count, void *context)
 {
     struct fetch *fetch = context;
@@ -207,7 +230,7 @@ static int rewind_file(void *context, curl_off_t offset, int origin)
 /* All that was received is in the file by now. */
 static void finish(struct fetch *fetch)
 {
-    struct fetch_answer answer = { .length = -1, .of = fetch };
+    struct fetch_answer answer = { .length = -1, .of = fetch, .head_status = fetch->head_status };
 
     if (!fetch->err && fetch->funnel != NULL)
         fetch->err = funnel_err(fetch->funnel);
@@ -216,6 +239,7 @@ static void finish(struct fetch *fetch)
         answer.why = explain(fetch, fetch->code);
     } else {
         describe_head(fetch, &answer);
+        answer.head_status = answer.status;
         answer.body = buf_str(&fetch->answer);
         answer.md5 = fetch->funnel != NULL ? funnel_md5(fetch->funnel) : md5_end(fetch->md5);
     }
@@ -386,6 +410,8 @@ static void follow(struct fetch *fetch, const struct fetch_request *request)
     CURL *easy = fetch->transfer.easy;
 
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
+    /* Some lead to themselves until a cookie comes back. Kept for this request only. */
+    curl_easy_setopt(easy, CURLOPT_COOKIEFILE, "");
     curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)request->redirects_max);
     curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, watch_redirects);
@@ -429,6 +455,8 @@ struct fetch *fetch_start(struct fetcher *f, const struct fetch_request *request
     buf_init(&fetch->answer, request->answer_max);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_answer);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, watch_heads);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, fetch);
     set_headers(fetch, request);
     set_body(fetch, request);
     if (request->has_sink)

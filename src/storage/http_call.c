@@ -229,7 +229,8 @@ static bool is_trouble(enum http_verb verb, int err)
 {
     if (err == FAIL_MISSING || err == FAIL_UNSUPPORTED || err == FAIL_SYNTAX || err == FAIL_FULL)
         return verb == VERB_LIST || verb == VERB_PUT || verb == VERB_BEGIN;
-    return err == FAIL_DENIED || err == FAIL_CLOSED || err == FAIL_TIMEOUT || err == FAIL_IO;
+    return err == FAIL_DENIED || err == FAIL_UNTRUSTED || err == FAIL_CLOSED ||
+           err == FAIL_TIMEOUT || err == FAIL_IO;
 }
 
 static void note_trouble(struct http_storage *h, const struct http_verdict *verdict)

@@ -1,6 +1,7 @@
 /* What the files of the HTTP storages share. Three layers, each knows only the one below:
  *
  *   tasks  (http_small, http_get, http_put, http_page, http_sweep, http_complete)
+ *          with http_pages, the way through a list
  *          an operation of storage.h, made of calls
  *   calls  (http_call, http_attempt)
  *          a request until its answer is final: its turn, repeating

@@ -82,6 +82,14 @@ test('a bucket that lets no page in: the rule that would', async (t) => {
   assert.match(stdout, /"AllowedOrigins": \["https:\/\/page\.example"\]/);
 });
 
+test('an origin that no browser sends is refused before anything is tried', async () => {
+  for (const origin of ['app.example.com', 'https://app.example.com/', '*']) {
+    const { status, stderr, stdout } = await check('--origin', origin, 's3://K:S@bucket');
+    assert.equal(status, 2, stdout);
+    assert.match(stderr, /--origin: .* is not an origin as browsers send it, such as https:\/\/app\.example\.com/);
+  }
+});
+
 test('a container of Azure does all of it, too', async (t) => {
   const azurite = await azuriteDuring(t);
   const { status, stdout } = await check(azurite.url);

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "storage/http_pages.h"
 #include "storage/storage.h"
 
 #define ANSWER(status, fields, body)                                                               \
@@ -584,6 +585,132 @@ static void a_list_that_does_not_end_is_ended(void **state)
     stop(w);
 }
 
+static bool count_pending(void *context, const struct storage_pending *pending)
+{
+    struct world *w = context;
+
+    assert_string_equal(pending->key, "x");
+    w->listed++;
+    return true;
+}
+
+static void on_parts(void *context, int err, const char *why, const struct storage_part *parts,
+                     size_t count)
+{
+    (void)parts, (void)count;
+    hear(context, err, why);
+}
+
+#define LIST_PAGE(after)                                                                           \
+    ANSWER("200 OK", "",                                                                           \
+           "<ListBucketResult><IsTruncated>true</IsTruncated>"                                     \
+           "<Contents><Key>below/x</Key><Size>1</Size></Contents>"                                 \
+           "<NextContinuationToken>" after "</NextContinuationToken></ListBucketResult>")
+#define UPLOADS_PAGE(after)                                                                        \
+    ANSWER("200 OK", "",                                                                           \
+           "<ListMultipartUploadsResult><IsTruncated>true</IsTruncated>"                           \
+           "<Upload><Key>below/x</Key><UploadId>i</UploadId></Upload>"                             \
+           "<NextKeyMarker>" after "</NextKeyMarker></ListMultipartUploadsResult>")
+#define PARTS_PAGE(after)                                                                          \
+    ANSWER("200 OK", "",                                                                           \
+           "<ListPartsResult><IsTruncated>true</IsTruncated>"                                      \
+           "<NextPartNumberMarker>" after "</NextPartNumberMarker></ListPartsResult>")
+
+static const char again_and_again[] = "the storage gives the same page of a list again and again";
+
+static void pages_that_come_round_again_are_the_end_of_it(void **state)
+{
+    static const struct scripted_answer objects[] = { { .text = LIST_PAGE("a") },
+                                                      { .text = LIST_PAGE("b") },
+                                                      { .text = LIST_PAGE("a") },
+                                                      { .text = LIST_PAGE("b") } };
+    static const struct scripted_answer uploads[] = { { .text = UPLOADS_PAGE("a") },
+                                                      { .text = UPLOADS_PAGE("b") },
+                                                      { .text = UPLOADS_PAGE("a") },
+                                                      { .text = UPLOADS_PAGE("b") } };
+    static const struct scripted_answer parts[] = { { .text = PARTS_PAGE("1") },
+                                                    { .text = PARTS_PAGE("2") },
+                                                    { .text = PARTS_PAGE("1") },
+                                                    { .text = PARTS_PAGE("2") } };
+    struct world *w = *state;
+
+    start(w, objects, 4, 20000);
+    storage_list(w->storage, "", count_object, on_done, w);
+    wait_for(w);
+    assert_int_equal(w->err, FAIL_SYNTAX);
+    assert_string_equal(w->why, again_and_again);
+    assert_int_equal(w->listed, 4);
+    stop(w);
+    start(w, uploads, 4, 20000);
+    storage_uploads(w->storage, "", count_pending, on_done, w);
+    wait_for(w);
+    assert_int_equal(w->err, FAIL_SYNTAX);
+    assert_string_equal(w->why, again_and_again);
+    stop(w);
+    start(w, parts, 4, 20000);
+    storage_parts(w->storage, "x", "i", on_parts, w);
+    wait_for(w);
+    assert_int_equal(w->err, FAIL_SYNTAX);
+    assert_string_equal(w->why, again_and_again);
+    stop(w);
+}
+
+static void a_tree_that_comes_round_again_is_not_removed_for_ever(void **state)
+{
+    static const char gone[] = ANSWER("204 Gone", "", "");
+    static const struct scripted_answer script[] = {
+        { .text = LIST_PAGE("a") }, { .text = gone }, { .text = LIST_PAGE("b") }, { .text = gone },
+        { .text = LIST_PAGE("a") }, { .text = gone }, { .text = LIST_PAGE("b") }, { .text = gone },
+    };
+    struct world *w = *state;
+
+    start(w, script, 8, 20000);
+    storage_remove_all(w->storage, "", on_done, w);
+    wait_for(w);
+    assert_int_equal(w->err, FAIL_SYNTAX);
+    assert_string_equal(w->why, again_and_again);
+    stop(w);
+}
+
+static void ever_new_pages_come_to_an_end(void **state)
+{
+    struct http_pages pages = { 0 };
+    const char *why = NULL;
+    uint32_t turned = 0;
+    char after[16];
+
+    (void)state;
+    do
+        snprintf(after, sizeof(after), "%u", turned++);
+    while (turned < 10 * HTTP_PAGES_MAX && http_pages_turn(&pages, after, &why) == OK);
+    assert_int_equal(turned, HTTP_PAGES_MAX);
+    assert_string_equal(why, "the storage gives a list without end");
+    http_pages_deinit(&pages);
+}
+
+static void a_circle_of_pages_is_found_however_long_it_is(void **state)
+{
+    (void)state;
+    for (uint32_t before = 0; before < 20; before++) {
+        for (uint32_t around = 1; around < 40; around++) {
+            struct http_pages pages = { 0 };
+            const char *why = NULL;
+            uint32_t turned = 0;
+            int err = OK;
+            while (err == OK && turned < 1000) {
+                char after[16];
+                uint32_t at = turned < before ? turned : before + (turned - before) % around;
+                snprintf(after, sizeof(after), "%u", at);
+                err = http_pages_turn(&pages, after, &why);
+                turned++;
+            }
+            assert_int_equal(err, FAIL_SYNTAX);
+            assert_true(turned > before + around && turned <= 4 * (before + around) + 1);
+            http_pages_deinit(&pages);
+        }
+    }
+}
+
 static void never(void *context, int err, const char *why, uint64_t bytes)
 {
     (void)context, (void)err, (void)why, (void)bytes;
@@ -748,6 +875,10 @@ int main(void)
         TEST(a_completion_whose_answer_was_lost_is_found_out),
         TEST(a_wrong_clock_is_set_by_the_servers),
         TEST(a_list_that_does_not_end_is_ended),
+        TEST(pages_that_come_round_again_are_the_end_of_it),
+        TEST(a_tree_that_comes_round_again_is_not_removed_for_ever),
+        TEST(ever_new_pages_come_to_an_end),
+        TEST(a_circle_of_pages_is_found_however_long_it_is),
         TEST(a_good_answer_that_is_spoilt_is_asked_for_again),
         TEST(a_range_that_ends_too_early_is_gone_on_with),
         TEST(a_bucket_that_is_somewhere_else_is_trouble),
