@@ -15,7 +15,7 @@
 #include "media/bucket.h"
 #include "media/task.h"
 
-enum { COPIES_MAX = 6 };
+enum { COPIES_MAX = 6, COMPLETIONS_MAX = 3 };
 
 /* Document 000, "Stage 1" */
 static const double found_chunks = 0.05, reading_from = 0.10, reading_to = 0.50, saving = 0.55;
@@ -37,6 +37,7 @@ struct assembling {
     uint64_t size;
     uint32_t next, running; /* of copies */
     bool has_copied;
+    unsigned completions; /* tried */
     uint64_t begun_ms;
     int err;
     struct buf why;
@@ -159,6 +160,11 @@ static void completed(void *context, int err, const char *why)
 {
     struct assembling *a = context;
 
+    /* A part was sent again behind the list. */
+    if (err == FAIL_STATE && ++a->completions < COMPLETIONS_MAX && !is_stopped(a)) {
+        list_again(a);
+        return;
+    }
     if (err) {
         /* It may have happened all the same; then the list tells. */
         a->pipeline->spec.upload.has_source |= a->way != BUCKET_BY_HEAD;

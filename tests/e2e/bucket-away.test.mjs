@@ -88,6 +88,24 @@ test('killed behind the completion, it takes the file and nothing else for it', 
   await nothingRemains(swift, upload);
 });
 
+test('a chunk that is sent again in the last moment does no harm', { timeout: 120_000 }, async (t) => {
+  const { relay, server, bucket } = await begin(t);
+  const upload = await Direct.create(server, { bytes: large, swift: bucket, size: 6 * MiB });
+  await upload.putAll();
+  const last = upload.chunks - 1;
+  const url = await upload.url(last);
+  const box = Buffer.from('0000000866726565', 'hex'); // "free"
+  let isAgain = false;
+  relay.before = async (asked) => {
+    if (!isCompletion(asked) || isAgain) return true;
+    isAgain = true;
+    await upload.putTo(url, Buffer.concat([upload.chunk(last), box]));
+    return true;
+  };
+  await upload.finish();
+  assert.equal(relay.requests.filter(isCompletion).length, 2);
+});
+
 const isListOfParts = ({ method, path }) => method === 'GET' && path.includes('uploadId=');
 let lists = 0;
 const moments = {
