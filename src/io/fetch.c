@@ -21,7 +21,7 @@ enum {
     SLOWEST = 8 * 1024,              /* bytes a second that a body may go by with */
     DRAIN_MAX_S = 15 * 60,
     DEAD_MS = 60 * 1000,
-    HEADS_MAX = 1024 * 1024,         /* of all answers on the way, with their trailers */
+    HEADS_MAX = 1024 * 1024, /* of all answers on the way, with their trailers */
 };
 
 struct fetch {

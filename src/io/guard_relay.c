@@ -2,14 +2,14 @@
 
 #include <string.h>
 
-void relay_init(struct relay *r)
+void guard_relay_init(struct guard_relay *r)
 {
-    memset(r, 0, offsetof(struct relay, up)); /* the blocks need no zeroes */
+    memset(r, 0, offsetof(struct guard_relay, up)); /* the blocks need no zeroes */
     memset(&r->up, 0, offsetof(struct relay_half, block));
     memset(&r->down, 0, offsetof(struct relay_half, block));
 }
 
-static void end(struct relay *r, bool is_broken)
+static void end(struct guard_relay *r, bool is_broken)
 {
     if (r->is_over)
         return;
@@ -21,7 +21,7 @@ static void end(struct relay *r, bool is_broken)
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
-    struct relay *r = handle->data;
+    struct guard_relay *r = handle->data;
     struct relay_half *h = (uv_stream_t *)handle == r->child ? &r->up : &r->down;
 
     (void)suggested;
@@ -30,7 +30,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 
 static void on_block(uv_stream_t *from, ssize_t len, const uv_buf_t *block);
 
-static void read_on(struct relay *r, uv_stream_t *from)
+static void read_on(struct guard_relay *r, uv_stream_t *from)
 {
     if (!r->is_over && uv_read_start(from, on_alloc, on_block) != 0)
         end(r, true);
@@ -38,7 +38,7 @@ static void read_on(struct relay *r, uv_stream_t *from)
 
 static void on_sent(uv_write_t *request, int status)
 {
-    struct relay *r = request->data;
+    struct guard_relay *r = request->data;
 
     if (status < 0 && status != UV_ECANCELED)
         end(r, true);
@@ -47,7 +47,7 @@ static void on_sent(uv_write_t *request, int status)
 }
 
 /* Most blocks go at once; for the rest of one, reading waits. */
-static void send_block(struct relay *r, struct relay_half *h)
+static void send_block(struct guard_relay *r, struct relay_half *h)
 {
     bool is_up = h == &r->up;
     uv_stream_t *to = is_up ? r->server : r->child;
@@ -76,7 +76,7 @@ static void on_shut(uv_shutdown_t *request, int status)
 
 /* The server's end is the answer's. A child that has no more to ask may still listen; of
  * its tunnels the server is told. */
-static void half_ended(struct relay *r, uv_stream_t *from, ssize_t how)
+static void half_ended(struct guard_relay *r, uv_stream_t *from, ssize_t how)
 {
     uv_read_stop(from);
     if (how != UV_EOF) {
@@ -91,7 +91,7 @@ static void half_ended(struct relay *r, uv_stream_t *from, ssize_t how)
 }
 
 /* Whatever follows a request is meant for another server, perhaps, and gets to none. */
-static bool is_declared(struct relay *r, size_t len)
+static bool is_declared(struct guard_relay *r, size_t len)
 {
     if (r->is_tunnel)
         return true;
@@ -103,7 +103,7 @@ static bool is_declared(struct relay *r, size_t len)
 
 static void on_block(uv_stream_t *from, ssize_t len, const uv_buf_t *block)
 {
-    struct relay *r = from->data;
+    struct guard_relay *r = from->data;
     bool is_down = from == r->server;
     struct relay_half *h = is_down ? &r->down : &r->up;
 
@@ -122,7 +122,7 @@ static void on_block(uv_stream_t *from, ssize_t len, const uv_buf_t *block)
         end(r, true);
 }
 
-void relay_start(struct relay *r, const struct relay_events *events)
+void guard_relay_start(struct guard_relay *r, const struct guard_relay_events *events)
 {
     r->events = events;
     if (!is_declared(r, r->up.len)) {

@@ -11,14 +11,14 @@
 
 enum { RELAY_BLOCK = 64 * 1024 };
 
-struct relay;
+struct guard_relay;
 
-struct relay_events {
+struct guard_relay_events {
     /* A block was read. False: it goes no further; the relay is broken. */
-    bool (*moved)(struct relay *r, bool is_down, size_t len);
+    bool (*moved)(struct guard_relay *r, bool is_down, size_t len);
     /* Once, unless the streams are closed before: the server has ended it, or something
      * broke it. Nothing is read any more; what is being written may be still. */
-    void (*ended)(struct relay *r, bool is_broken);
+    void (*ended)(struct guard_relay *r, bool is_broken);
 };
 
 /* One direction: a block that is read, and written before the next one is read. */
@@ -28,8 +28,8 @@ struct relay_half {
     char block[RELAY_BLOCK];
 };
 
-struct relay {
-    const struct relay_events *events;
+struct guard_relay {
+    const struct guard_relay_events *events;
     uv_stream_t *child, *server;
     bool is_tunnel;        /* else it is one request with its content: */
     uint64_t content_left; /* that the child may still send */
@@ -39,10 +39,10 @@ struct relay {
 };
 
 /* All zeroes but for the blocks. */
-void relay_init(struct relay *r);
+void guard_relay_init(struct guard_relay *r);
 
 /* The fields above `is_over` are filled in, and up's block has up.len bytes that came
  * already. */
-void relay_start(struct relay *r, const struct relay_events *events);
+void guard_relay_start(struct guard_relay *r, const struct guard_relay_events *events);
 
 #endif

@@ -23,7 +23,7 @@ enum {
 enum state { HEAD, WAITING, LOOKING_UP, CONNECTING, RELAYING, FAREWELL, CLOSING };
 
 struct tunnel {
-    struct relay relay; /* first: both are the streams' data */
+    struct guard_relay relay; /* first: both are the streams' data */
     struct guard_proxy *proxy;
     struct tunnel *previous, *next;
     enum state state;
@@ -165,7 +165,7 @@ static void refuse(struct tunnel *t, const struct buf *why)
 /* ---- relaying ---- */
 
 /* True: as much may still come in. */
-static bool on_moved(struct relay *r, bool is_down, size_t len)
+static bool on_moved(struct guard_relay *r, bool is_down, size_t len)
 {
     struct tunnel *t = (struct tunnel *)r;
     struct guard_proxy *p = t->proxy;
@@ -180,7 +180,7 @@ static bool on_moved(struct relay *r, bool is_down, size_t len)
     return false;
 }
 
-static void on_relayed(struct relay *r, bool is_broken)
+static void on_relayed(struct guard_relay *r, bool is_broken)
 {
     struct tunnel *t = (struct tunnel *)r;
 
@@ -190,7 +190,7 @@ static void on_relayed(struct relay *r, bool is_broken)
         say_farewell(t);
 }
 
-static const struct relay_events relay_events = { .moved = on_moved, .ended = on_relayed };
+static const struct guard_relay_events relay_events = { .moved = on_moved, .ended = on_relayed };
 
 /* What came behind the head lies at the block's start. */
 static void start_relaying(struct tunnel *t)
@@ -216,7 +216,7 @@ static void start_relaying(struct tunnel *t)
     t->relay.server = server_of(t);
     t->relay.is_tunnel = t->head.is_tunnel;
     t->relay.content_left = t->head.content;
-    relay_start(&t->relay, &relay_events);
+    guard_relay_start(&t->relay, &relay_events);
 }
 
 /* ---- from the head to a connection ---- */
@@ -398,7 +398,7 @@ void tunnel_open(struct guard_proxy *p)
 {
     struct tunnel *t = mem_alloc(sizeof(*t));
 
-    relay_init(&t->relay);
+    guard_relay_init(&t->relay);
     memset((char *)t + sizeof(t->relay), 0, sizeof(*t) - sizeof(t->relay));
     t->proxy = p;
     t->next = p->tunnels;
