@@ -148,7 +148,7 @@ void order_tick(struct job *job, uint64_t now_ms);
 bool bridge_take_status(struct job *job, struct str status, fleet_job_done *done, void *context);
 void bridge_mark_read(struct job *job);
 void bridge_tick(struct job *job, uint64_t now_ms); /* now and then */
-void bridge_up(struct fleet_jobs *j); /* all that is watched is to be read */
+void bridge_up(struct fleet_jobs *j);               /* all that is watched is to be read */
 
 /* jobs_index.c: the lists of jobs */
 void index_begin(struct fleet_jobs *j, const char *id);        /* it is about to be made */

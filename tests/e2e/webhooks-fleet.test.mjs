@@ -178,6 +178,23 @@ test('what is due again by the time that its failure is settled is tried at once
   assert.deepEqual(receiver.tries.map((one) => one.status), [500, 200, 500, 200]);
 });
 
+test('who delivers hears of a replay at another node', { timeout: 60_000 }, async (t) => {
+  const redis = await FleetRedis.during(t);
+  const receiver = await Receiver.during(t);
+  const nodes = [await nodeOf(t, redis, { receivers: [receiver] }), await nodeOf(t, redis, { receivers: [receiver] })];
+  await nodes[0].report('job', { status: 'completed' });
+  await waitFor(async () => (await deliveries(nodes[0], '?state=delivered')).length === 2, 'both to be settled');
+  assert.equal(await redis.cli('pubsub', 'numsub', '{reelay}:hooks:ring'), '{reelay}:hooks:ring\n2');
+  const rung = await redis.subscribe('{reelay}:hooks:ring');
+  const [{ id }] = await deliveries(nodes[0]);
+  for (const [i, node] of nodes.entries()) {
+    assert.equal((await node.post(`/api/webhooks/deliveries/${id}/replay`)).status, 202);
+    await waitFor(() => receiver.tries.length === 3 + i, 'it to be sent again');
+    await waitFor(async () => (await deliveries(node, '?state=delivered')).length === 2, 'it to be settled');
+    await waitFor(() => rung.length === 1 + i, 'the ring');
+  }
+});
+
 test('Redis goes and comes back: nothing is lost, nothing comes twice', { timeout: 120_000 }, async (t) => {
   const redis = await FleetRedis.during(t, { keeps: true });
   const receiver = await Receiver.during(t);
