@@ -91,6 +91,10 @@ typedef void fleet_work_found(void *context, int err, const struct fleet_work_st
 /* FAIL_EXISTS. */
 void fleet_work_create(struct fleet_work *w, const char *job, const char *spec,
                        fleet_work_done *done, void *context);
+/* An upload that is to be a part of another: it is never enqueued. FAIL_EXISTS; FAIL_LIMIT:
+ * there are `most` of them, at all nodes. */
+void fleet_work_create_part(struct fleet_work *w, const char *job, const char *spec, uint32_t most,
+                            fleet_work_done *done, void *context);
 /* FAIL_MISSING. */
 void fleet_work_find(struct fleet_work *w, const char *job, fleet_work_found *found, void *context);
 /* The first word on the number of chunks counts: FAIL_EXISTS, and it is in

@@ -168,6 +168,9 @@ test('playlists come from the server, all else from the bucket, and pages may re
   const there = await get(segment.headers.get('location'));
   assert.equal(there.status, 200);
   assert.ok(there.headers.get('access-control-allow-origin'));
+  const head = await fetch(at(`${rendition}/s00000.m4s`), { method: 'HEAD' }); // follows the redirect
+  assert.equal(head.status, 200, head.url);
+  assert.equal(head.headers.get('content-length'), there.headers.get('content-length'));
   for (const name of ['none.m3u8', '%2e%2e/x.m3u8', `${rendition}/`]) {
     assert.notEqual((await get(at(name))).status, 200, name);
   }

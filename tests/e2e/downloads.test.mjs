@@ -73,6 +73,19 @@ describe('a URL of a file', () => {
     assert.ok(sent < video.length + MiB, `${sent} bytes for ${video.length}`);
   });
 
+  test('is gone on with where the other side stopped sending', async (t) => {
+    const hasty = await Server.during(t, { args: [...ALLOW, '--download-stall', '1s'] });
+    const there = await Elsewhere.during(t);
+    const video = padded(bytes, 3 * MiB);
+    const url = there.put('/v.mp4', video, { hold: MiB });
+    const { data } = await completed(hasty, { url });
+    await isSame(hasty, data, video);
+    const asked = there.asked('/v.mp4');
+    assert.equal(asked.length, 2);
+    assert.match(asked[1].range, /^bytes=\d+-$/);
+    there.release('/v.mp4');
+  });
+
   test('is begun anew where the server has no ranges, and the bar never runs back', async (t) => {
     const there = await Elsewhere.during(t);
     const video = padded(bytes, 3 * MiB);
@@ -102,6 +115,45 @@ describe('a URL of a file', () => {
     await isSame(server, data, second);
   });
 
+  test('is begun anew when the rest is of another file, though If-Range asked', async (t) => {
+    const there = await Elsewhere.during(t);
+    const [first, second] = [padded(bytes, 3 * MiB), padded(bytes, 3 * MiB)];
+    second.fill(7, bytes.length + 8);
+    for (const field of ['etag', 'last-modified']) {
+      const [before, by] = field === 'etag' ? ['"v1"', '"v2"'] : ['Sat, 01 Jan 2022 00:00:00 GMT', 'Sun, 02 Jan 2022 00:00:00 GMT'];
+      const url = there.put(`/${field}.mp4`, (request, answer, entry) => {
+        const whole = { 'content-type': 'video/mp4', 'content-length': first.length };
+        const from = Number(/\d+/.exec(request.headers.range)?.[0] ?? 0);
+        if (there.asked(entry.path).length === 1) {
+          answer.writeHead(200, { ...whole, [field]: before });
+          answer.write(first.subarray(0, MiB), () => setImmediate(() => answer.destroy()));
+        } else if (from > 0) {
+          const range = `bytes ${from}-${second.length - 1}/${second.length}`;
+          answer.writeHead(206, { [field]: by, 'content-range': range, 'content-length': second.length - from }).end(second.subarray(from));
+        } else {
+          answer.writeHead(200, { ...whole, [field]: by }).end(second);
+        }
+      });
+      const { data } = await completed(server, { url });
+      await isSame(server, data, second);
+    }
+  });
+
+  test('is whole when a 416 says so of one whose length was not known', async (t) => {
+    const there = await Elsewhere.during(t);
+    const url = there.put('/v.mp4', (request, answer) => {
+      if (request.headers.range !== undefined) {
+        answer.writeHead(416, { etag: '"v1"', 'content-range': `bytes */${bytes.length}` }).end();
+        return;
+      }
+      answer.writeHead(200, { 'content-type': 'video/mp4', etag: '"v1"' }); // in chunks, of which the last is missing
+      answer.write(bytes, () => setImmediate(() => answer.destroy()));
+    });
+    const { data } = await completed(server, { url });
+    await isSame(server, data, bytes);
+    assert.ok(there.asked('/v.mp4').length > 1);
+  });
+
   test('may have no known length', async (t) => {
     const there = await Elsewhere.during(t);
     const video = padded(bytes, 2 * MiB);
@@ -121,6 +173,15 @@ describe('a URL of a file', () => {
     watcher.drop();
   });
 
+  test('may have letters outside of ASCII', async (t) => {
+    const there = await Elsewhere.during(t);
+    there.put('/vid%C3%A9o%20%D1%8F.mp4', bytes);
+    const { data } = await completed(server, { url: `${there.url('/')}vid\u00e9o%20\u044f.mp4?a=\u00fc` });
+    assert.equal(data.videoInfo.title, 'vid\u00e9o \u044f');
+    await isSame(server, data, bytes);
+    assert.equal((await server.post('/api/download', { url: there.url(`/${'\u00e9'.repeat(900)}`) })).status, 400);
+  });
+
   test('may be redirected, but not for ever, and takes its name from the answer', async (t) => {
     const there = await Elsewhere.during(t);
     there.put('/v.mp4', bytes, { disposition: 'attachment; filename="From the answer.mp4"' });
@@ -131,6 +192,18 @@ describe('a URL of a file', () => {
     await isSame(server, data, bytes);
     assert.equal(data.videoInfo.title, 'From the answer');
     assert.match(await refused(server, { url: there.url('/loop') }), /redirected too often/);
+  });
+
+  test('may lead to itself until a cookie comes back, which the next one does not send', async (t) => {
+    const there = await Elsewhere.during(t);
+    const url = there.put('/v.mp4', (request, answer) => {
+      if (request.headers.cookie === 'seen=yes') answer.writeHead(200, { 'content-type': 'video/mp4' }).end(bytes);
+      else answer.writeHead(302, { location: '/v.mp4', 'set-cookie': 'seen=yes; Path=/' }).end();
+    });
+    for (const times of [2, 4]) {
+      await completed(server, { url });
+      assert.equal(there.asked('/v.mp4').length, times);
+    }
   });
 
   test('is tried again after a server error', async (t) => {
@@ -340,8 +413,9 @@ describe('what is asked for', () => {
       asked.push(from);
       const fields = { 'content-type': 'video/mp4', etag: '"1"', 'accept-ranges': 'bytes' };
       if (from === 0) {
+        // All of it arrives, and then the connection ends, though more was announced.
         answer.writeHead(200, fields).write(video.subarray(0, MiB));
-        setTimeout(() => answer.destroy(), 300);
+        answer.socket.end();
       } else {
         answer.writeHead(206, { ...fields, 'content-range': `bytes ${from}-${video.length - 1}/*` }).end(video.subarray(from));
       }

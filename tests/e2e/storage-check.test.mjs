@@ -5,6 +5,7 @@ import http from 'node:http';
 import { test } from 'node:test';
 
 import { azuriteDuring, swiftDuring, through } from '../support/buckets.mjs';
+import { remains } from '../support/direct.mjs';
 import { faultyBefore } from '../support/faulty.mjs';
 import { reelay } from '../support/server.mjs';
 
@@ -34,6 +35,16 @@ test('what is refused is named, with the permission that is missing', async (t) 
   assert.match(stdout, /FAILED {2}list multipart uploads: .*\n {10}needs s3:ListBucketMultipartUploads/);
   assert.match(stdout, /FAILED {2}give a multipart upload up: .*\n {10}needs s3:AbortMultipartUpload/);
   assert.match(stdout, /^3 FAILED$/m);
+});
+
+test('what could not be completed is given up', async (t) => {
+  const swift = await swiftDuring(t);
+  const relay = await faultyBefore(t, swift);
+  relay.refuse({ status: 403, matching: ({ method, path }) => method === 'GET' && path.includes('uploadId=') });
+  const { status, stdout } = await check(through(swift.url, swift, relay.origin));
+  assert.equal(status, 1);
+  assert.match(stdout, /FAILED {2}list the parts: /);
+  assert.deepEqual(await remains(swift, 'reelay-check-'), []);
 });
 
 test('with the wrong secret nothing else is tried', async (t) => {
