@@ -129,6 +129,7 @@ static void blame_err(struct shot *s, int err)
     switch (err) {
     case FAIL_CLOSED: blame(s, 400, NULL, "the form did not come to its end"); break;
     case FAIL_FULL: blame(s, 507, "file", "there is no room for this file"); break;
+    case FAIL_TIMEOUT: blame(s, 503, NULL, "the storage cannot be reached just now"); break;
     default: blame(s, 500, NULL, "the file could not be stored: %s", fail_text(err)); break;
     }
 }

@@ -118,6 +118,10 @@ void tus_refuse(struct tus *t, int status, const char *code, const char *format,
 
 void tus_fail(struct tus *t, int err)
 {
+    if (err == FAIL_TIMEOUT) {
+        tus_refuse(t, 503, "not_now", "the bucket cannot be reached just now");
+        return;
+    }
     tus_release(t);
     job_refuse(t->call, err, NULL);
 }
