@@ -51,8 +51,10 @@ struct bucket_list {
 
 /* `list` is borrowed; there only if err is OK. */
 typedef void bucket_listed(void *context, int err, const char *why, const struct bucket_list *list);
-void bucket_list(struct storage *s, const char *video, const struct upload_place *place,
-                 uint32_t count, bucket_listed *done, void *context);
+struct bucket_listing *bucket_list(struct storage *s, const char *video,
+                                   const struct upload_place *place, uint32_t count,
+                                   bucket_listed *done, void *context);
+void bucket_list_cancel(struct bucket_listing *l); /* `done` will not come */
 
 /* How chunks that are all there become one file. */
 enum bucket_way {

@@ -12,14 +12,26 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "media/bucket.h"
+#include "media/task.h"
 
 enum { COPIES_MAX = 6 };
 
 /* Document 000, "Stage 1" */
 static const double found_chunks = 0.05, reading_from = 0.10, reading_to = 0.50, saving = 0.55;
 
+struct copying {
+    struct assembling *owner;
+    struct storage_task *task; /* under way, or NULL */
+};
+
+/* Whoever cancels does not wait for lists and copies, but for a completion: it may have
+ * happened, and what is there afterwards is to be cleared away. */
 struct assembling {
+    struct media_task task; /* first; the pipeline's while it lists or copies */
     struct pipeline *pipeline;
+    struct bucket_listing *listing; /* under way, or NULL */
+    struct copying copies[COPIES_MAX];
+    bool is_cancelled;
     struct bucket_list list; /* its arrays are this one's own */
     enum bucket_way way;
     uint64_t size;
@@ -52,6 +64,7 @@ static void end(struct assembling *a, int err, const char *why)
     struct pipeline *p = a->pipeline;
     struct buf text = a->why;
 
+    p->task = NULL;
     forget_list(a);
     mem_free(a);
     pipeline_step_done(p, err, why);
@@ -61,6 +74,27 @@ static void end(struct assembling *a, int err, const char *why)
 static bool is_stopped(const struct assembling *a)
 {
     return atomic_load(&a->pipeline->is_stopped);
+}
+
+static void stopped(void *context)
+{
+    end(context, FAIL_CANCELLED, "cancelled");
+}
+
+/* Who cancels may not see the pipeline end within. */
+static void cancel(struct media_task *task)
+{
+    struct assembling *a = (struct assembling *)task;
+
+    if (a->is_cancelled)
+        return;
+    a->is_cancelled = true;
+    if (a->listing != NULL)
+        bucket_list_cancel(a->listing);
+    for (size_t i = 0; i < COPIES_MAX; i++)
+        if (a->copies[i].task != NULL)
+            storage_cancel(a->copies[i].task);
+    media_later(a->pipeline->owner->parts.loop, stopped, a);
 }
 
 /* The file */
@@ -89,6 +123,7 @@ static void fetch(struct assembling *a, const struct bucket_list *list)
 {
     struct pipeline *p = a->pipeline;
 
+    p->task = NULL;
     p->spec.bytes = a->size;
     reading(p, 0);
     bucket_fetch(&(struct bucket_fetch){
@@ -136,6 +171,7 @@ static void completed(void *context, int err, const char *why)
 
 static void complete(struct assembling *a, size_t count)
 {
+    a->pipeline->task = NULL;
     a->begun_ms = clock_mono_ms();
     storage_upload_complete(storage_of(a), bucket_source(a->pipeline->video).text,
                             place_of(a)->multipart, a->list.parts, count, completed, a);
@@ -145,8 +181,10 @@ static void copy_more(struct assembling *a);
 
 static void copied(void *context, int err, const char *why)
 {
-    struct assembling *a = context;
+    struct copying *c = context;
+    struct assembling *a = c->owner;
 
+    c->task = NULL;
     a->running--;
     if (err && a->err == OK) {
         a->err = pipeline_storage_err(err);
@@ -158,10 +196,14 @@ static void copied(void *context, int err, const char *why)
 static void copy(struct assembling *a, uint32_t index)
 {
     const char *video = a->pipeline->video;
+    struct copying *c = a->copies;
 
+    while (c->task != NULL)
+        c++;
     a->running++;
-    storage_part_copy(storage_of(a), bucket_source(video).text, place_of(a)->multipart, index + 1,
-                      bucket_chunk(video, index).text, copied, a);
+    c->owner = a;
+    c->task = storage_part_copy(storage_of(a), bucket_source(video).text, place_of(a)->multipart,
+                                index + 1, bucket_chunk(video, index).text, copied, c);
 }
 
 static void copy_more(struct assembling *a)
@@ -290,6 +332,7 @@ static void listed(void *context, int err, const char *why, const struct bucket_
     struct assembling *a = context;
     struct pipeline *p = a->pipeline;
 
+    a->listing = NULL;
     if (err || is_stopped(a)) {
         end(a, err ? pipeline_storage_err(err) : FAIL_CANCELLED, why);
         return;
@@ -313,7 +356,7 @@ static void list_again(struct assembling *a)
     struct pipeline *p = a->pipeline;
     const struct upload *u = &p->spec.upload;
 
-    bucket_list(storage_of(a), p->video, &u->place, u->total_chunks, listed, a);
+    a->listing = bucket_list(storage_of(a), p->video, &u->place, u->total_chunks, listed, a);
 }
 
 void bucket_assemble(struct pipeline *p)
@@ -321,6 +364,8 @@ void bucket_assemble(struct pipeline *p)
     struct assembling *a = mem_new(struct assembling);
 
     a->pipeline = p;
+    a->task.cancel = cancel;
+    p->task = &a->task;
     buf_init(&a->why, 512);
     pipeline_say(p, "assembling", 0, "Starting chunk assembly", NULL);
     list_again(a);

@@ -100,6 +100,29 @@ test('who cancels does not wait for a bucket that is away', { timeout: 120_000 }
   await nothingRemains(swift, upload);
 });
 
+const isListing = ({ path }) => path.includes('list-type=2');
+const isCopy = ({ headers }) => headers['x-amz-copy-source'] !== undefined;
+
+// The first list is for the answer to assemble-chunks, the second for the assembly.
+for (const [what, matches, nth] of [['a list', isListing, 2], ['copies', isCopy, 1]]) {
+  test(`who cancels does not wait for ${what} that the bucket is busy with`, { timeout: 120_000 }, async (t) => {
+    const { relay, ...world } = await begin(t, '--storage-patience', '10m');
+    const upload = await sent({ ...world });
+    let seen = 0;
+    let cutOff;
+    const over = new Promise((resolve) => (cutOff = () => resolve(false)));
+    relay.before = (asked) => (matches(asked) && ++seen >= nth ? over : true);
+    await upload.assemble();
+    await waitFor(() => seen >= nth, `${what} to be asked for`);
+    const answer = await world.server.request(`/api/jobs/${upload.id}`, { method: 'DELETE', token: upload.token });
+    assert.ok(answer.status < 300, answer.text);
+    await upload.reach('cancelled');
+    relay.before = null;
+    cutOff();
+    await nothingRemains(swift, upload);
+  });
+}
+
 test('who watches does not wait for what is being sent', { timeout: 120_000 }, async (t) => {
   const { relay, ...world } = await begin(t, '--storage-parallel', '2');
   const first = await sent({ ...world });
