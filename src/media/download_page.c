@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "core/counters.h"
 #include "io/child.h"
+#include "io/fetch.h"
 #include "io/guard.h"
 #include "io/thread.h"
 #include "media/download_read.h"
@@ -225,6 +226,10 @@ static void add_common(const struct page *p, struct arguments *a)
 
     arguments_add(a, p->r.settings->yt_dlp);
     arguments_add_all(a, common);
+    if (fetch_trust_file() != NULL) { /* else it knows certifi's alone */
+        arguments_add(a, "--compat-options");
+        arguments_add(a, "no-certifi");
+    }
     add_formats(p, a);
 }
 
@@ -302,6 +307,7 @@ static int run(struct page *p)
         .memory_max = p->r.settings->memory_max,
         .file_max = p->r.settings->bytes_max + 1,
         .files_max = FILES_MAX,
+        .ca_file = fetch_trust_file(),
         .write_path = p->folder,
         .has_private_network = true,
         .may_run = true,

@@ -9,8 +9,10 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "io/thread.h"
 #include "media/bucket.h"
+#include "media/download_read.h"
 #include "media/pipeline_run.h"
 #include "media/publish.h"
 #include "proto/url.h"
@@ -349,21 +351,46 @@ static void failure_told(void *context, int err)
         pipeline_free(p);
 }
 
+/* Of what failed before it said how it is called people know the address, which may
+ * hold secrets: so only the name in it, or the host. */
+static void name_download(const struct pipeline *p, struct buf *title)
+{
+    const char *url = p->spec.upload.download.url, *host = strstr(url, "://");
+    struct buf name;
+
+    buf_init(&name, DOWNLOAD_URL_MAX);
+    download_url_name(url, &name);
+    if (name.len == 0 && host != NULL) {
+        struct str rest = { host + 3, strcspn(host + 3, "/?#") };
+        struct str login = str_cut(&rest, '@');
+        buf_append(&name, rest.at ? rest.at : login.at, rest.at ? rest.len : login.len);
+    }
+    buf_append(title, buf_text(&name), utf8_cut(buf_text(&name), name.len, FILE_NAME_MAX));
+    buf_deinit(&name);
+}
+
 static void tell_failure(struct pipeline *p)
 {
+    struct buf title;
     struct change c;
 
     change_init(&c);
+    buf_init(&title, DOWNLOAD_URL_MAX);
     c.state = JOB_FAILED;
     c.text[TEXT_MESSAGE] = p->step->failure;
     c.text[TEXT_ERROR] = buf_text(&p->why);
     log_warn("job_failed", LOG_S("job", p->video), LOG_S("step", p->step->name),
              LOG_S("reason", fail_name(p->err)), LOG_S("why", c.text[TEXT_ERROR]));
     p->spec.upload.has_failed = true;
+    if (spec_is_download(&p->spec) && p->spec.title[0] == '\0') {
+        name_download(p, &title);
+        c.text[TEXT_TITLE] = buf_text(&title);
+    }
     if (spec_is_download(&p->spec)) /* nobody can send what is missing */
         tell_end(p, &c, NULL, told);
     else
         tell_end(p, &c, &p->spec.upload, failure_told);
+    buf_deinit(&title);
 }
 
 /* Of a failed attempt only what the next one starts from stays: the chunks, or

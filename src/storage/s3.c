@@ -268,6 +268,7 @@ static const struct http_code codes[] = {
     { "RequestTimeTooSkewed", FAIL_DENIED, false },
     { "PermanentRedirect", FAIL_UNSUPPORTED, false },
     { "AuthorizationHeaderMalformed", FAIL_DENIED, false },
+    { "AuthorizationQueryParametersError", FAIL_DENIED, false }, /* a wrong region */
     { "XMinioStorageFull", FAIL_FULL, false },
     { NULL, OK, false },
 };

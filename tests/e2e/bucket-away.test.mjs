@@ -176,3 +176,30 @@ test('what cannot be removed now is removed later, without a restart', { timeout
   await waitFor(async () => (await published()).length === 0, 'nothing to be left of what was sent');
   await nothingRemains(swift, upload);
 });
+
+const isListOfUploads = ({ method, path }) => method === 'GET' && path.includes('max-uploads');
+
+// As MinIO does it.
+test('where multipart uploads are listed by a whole key only, none is left', { timeout: 120_000 }, async (t) => {
+  const { relay, server, bucket } = await begin(t);
+  relay.refuse({
+    status: 200,
+    body: '<ListMultipartUploadsResult/>',
+    matching: (asked) => isListOfUploads(asked) && /prefix=[^&]*%2F(&|$)/i.test(asked.path),
+  });
+  const upload = await Direct.create(server, { bytes: large, swift: bucket, size: 6 * MiB, declares: true });
+  await upload.put(0);
+  assert.notEqual((await remains(swift, `uploads/${upload.id}/`)).length, 0);
+  await server.request(`/api/jobs/${upload.id}`, { method: 'DELETE', token: upload.token });
+  await nothingRemains(swift, upload);
+});
+
+test('where multipart uploads cannot be listed, objects go all the same', { timeout: 120_000 }, async (t) => {
+  const { relay, server, bucket } = await begin(t, '--storage-patience', '1s');
+  relay.refuse({ status: 501, matching: isListOfUploads });
+  const upload = await Direct.create(server, { bytes: large, swift: bucket, size: 4 * MiB });
+  await upload.putAll();
+  await upload.finish();
+  await nothingRemains(swift, upload);
+  await waitFor(() => server.log.includes('event=remains_kept'), 'it to be said that something may be left');
+});

@@ -281,7 +281,7 @@ test('uploads that expire, and what belongs to none, leave the bucket', { timeou
   const url = await forgotten.url(1);
   await first.stop();
   // Another data directory: nobody knows that upload any more.
-  const server = await Server.during(t, { args: [...bucketArgs(), '--upload-ttl', '2s'] });
+  const server = await Server.during(t, { args: [...bucketArgs(), '--upload-ttl', '8s'] });
   const known = await Direct.create(server, { bytes: large, swift });
   await known.put(0);
   assert.ok(url);

@@ -110,7 +110,7 @@ test('parts are only so many, at all nodes together', { timeout: 180_000 }, asyn
 });
 
 test('what nobody goes on with expires, whole and partial', { timeout: 180_000 }, async (t) => {
-  const fleet = await Fleet.during(t, { workers: 1, serveArgs: ['--upload-ttl', '2s'] });
+  const fleet = await Fleet.during(t, { workers: 1, serveArgs: ['--upload-ttl', '8s'] });
   const uploads = [
     await TusUpload.create(fleet.a, { length: 10 }),
     await TusUpload.create(fleet.a, { length: 10, headers: { 'upload-concat': 'partial' } }),

@@ -273,6 +273,13 @@ test('an upload may say later how long it is', async () => {
   assert.equal((await late.job()).state, 'queued');
   await late.send(bytes.length, Buffer.alloc(0), { 'upload-length': bytes.length });
   await waitFor(async () => (await late.job()).state === 'completed', 'the job to complete');
+
+  // The length is taken, what comes with it is not.
+  const over = await TusUpload.create(server, { headers: { 'upload-defer-length': 1 } });
+  await over.send(0, bytes);
+  assert.equal((await over.patch(bytes.length, 'x', { 'upload-length': bytes.length })).status, 413);
+  assert.equal(await over.offset(), bytes.length);
+  await waitFor(async () => (await over.job()).state === 'completed', 'the job to complete');
 });
 
 test('only bytes that are those of the checksum count', async () => {
@@ -378,6 +385,16 @@ test('partial uploads become one, in their order', async () => {
   assert.equal(job.title, 'all.mp4');
   for (const part of parts) assert.equal((await part.head()).status, 404);
   await waitFor(() => parts.every((part) => !existsSync(path.join(server.dataDir, 'uploads', part.id))), 'the parts to go');
+});
+
+test('of several that want the same part at once, each gets it or hears that it is gone', async () => {
+  for (let round = 0; round < 30; round++) {
+    const part = await TusUpload.create(server, { length: 3, headers: { 'upload-concat': 'partial' }, body: 'abc' });
+    const twice = { 'upload-concat': `final;${part.location} ${part.location}` };
+    const answers = await Promise.all([0, 1, 2].map(() => tus(server, 'POST', '/files/', { headers: twice })));
+    const statuses = answers.map((answer) => answer.status);
+    assert.ok(statuses.includes(201) && statuses.every((status) => [201, 404].includes(status)), `${statuses}`);
+  }
 });
 
 test('a partial upload can be taken back', async () => {

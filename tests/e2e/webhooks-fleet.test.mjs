@@ -14,7 +14,7 @@ async function nodeOf(t, redis, { receivers = [], args = [] } = {}) {
   const node = await Server.during(t, {
     dataDir: redis.dataDir,
     args: ['--engine', redis.url, ...receivers.flatMap((one) => ['--webhook', one.url]),
-      '--webhook-retry', '20ms', '--webhook-timeout', '500ms', ...args],
+      '--webhook-retry', '20ms', '--webhook-timeout', '5s', ...args],
     env: { REELAY_WEBHOOK_SECRET: secret },
   });
   await ready(node);
@@ -92,8 +92,8 @@ test('the node that delivers is cut down: the other goes on, also with what was 
   const redis = await FleetRedis.during(t);
   let isStuck = true;
   const receiver = await Receiver.during(t, { answer: () => (isStuck ? new Promise(() => {}) : 200) });
-  const a = await nodeOf(t, redis, { receivers: [receiver] });
-  const b = await nodeOf(t, redis, { receivers: [receiver] });
+  const options = { receivers: [receiver], args: ['--webhook-timeout', '500ms'] };
+  const [a, b] = [await nodeOf(t, redis, options), await nodeOf(t, redis, options)];
   await a.report('job', { status: 'completed' });
   await waitFor(() => receiver.tries.length > 0, 'the first try');
   const leader = await redis.cli('get', '{reelay}:hooks:leader');

@@ -4,7 +4,7 @@
 //   const relay = await faultyBefore(t, swift);
 //   const url = through(swift.url, swift, relay.origin);
 //   relay.refuse({ count: 3 })                    503 to the next three requests
-//   relay.refuse({ seconds: 2, status: 500 })     ... to all for so long
+//   relay.refuse({ seconds: 2, status: 500 })     ... to all for so long; with a `body`
 //   relay.slow(bytesPerSecond)                    both ways; 0: as fast as can be
 //   relay.truncate({ count, bytes })              answers that end too early
 //   relay.reset({ count, bytes })                 connections that break behind so many bytes of the request's body
@@ -12,9 +12,9 @@
 //   relay.requests                                [{method, path, headers, status}] of all that came; no status: not answered
 // `matching` (a function of the request) in the options says which requests are meant.
 import http from 'node:http';
-import net from 'node:net';
 import { pipeline } from 'node:stream/promises';
 
+import { freePort } from './ports.mjs';
 import { within } from './wait.mjs';
 
 const SLICE = 16 * 1024;
@@ -79,7 +79,7 @@ export class Faulty {
     if (fault.kind === 'refuse') {
       request.resume();
       const headers = fault.retryAfter === undefined ? {} : { 'retry-after': String(fault.retryAfter) };
-      answer.writeHead(fault.status ?? 503, headers).end();
+      answer.writeHead(fault.status ?? 503, headers).end(fault.body);
       return;
     }
     if (fault.kind === 'reset') {
@@ -154,10 +154,4 @@ export async function faultyBefore(t, bucket) {
 }
 
 // An address where nobody is.
-export async function nobody() {
-  const listener = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => listener.once('listening', resolve));
-  const { port } = listener.address();
-  await new Promise((resolve) => listener.close(resolve));
-  return `http://127.0.0.1:${port}`;
-}
+export const nobody = async () => `http://127.0.0.1:${await freePort()}`;

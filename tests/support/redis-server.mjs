@@ -1,21 +1,13 @@
 // A real redis-server on a free port of the loopback, which keeps nothing.
 import { execFile, spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
-import net from 'node:net';
 import { promisify } from 'node:util';
 
+import { freePort } from './ports.mjs';
 import { temporaryFolder } from './server.mjs';
 import { waitFor, within } from './wait.mjs';
 
 const run = promisify(execFile);
-
-export async function freePort() {
-  const listener = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => listener.once('listening', resolve));
-  const { port } = listener.address();
-  await new Promise((resolve) => listener.close(resolve));
-  return port;
-}
 
 export class Redis {
   // It ends with the test.
@@ -46,6 +38,19 @@ export class Redis {
   async cli(...words) {
     const { stdout } = await run('redis-cli', ['-p', String(this.port), ...words]);
     return stdout.trimEnd();
+  }
+
+  // Until so many nodes listen to what is said of a job: that goes another way than what the
+  // viewers are told when they come, and than reports.
+  async isHeard(id, nodes = 1) {
+    const channel = `progress:${id}`; // the last of three
+    await waitFor(async () => Number((await this.cli('pubsub', 'numsub', channel)).split('\n')[1]) >= nodes,
+      `${nodes} nodes to listen to ${channel}`);
+  }
+
+  // The same for those who listen to everything: each has three patterns.
+  async isAllHeard(nodes = 1) {
+    await waitFor(async () => Number(await this.cli('pubsub', 'numpat')) >= 3 * nodes, `${nodes} nodes to listen to all`);
   }
 
   // What is published to the channels that fit, from when this returns on.

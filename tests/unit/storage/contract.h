@@ -21,6 +21,7 @@ struct contract_driver {
     const char *provider;
     const char *server;  /* a program below tests/support, or NULL: a folder */
     const char *options; /* one word for it, or NULL */
+    const char *style;   /* another */
     bool uses_sas;       /* a token from the environment instead of a key in the URL */
     bool has_urls, has_object_urls;
     bool has_no_uploads;      /* multipart uploads are nothing until they are completed */
