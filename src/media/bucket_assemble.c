@@ -19,23 +19,22 @@ enum { COPIES_MAX = 6 };
 /* Document 000, "Stage 1" */
 static const double found_chunks = 0.05, reading_from = 0.10, reading_to = 0.50, saving = 0.55;
 
+struct assembling;
+
 struct copying {
     struct assembling *owner;
-    struct storage_task *task; /* under way, or NULL */
+    struct storage_task *task; /* NULL: free */
 };
 
-/* Whoever cancels does not wait for lists and copies, but for a completion: it may have
- * happened, and what is there afterwards is to be cleared away. */
 struct assembling {
-    struct media_task task; /* first; the pipeline's while it lists or copies */
+    struct media_task task; /* first */
     struct pipeline *pipeline;
     struct bucket_listing *listing; /* under way, or NULL */
     struct copying copies[COPIES_MAX];
-    bool is_cancelled;
     struct bucket_list list; /* its arrays are this one's own */
     enum bucket_way way;
     uint64_t size;
-    uint32_t next, running; /* copies */
+    uint32_t next, running; /* of copies */
     bool has_copied;
     uint64_t begun_ms;
     int err;
@@ -64,37 +63,41 @@ static void end(struct assembling *a, int err, const char *why)
     struct pipeline *p = a->pipeline;
     struct buf text = a->why;
 
-    p->task = NULL;
     forget_list(a);
     mem_free(a);
+    p->task = NULL;
     pipeline_step_done(p, err, why);
     buf_deinit(&text);
+}
+
+static void broken_off(void *context)
+{
+    end(context, FAIL_CANCELLED, NULL);
+}
+
+/* A storage that is away holds up nobody who cancels. A completion is waited for: it may
+ * happen all the same, and leave an object behind what was cleared. */
+static void cancel(struct media_task *task)
+{
+    struct assembling *a = (struct assembling *)task;
+
+    if (a->listing == NULL && a->running == 0)
+        return;
+    if (a->listing != NULL)
+        bucket_list_cancel(a->listing);
+    a->listing = NULL;
+    for (size_t i = 0; i < COPIES_MAX; i++) {
+        if (a->copies[i].task != NULL)
+            storage_cancel(a->copies[i].task);
+        a->copies[i].task = NULL;
+    }
+    a->running = 0;
+    media_later(a->pipeline->owner->parts.loop, broken_off, a);
 }
 
 static bool is_stopped(const struct assembling *a)
 {
     return atomic_load(&a->pipeline->is_stopped);
-}
-
-static void stopped(void *context)
-{
-    end(context, FAIL_CANCELLED, "cancelled");
-}
-
-/* Who cancels may not see the pipeline end within. */
-static void cancel(struct media_task *task)
-{
-    struct assembling *a = (struct assembling *)task;
-
-    if (a->is_cancelled)
-        return;
-    a->is_cancelled = true;
-    if (a->listing != NULL)
-        bucket_list_cancel(a->listing);
-    for (size_t i = 0; i < COPIES_MAX; i++)
-        if (a->copies[i].task != NULL)
-            storage_cancel(a->copies[i].task);
-    media_later(a->pipeline->owner->parts.loop, stopped, a);
 }
 
 /* The file */
@@ -171,7 +174,6 @@ static void completed(void *context, int err, const char *why)
 
 static void complete(struct assembling *a, size_t count)
 {
-    a->pipeline->task = NULL;
     a->begun_ms = clock_mono_ms();
     storage_upload_complete(storage_of(a), bucket_source(a->pipeline->video).text,
                             place_of(a)->multipart, a->list.parts, count, completed, a);
@@ -363,57 +365,10 @@ void bucket_assemble(struct pipeline *p)
 {
     struct assembling *a = mem_new(struct assembling);
 
-    a->pipeline = p;
     a->task.cancel = cancel;
+    a->pipeline = p;
     p->task = &a->task;
     buf_init(&a->why, 512);
     pipeline_say(p, "assembling", 0, "Starting chunk assembly", NULL);
     list_again(a);
-}
-
-/* What could not be used */
-
-struct refusal {
-    struct pipeline *pipeline;
-    int err;
-};
-
-static void refused(void *context, int err, const char *why)
-{
-    struct refusal *r = context;
-    struct pipeline *p = r->pipeline;
-    int fault = r->err;
-
-    mem_free(r);
-    if (err)
-        log_warn("source_kept", LOG_S("job", p->video), LOG_S("why", why ? why : ""));
-    pipeline_step_done(p, fault, buf_text(&p->why));
-}
-
-void bucket_refuse(struct pipeline *p, int err)
-{
-    struct upload_place *place = &p->spec.upload.place;
-    struct refusal *r;
-
-    if (place->layout != LAYOUT_PARTS) {
-        pipeline_step_done(p, err, buf_text(&p->why));
-        return;
-    }
-    r = mem_new(struct refusal);
-    r->pipeline = p;
-    r->err = err;
-    place->layout = LAYOUT_UNDECIDED;
-    place->multipart[0] = '\0';
-    p->spec.upload.has_source = false;
-    bucket_clear(p->owner->parts.storage, p->video, refused, r);
-}
-
-void bucket_clean(struct pipeline *p, storage_done *done)
-{
-    struct storage *s = p->owner->parts.storage;
-
-    if (p->spec.upload.place.layout == LAYOUT_PARTS)
-        storage_remove_all(s, bucket_chunks(p->video).text, done, p);
-    else
-        done(p, OK, NULL); /* they are the source */
 }

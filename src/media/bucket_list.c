@@ -50,7 +50,7 @@ bool bucket_has(const struct pipelines *ps, const struct upload *u)
 
 struct bucket_listing {
     struct storage *storage;
-    struct storage_task *task; /* under way */
+    struct storage_task *task;
     struct bucket_list list;
     struct upload_place place;
     bucket_listed *done;
