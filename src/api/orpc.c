@@ -425,9 +425,12 @@ static void upload(struct call *c)
 
     c->state = s;
     s->call = c;
-    s->intake = (struct intake){
-        .x = c->x, .disk = c->api->disk, .ready = on_ready, .over = on_over, .owner = s
-    };
+    s->intake = (struct intake){ .x = c->x,
+                                 .disk = c->api->disk,
+                                 .counter = COUNT_UPLOADED_RPC,
+                                 .ready = on_ready,
+                                 .over = on_over,
+                                 .owner = s };
     if (!is_welcome(s)) {
         answer(s);
         return;
