@@ -79,17 +79,29 @@ void check_answer(void *context, int err, const char *why)
         buf_puts(&c->why, why && *why ? why : fail_text(err));
 }
 
-/* Nobody can be permitted anything who is not known. */
-static bool is_of_credentials(const char *why)
+/* Nobody can be permitted anything who is not known, or is at the wrong door. */
+static const char *explain_denial(const char *why)
 {
-    static const char *const codes[] = { "SignatureDoesNotMatch", "InvalidAccessKeyId",
-                                         "InvalidToken",          "ExpiredToken",
-                                         "AuthenticationFailed",  "AuthorizationFailure" };
+    static const char key[] = "the credentials are not right, or not for this bucket";
+    static const char place[] = "the region or the endpoint is not the bucket's";
+    static const struct {
+        const char *code, *text;
+    } known[] = {
+        { "SignatureDoesNotMatch", key },
+        { "InvalidAccessKeyId", key },
+        { "InvalidToken", key },
+        { "ExpiredToken", key },
+        { "AuthenticationFailed", key },
+        { "AuthorizationFailure", key },
+        { "AuthorizationHeaderMalformed", place },
+        { "AuthorizationQueryParametersError", place },
+        { "PermanentRedirect", place },
+    };
 
-    for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++)
-        if (strstr(why, codes[i]) != NULL)
-            return true;
-    return false;
+    for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+        if (strstr(why, known[i].code) != NULL)
+            return known[i].text;
+    return NULL;
 }
 
 bool check_wait(struct check *c, const char *what, const char *permission_s3,
@@ -105,8 +117,9 @@ bool check_wait(struct check *c, const char *what, const char *permission_s3,
     }
     c->failed++;
     printf("  FAILED  %s: %s\n", what, buf_text(&c->why));
-    if (c->err == FAIL_DENIED && is_of_credentials(buf_text(&c->why)))
-        printf("          the credentials are not right, or not for this bucket\n");
+    const char *denial = c->err == FAIL_DENIED ? explain_denial(buf_text(&c->why)) : NULL;
+    if (denial != NULL)
+        printf("          %s\n", denial);
     else if (c->err == FAIL_DENIED && *permission)
         printf("          needs %s\n", permission);
     else if (c->err == FAIL_UNTRUSTED)

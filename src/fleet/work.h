@@ -98,7 +98,8 @@ void fleet_work_create_part(struct fleet_work *w, const char *job, const char *s
 /* FAIL_MISSING. */
 void fleet_work_find(struct fleet_work *w, const char *job, fleet_work_found *found, void *context);
 /* The first word on the number of chunks counts: FAIL_EXISTS, and it is in
- * state->chunks, if it was another. FAIL_STATE: not open. FAIL_MISSING. Also a sign of life. */
+ * state->chunks, if it was another. FAIL_STATE: not open, or it grows at its end. FAIL_MISSING.
+ * Also a sign of life. */
 void fleet_work_plan(struct fleet_work *w, const char *job, uint32_t chunks,
                      fleet_work_found *found, void *context);
 /* The size of an upload that began without one; the first word counts. FAIL_EXISTS: it has

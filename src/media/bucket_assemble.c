@@ -11,7 +11,6 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "io/thread.h"
 #include "media/bucket.h"
 #include "media/task.h"
 
@@ -64,11 +63,6 @@ static void end(struct assembling *a, int err, const char *why)
     buf_deinit(&text);
 }
 
-static void do_nothing(void *context)
-{
-    (void)context;
-}
-
 static void broken_off(void *context)
 {
     end(context, FAIL_CANCELLED, NULL);
@@ -84,7 +78,7 @@ static void cancel(struct media_task *task)
         return;
     bucket_list_cancel(a->listing);
     a->listing = NULL;
-    io_offload(a->pipeline->owner->parts.loop, do_nothing, broken_off, a);
+    media_later(a->pipeline->owner->parts.loop, broken_off, a);
 }
 
 static bool is_stopped(const struct assembling *a)

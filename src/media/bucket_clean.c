@@ -3,7 +3,6 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "io/thread.h"
 #include "media/bucket.h"
 #include "media/task.h"
 
@@ -71,11 +70,6 @@ static void clean_broken_off(void *context)
     clean_end(context, FAIL_CANCELLED, NULL);
 }
 
-static void do_nothing(void *context)
-{
-    (void)context;
-}
-
 /* A storage that is away holds up nobody who cancels. */
 static void cancel_clean(struct media_task *task)
 {
@@ -85,7 +79,7 @@ static void cancel_clean(struct media_task *task)
         return;
     storage_cancel(c->removal);
     c->removal = NULL;
-    io_offload(c->pipeline->owner->parts.loop, do_nothing, clean_broken_off, c);
+    media_later(c->pipeline->owner->parts.loop, clean_broken_off, c);
 }
 
 void bucket_clean(struct pipeline *p, storage_done *done)

@@ -164,6 +164,7 @@ void direct_answered(void *context, const struct fetch_answer *a)
     struct direct *d = context;
     bool is_good = a->err == OK && (a->status == 200 || a->status == 206);
 
+    direct_count(d);
     if (d->has_body && !d->must_begin_anew)
         d->offset += fetch_received(d->fetch);
     d->fetch = NULL;

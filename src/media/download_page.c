@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/counters.h"
 #include "io/child.h"
 #include "io/fetch.h"
 #include "io/guard.h"
@@ -43,6 +44,7 @@ struct page {
     char *path;
     struct child *child; /* running, or NULL */
     struct guard_proxy *proxy;
+    uint64_t counted; /* of its bytes, in COUNT_DOWNLOADED */
     uv_timer_t tick;
     uint64_t deadline_ms, heard_ms;
     uint64_t roomed;
@@ -116,11 +118,21 @@ static bool is_stalled(const struct page *p, uint64_t now)
     return p->progress.fraction < 1 && now > p->heard_ms + most_ms;
 }
 
+static void count_bytes(struct page *p)
+{
+    uint64_t now = guard_proxy_bytes(p->proxy);
+
+    counter_add(COUNT_DOWNLOADED, (int64_t)(now - p->counted));
+    p->counted = now;
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct page *p = timer->data;
     uint64_t now = uv_now(p->r.loop);
 
+    if (p->proxy != NULL)
+        count_bytes(p);
     if (p->child == NULL || p->is_ending)
         return;
     if (now > p->deadline_ms)
@@ -283,6 +295,7 @@ static void on_listening(void *context, int fd)
                                                .connections_max = CONNECTIONS_MAX,
                                                .idle_ms = (uint32_t)p->r.settings->stall_ms };
 
+    p->counted = 0;
     if (guard_proxy_open(p->r.loop, p->r.guard, fd, &limits, &p->proxy) != OK)
         stop(p, FAIL_IO, "yt-dlp could not be given a network");
 }
@@ -435,6 +448,7 @@ static void close_proxy(struct page *p)
     snprintf(p->refusal, sizeof(p->refusal), "%s", guard_proxy_refused(p->proxy));
     if (guard_proxy_is_over(p->proxy))
         note(p, FAIL_LIMIT, "it is too large");
+    count_bytes(p);
     guard_proxy_close(p->proxy);
     p->proxy = NULL;
 }

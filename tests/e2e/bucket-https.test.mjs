@@ -12,6 +12,7 @@ import { bulkyClip, clip, clipBytes } from '../support/clips.mjs';
 import { Direct, MiB, isPart, nothingRemains } from '../support/direct.mjs';
 import { masterUrl, playlists, verify } from '../support/hls.mjs';
 import { request, trust } from '../support/http.mjs';
+import { nginxBefore } from '../support/nginx.mjs';
 import { Server, reelay } from '../support/server.mjs';
 import { Authority } from '../support/tls.mjs';
 import { Upload } from '../support/upload.mjs';
@@ -129,6 +130,20 @@ describe('a bucket behind https', () => {
     });
   }
 
+  test('is used again when its certificate was renewed', { timeout: 120_000 }, async (t) => {
+    const bucket = await secured(t, swift, { isOver: true });
+    const server = await Server.during(t, { args: ['--storage', bucket.url, ...given(ca.file), ...PRESET] });
+    await waitFor(() => server.log.includes('event=storage_trouble reason=UNTRUSTED'), 'the log to say so');
+    const upload = await Upload.create(server, { bytes: await clipBytes({ seconds: 1 }), chunks: 1 });
+    assert.equal((await upload.askUrl(0)).status, 503);
+    bucket.front.show(await ca.certificate());
+    await upload.putAll();
+    await upload.assemble();
+    await upload.complete();
+    assert.match(server.log, /event=storage_well/);
+    assert.equal((await server.get('/health')).json.status, 'ok');
+  });
+
   test('is sent to by `reelay upload`, which has to trust it too', { timeout: 120_000 }, async (t) => {
     const bucket = await secured(t, swift);
     const server = await Server.during(t, { args: ['--storage', bucket.url, ...given(ca.file), ...PRESET] });
@@ -160,6 +175,40 @@ describe('a bucket behind https', () => {
       }
     }
   });
+});
+
+// As most do who have a load balancer.
+test('a bucket behind HTTP/2', { timeout: 180_000 }, async (t) => {
+  const { files: [cert, key] } = await ca.certificate();
+  const log = path.join(ca.folder, 'h2.log');
+  const origin = await nginxBefore(t, { origin: swift.endpoint }, (server, port) => `
+    log_format protocols '$server_protocol $request_method $status';
+    server {
+        listen 127.0.0.1:${port} ssl http2;
+        ssl_certificate ${cert};
+        ssl_certificate_key ${key};
+        access_log ${log} protocols;
+        client_max_body_size 0;
+        location / {
+            proxy_pass ${server.origin};
+            proxy_http_version 1.1;
+            proxy_set_header Host $http_host;
+            proxy_request_buffering off;
+            proxy_buffering off;
+        }
+    }`);
+  const endpoint = origin.replace('http:', 'https:');
+  const bucket = { ...swift, endpoint, url: through(swift.url, swift, endpoint) };
+  await checkIsGood(bucket.url, { args: given(ca.file) });
+  const server = await Server.during(t, { args: ['--storage', bucket.url, ...given(ca.file), ...PRESET] });
+  for (const size of [5 * MiB, 1 * MiB]) {
+    const { upload, job } = await publishes(server, bucket, size);
+    await verify(server, job, SECONDS);
+    await nothingRemains(swift, upload);
+  }
+  assert.ok(!server.log.includes('storage_trouble'), server.log);
+  const spoken = readFileSync(log, 'utf8');
+  for (const method of ['GET', 'PUT', 'POST', 'DELETE', 'HEAD']) assert.ok(spoken.includes(`HTTP/2.0 ${method} 20`), `${method}\n${spoken}`);
 });
 
 // ffprobe cannot resolve what lies below localhost, so it gets what was fetched.

@@ -18,8 +18,8 @@ async function begin(t, fleet) {
   const audience = await Audience.during(t, [[fleet.a], [fleet.b]], upload.id, upload.token);
   await upload.assemble();
   const holder = await fleet.holder();
-  await grown(treeOf(fleet, upload), 2);
-  await audience.progress();
+  await holder.paced(() => grown(treeOf(fleet, upload), 2));
+  await holder.paced(() => audience.progress());
   return { upload, audience, holder };
 }
 

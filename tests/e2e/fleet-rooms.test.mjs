@@ -211,7 +211,7 @@ test("the document's component, which subscribes once, hears a real video to its
   await kept(fleet, { socket }, fileId);
   await upload.assemble();
   const holder = await fleet.holder();
-  await waitFor(() => shown.some((percent) => percent > 20), 'progress of the conversion');
+  await holder.paced(() => waitFor(() => shown.some((percent) => percent > 20), 'progress of the conversion'));
   holder.freeze();
   balancer.to = fleet.b;
   await fleet.a.kill();

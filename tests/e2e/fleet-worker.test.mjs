@@ -21,7 +21,7 @@ async function inTheMiddle(t, fleet, count, doors) {
   await upload.assemble();
   const holder = await fleet.holder();
   const tree = treeOf(fleet, upload);
-  await grown(tree, count);
+  await holder.paced(() => grown(tree, count));
   return { upload, audience, holder, tree, other: fleet.workers.find((worker) => worker !== holder) };
 }
 

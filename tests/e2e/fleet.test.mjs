@@ -69,9 +69,8 @@ test('jobs that come all at once are shared out, and each is done once', { timeo
   const audiences = [];
   for (const { id, token } of uploads) audiences.push(await Audience.during(t, [[fleet.a], [fleet.b]], id, token, ['events', 'stream']));
   await Promise.all(uploads.map((upload) => upload.assemble()));
-  const first = await fleet.holder();
-  first.freeze();
-  await fleet.holder(first);
+  const first = await waitFor(() => fleet.workers.find((worker) => worker.stops()), 'one to convert', { every: 5 });
+  await waitFor(() => fleet.workers.every(({ log }) => /event=job_claimed\b/.test(log)), 'the other to take one');
   first.thaw();
   for (const audience of audiences) await audience.end();
   for (const upload of uploads) {

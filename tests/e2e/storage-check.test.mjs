@@ -7,7 +7,8 @@ import { test } from 'node:test';
 import { azuriteDuring, swiftDuring, through } from '../support/buckets.mjs';
 import { remains } from '../support/direct.mjs';
 import { faultyBefore } from '../support/faulty.mjs';
-import { reelay } from '../support/server.mjs';
+import { reelay, Server } from '../support/server.mjs';
+import { waitFor } from '../support/wait.mjs';
 
 const check = (...args) => reelay(['storage', 'check', '--storage-patience', '2s', ...args]);
 const ORIGIN = ['--origin', 'https://page.example'];
@@ -53,6 +54,17 @@ test('with the wrong secret nothing else is tried', async (t) => {
   assert.equal(status, 1);
   assert.match(stdout, /FAILED {2}write an object: .*\n {10}the credentials are not right, or not for this bucket\n1 FAILED\n$/);
   assert.doesNotMatch(stdout, /guessed/);
+});
+
+test('with the wrong region it is the region', async (t) => {
+  const swift = await swiftDuring(t);
+  const elsewhere = swift.url.replace('region=us-east-1', 'region=eu-west-1');
+  const { status, stdout } = await check(elsewhere);
+  assert.equal(status, 1);
+  assert.match(stdout, /FAILED {2}write an object: .*'eu-west-1' is wrong; expecting 'us-east-1'.*\n {10}the region or the endpoint is not the bucket's\n1 FAILED\n$/);
+  const server = await Server.during(t, { args: ['--storage', elsewhere] });
+  await waitFor(() => server.log.includes('event=storage_trouble'), 'the log to say so');
+  assert.equal((await server.get('/health')).json.status, 'degraded');
 });
 
 // What the bucket says of other origins is kept back.

@@ -413,3 +413,14 @@ test('uploads of another kind are not for tus', async () => {
   const made = await server.post('/jobs/create', { title: 'x' }, token);
   assert.equal((await tus(server, 'HEAD', `/files/${made.json.job_id}`, { token })).status, 404);
 });
+
+test('its uploads take no chunks by another way', async () => {
+  const token = await server.token();
+  const upload = await TusUpload.create(server, { length: 10 });
+  await upload.send(0, 'abcd');
+  const answer = await server.post('/streaming/get-chunk-upload-url/', { videoId: upload.id, chunkIndex: 0, totalChunks: 2 }, token);
+  assert.equal(answer.status, 409, answer.text);
+  assert.equal(answer.json.error.code, 'upload_closed');
+  assert.equal((await server.post('/streaming/assemble-chunks/', { videoId: upload.id, fileName: 'x.mp4' }, token)).status, 400);
+  await upload.send(4, 'efghij');
+});

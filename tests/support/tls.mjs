@@ -5,6 +5,7 @@
 //   const front = await ca.before(t, origin, { names: ['localhost'] });
 //   front.port, front.origin      https://127.0.0.1:PORT
 //   front.connections, greeted    how many began, and how many got past the handshake
+//   front.show(await ca.certificate())    another one from now on
 import { execFile } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
@@ -126,6 +127,11 @@ class Front {
       from.on('error', () => to.destroy()).on('close', () => to.destroySoon());
       from.pipe(to);
     }
+  }
+
+  // Shows another certificate from now on.
+  show({ cert, key }) {
+    this.server.setSecureContext({ cert, key });
   }
 
   async listen() {

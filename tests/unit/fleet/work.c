@@ -609,6 +609,18 @@ static void idle_uploads_are_told_and_stay(void **state)
     assert_int_equal(node_drop(&f->a, INT64_MAX / 2), 8);
 }
 
+static void what_grows_at_its_end_has_no_number_of_chunks(void **state)
+{
+    struct fleet *f = *state;
+
+    assert_int_equal(node_create(&f->a, "s-grows", "{\"is_tus\":true}"), OK);
+    assert_int_equal(node_plan(&f->b, "s-grows", 3).err, FAIL_STATE);
+    assert_int_equal(node_find(&f->a, "s-grows").chunks, 0);
+    assert_int_equal(node_create(&f->a, "s-other", "{\"title\":\"\\\"is_tus\\\":true\"}"), OK);
+    assert_int_equal(node_plan(&f->b, "s-other", 3).err, OK);
+    assert_int_equal(node_drop(&f->a, INT64_MAX / 2), 2);
+}
+
 static void the_first_word_on_the_number_of_chunks_counts(void **state)
 {
     struct fleet *f = *state;
@@ -1143,6 +1155,7 @@ int main(void)
         TEST(parts_of_uploads_are_so_many_at_all_nodes_together),
         TEST(stale_uploads_are_given_to_one_node_each),
         TEST(idle_uploads_are_told_and_stay),
+        TEST(what_grows_at_its_end_has_no_number_of_chunks),
         TEST(the_first_word_on_the_number_of_chunks_counts),
         TEST(the_first_word_on_the_size_counts),
         TEST(of_two_who_place_chunks_the_first_counts),
