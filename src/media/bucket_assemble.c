@@ -19,22 +19,14 @@ enum { COPIES_MAX = 6, COMPLETIONS_MAX = 3 };
 /* Document 000, "Stage 1" */
 static const double found_chunks = 0.05, reading_from = 0.10, reading_to = 0.50, saving = 0.55;
 
-struct assembling;
-
-struct copying {
-    struct assembling *owner;
-    struct storage_task *task; /* NULL: free */
-};
-
 struct assembling {
     struct media_task task; /* first */
     struct pipeline *pipeline;
     struct bucket_listing *listing; /* under way, or NULL */
-    struct copying copies[COPIES_MAX];
-    struct bucket_list list; /* its arrays are this one's own */
+    struct bucket_list list;        /* its arrays are this one's own */
     enum bucket_way way;
     uint64_t size;
-    uint32_t next, running; /* of copies */
+    uint32_t next, running; /* copies */
     bool has_copied;
     unsigned completions; /* tried */
     uint64_t begun_ms;
@@ -76,23 +68,16 @@ static void broken_off(void *context)
     end(context, FAIL_CANCELLED, NULL);
 }
 
-/* A storage that is away holds up nobody who cancels. A completion is waited for: it may
- * happen all the same, and leave an object behind what was cleared. */
+/* A storage that is away holds up nobody who cancels. Copies and the completion are waited
+ * for: they may happen all the same, and leave something behind what was cleared. */
 static void cancel(struct media_task *task)
 {
     struct assembling *a = (struct assembling *)task;
 
-    if (a->listing == NULL && a->running == 0)
+    if (a->listing == NULL)
         return;
-    if (a->listing != NULL)
-        bucket_list_cancel(a->listing);
+    bucket_list_cancel(a->listing);
     a->listing = NULL;
-    for (size_t i = 0; i < COPIES_MAX; i++) {
-        if (a->copies[i].task != NULL)
-            storage_cancel(a->copies[i].task);
-        a->copies[i].task = NULL;
-    }
-    a->running = 0;
     media_later(a->pipeline->owner->parts.loop, broken_off, a);
 }
 
@@ -189,10 +174,8 @@ static void copy_more(struct assembling *a);
 
 static void copied(void *context, int err, const char *why)
 {
-    struct copying *c = context;
-    struct assembling *a = c->owner;
+    struct assembling *a = context;
 
-    c->task = NULL;
     a->running--;
     if (err && a->err == OK) {
         a->err = pipeline_storage_err(err);
@@ -204,14 +187,10 @@ static void copied(void *context, int err, const char *why)
 static void copy(struct assembling *a, uint32_t index)
 {
     const char *video = a->pipeline->video;
-    struct copying *c = a->copies;
 
-    while (c->task != NULL)
-        c++;
     a->running++;
-    c->owner = a;
-    c->task = storage_part_copy(storage_of(a), bucket_source(video).text, place_of(a)->multipart,
-                                index + 1, bucket_chunk(video, index).text, copied, c);
+    storage_part_copy(storage_of(a), bucket_source(video).text, place_of(a)->multipart, index + 1,
+                      bucket_chunk(video, index).text, copied, a);
 }
 
 static void copy_more(struct assembling *a)

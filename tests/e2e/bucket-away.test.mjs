@@ -111,7 +111,6 @@ let lists = 0;
 const moments = {
   // The first one is of assemble-chunks itself.
   'what is there is listed': (asked) => isListOfParts(asked) && ++lists > 1,
-  'objects become parts': ({ headers }) => headers['x-amz-copy-source'] !== undefined,
   'the file is fetched': isSource,
   'chunks are removed': ({ method, path }) => method === 'DELETE' && path.includes('/chunks/'),
 };
