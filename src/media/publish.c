@@ -16,6 +16,17 @@ enum {
     WHY_MAX = 1024,
 };
 
+const char publish_note[] = "recipe";
+
+static enum publish_kind kind_of(const char *name)
+{
+    if (strcmp(name, publish_note) == 0)
+        return PUBLISH_NOTE;
+    if (strcmp(name, "master.m3u8") == 0)
+        return PUBLISH_MASTER;
+    return str_ends(str_of(name), STR(".m3u8")) ? PUBLISH_PLAYLIST : PUBLISH_DATA;
+}
+
 static struct publish_file *file_of(struct publish *p, const char *name)
 {
     struct publish_file *f;
@@ -26,9 +37,7 @@ static struct publish_file *file_of(struct publish *p, const char *name)
     f = mem_new(struct publish_file);
     snprintf(f->name, sizeof(f->name), "%s", name);
     f->state = PUBLISH_ABSENT;
-    f->kind = strcmp(name, "master.m3u8") == 0       ? PUBLISH_MASTER
-              : str_ends(str_of(name), STR(".m3u8")) ? PUBLISH_PLAYLIST
-                                                     : PUBLISH_DATA;
+    f->kind = kind_of(name);
     HASH_ADD_STR(p->files, name, f);
     return f;
 }
@@ -53,6 +62,8 @@ static void free_publish(struct publish *p)
     mem_free(p->scan.finds.items);
     mem_free(p->tree);
     mem_free(p->key);
+    mem_free(p->note);
+    mem_free(p->from);
     buf_deinit(&p->why);
     mem_free(p);
 }
@@ -155,6 +166,15 @@ static void list(struct publish *p, storage_done *done)
 
 static void settle(struct publish *p);
 
+/* Before anything that it is about. */
+static void send_note(struct publish *p)
+{
+    if (p->note == NULL)
+        return;
+    publish_enqueue(p, file_of(p, publish_note));
+    publish_pump(p);
+}
+
 static void learned(void *context, int err, const char *why)
 {
     struct publish *p = context;
@@ -165,6 +185,8 @@ static void learned(void *context, int err, const char *why)
     p->phase = p->is_finishing ? PHASE_SETTLING : PHASE_FOLLOWING;
     if (p->is_finishing)
         settle(p);
+    else
+        send_note(p);
 }
 
 static void take_finds(struct publish *p)
@@ -231,7 +253,7 @@ static void on_follow(uv_timer_t *timer)
 }
 
 struct publish *publish_begin(uv_loop_t *loop, struct storage *storage, const char *tree,
-                              const char *key)
+                              const char *key, const char *note)
 {
     struct publish *p = mem_new(struct publish);
 
@@ -240,6 +262,7 @@ struct publish *publish_begin(uv_loop_t *loop, struct storage *storage, const ch
     p->storage = storage;
     p->tree = mem_strdup(tree);
     p->key = mem_strdup(key);
+    p->note = note != NULL ? mem_strdup(note) : NULL;
     buf_init(&p->why, WHY_MAX);
     uv_timer_init(loop, &p->timer);
     p->timer.data = p;
@@ -248,8 +271,16 @@ struct publish *publish_begin(uv_loop_t *loop, struct storage *storage, const ch
     return p;
 }
 
+void publish_inherit(struct publish *p, const char *key, uint32_t segments)
+{
+    mem_free(p->from);
+    p->from = mem_strdup(key);
+    p->inherited = segments;
+}
+
 void publish_again(struct publish *p)
 {
+    p->inherited = 0;
     p->is_anew = p->is_scanning;
     if (!p->is_scanning)
         p->scan.folder_count = 0;
@@ -355,6 +386,8 @@ void publish_finish(struct publish *p, const struct publish_events *events, void
 /* Whether a file has to be sent, or looked for, or removed. */
 static bool is_amiss(struct publish_file *f)
 {
+    if (f->kind == PUBLISH_NOTE)
+        return false;
     if (!f->is_wanted)
         return f->is_listed && !f->is_sure;
     if (f->kind != PUBLISH_DATA || f->is_sure)
@@ -400,6 +433,17 @@ static void check(struct publish *p)
     list(p, checked);
 }
 
+static void tidy(struct publish *p)
+{
+    struct publish_file *note;
+
+    p->phase = PHASE_TIDYING;
+    HASH_FIND_STR(p->files, publish_note, note);
+    if (note != NULL)
+        publish_enqueue(p, note);
+    go_on(p);
+}
+
 static void next_phase(struct publish *p)
 {
     if (p->phase == PHASE_SENDING)
@@ -407,6 +451,8 @@ static void next_phase(struct publish *p)
     else if (p->phase == PHASE_PLAYLISTS)
         begin_phase(p, PHASE_MASTER, PUBLISH_MASTER);
     else if (p->phase == PHASE_MASTER)
+        tidy(p);
+    else if (p->phase == PHASE_TIDYING)
         over(p);
 }
 

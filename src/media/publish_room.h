@@ -22,7 +22,7 @@ struct publish_stamp {
     int64_t seconds, nanoseconds;
 };
 
-enum publish_kind { PUBLISH_DATA, PUBLISH_PLAYLIST, PUBLISH_MASTER };
+enum publish_kind { PUBLISH_DATA, PUBLISH_PLAYLIST, PUBLISH_MASTER, PUBLISH_NOTE };
 
 enum publish_state {
     PUBLISH_WAITING,
@@ -89,6 +89,7 @@ enum publish_phase {
     PHASE_CHECKING,
     PHASE_PLAYLISTS,
     PHASE_MASTER,
+    PHASE_TIDYING, /* the note goes: until now another could have gone on with it */
     PHASE_OVER,
 };
 
@@ -97,6 +98,9 @@ struct publish {
     uv_loop_t *loop;
     struct storage *storage;
     char *tree, *key;
+    char *note; /* or NULL */
+    char *from; /* the key that segments below `inherited` came from, or NULL */
+    uint32_t inherited;
     enum publish_phase phase;
     struct publish_file *files, *queue;
     struct publish_sending *sendings;

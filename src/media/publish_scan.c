@@ -50,6 +50,23 @@ static bool is_segment_there(int fd, uint32_t number, struct stat *st)
     return fstatat(fd, name, st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st->st_mode);
 }
 
+struct walk {
+    struct publish_finds *finds;
+    const char *folder;
+};
+
+/* Of the first run, which is the one that stays. */
+static int find_init(void *context, int fd, const char *name, const struct stat *st)
+{
+    const struct walk *w = context;
+    struct str file = str_of(name);
+    bool is_first = strcmp(name, "init.mp4") == 0 ||
+                    (str_starts(file, STR("init_")) && str_ends(file, STR(".mp4")));
+
+    (void)fd;
+    return is_first && S_ISREG(st->st_mode) ? add(w->finds, w->folder, name, st) : OK;
+}
+
 /* The last one may be that of a run that was broken off, and be made anew. */
 static void follow(int fd, struct publish_folder *folder, struct publish_finds *finds)
 {
@@ -59,6 +76,8 @@ static void follow(int fd, struct publish_folder *folder, struct publish_finds *
         return;
     while (finds->count < LOOK_MAX && is_segment_there(fd, folder->next + 1, &behind)) {
         char name[PLAYLIST_NAME];
+        if (folder->next == 0)
+            dir_each(fd, find_init, &(struct walk){ .finds = finds, .folder = folder->name });
         rendition_segment_name(folder->next, name);
         if (add(finds, folder->name, name, &here) != OK)
             return;
@@ -105,11 +124,6 @@ void publish_look(const char *tree, struct publish_scan *scan)
 }
 
 /* When it is made */
-
-struct walk {
-    struct publish_finds *finds;
-    const char *folder;
-};
 
 static int collect(void *context, int fd, const char *name, const struct stat *st)
 {

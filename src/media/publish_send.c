@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "io/thread.h"
 #include "media/publish_room.h"
+#include "media/rendition.h"
 #include "proto/content.h"
 
 enum {
@@ -16,7 +17,9 @@ enum {
 };
 
 /*   open (worker) ──> put ──> ended
- *        └── it is there already ──┘
+ *        ├── it is there already ──┤
+ *        └── copy ── done ─────────┘
+ *               └── failed ──> put
  *   ask (head) ──> ended, or open */
 struct publish_sending {
     struct publish_sending *prev, *next;
@@ -118,6 +121,64 @@ static void put(struct publish_sending *s)
     buf_deinit(&key);
 }
 
+static void put_note(struct publish_sending *s)
+{
+    struct publish *p = s->owner;
+    struct buf key;
+
+    publish_key(p, publish_note, &key);
+    s->task = storage_put(p->storage, &(struct storage_put){ .key = buf_text(&key),
+                                                             .content_type = "text/plain",
+                                                             .bytes = str_of(p->note),
+                                                             .moved = moved,
+                                                             .done = put_ended,
+                                                             .context = s });
+    buf_deinit(&key);
+}
+
+/* What another claim had sent already becomes ours without passing through us. */
+
+static bool is_inherited(const struct publish *p, const struct publish_file *f)
+{
+    const char *slash = strchr(f->name, '/');
+    char expected[PLAYLIST_NAME];
+    unsigned number;
+
+    /* The picture's folders are named by their size. */
+    if (p->inherited == 0 || slash == NULL || f->name[0] < '0' || f->name[0] > '9' ||
+        sscanf(slash + 1, "s%9u.m4s", &number) != 1 || number >= p->inherited)
+        return false;
+    rendition_segment_name(number, expected);
+    return strcmp(slash + 1, expected) == 0;
+}
+
+/* Where one cannot be copied, none is tried any more. */
+static void copied(void *context, int err, const char *why)
+{
+    struct publish_sending *s = context;
+
+    s->task = NULL;
+    if (err == OK) {
+        end(s, OK, why);
+        return;
+    }
+    s->owner->inherited = 0;
+    put(s);
+}
+
+static void copy(struct publish_sending *s)
+{
+    struct publish *p = s->owner;
+    struct buf key, from;
+
+    publish_key(p, s->file->name, &key);
+    buf_init(&from, PUBLISH_KEY_MAX);
+    buf_printf(&from, "%s/%s", p->from, s->file->name);
+    s->task = storage_copy(p->storage, buf_text(&key), buf_text(&from), copied, s);
+    buf_deinit(&key);
+    buf_deinit(&from);
+}
+
 static void open_work(void *context)
 {
     struct publish_sending *s = context;
@@ -126,7 +187,7 @@ static void open_work(void *context)
 
     s->err = publish_open(s->owner->tree, f->name, &s->fd, &s->stamp);
     if (s->err == OK && f->is_known && f->there == s->stamp.size &&
-        digest_md5_of_file(s->fd, s->stamp.size, digest) == OK)
+        digest_md5_of_file(s->fd, s->stamp.size, NULL, digest) == OK)
         s->is_same = strcmp(digest, f->etag) == 0;
 }
 
@@ -149,6 +210,8 @@ static void opened(void *context)
         publish_sending_ended(p);
     } else if (s->err || s->is_same) {
         end(s, s->err, s->err ? "a finished file cannot be read" : NULL);
+    } else if (is_inherited(p, s->file)) {
+        copy(s);
     } else {
         put(s);
     }
@@ -196,8 +259,9 @@ static void removed(void *context, int err, const char *why)
 
     s->file->state = PUBLISH_ABSENT;
     s->file->is_sure = true;
+    bool is_note = s->file->kind == PUBLISH_NOTE; /* it does no harm */
     sending_free(s);
-    if (err)
+    if (err && !is_note)
         publish_fail(p, err, why);
     publish_sending_ended(p);
 }
@@ -215,6 +279,8 @@ static void begin(struct publish_sending *s)
 {
     if (s->owner->is_finishing && !s->file->is_wanted)
         remove_object(s);
+    else if (s->file->kind == PUBLISH_NOTE)
+        put_note(s);
     else if (s->file->is_asked)
         ask(s);
     else
