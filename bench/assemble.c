@@ -4,12 +4,10 @@
  *
  *   assemble [--rounds N] [--mib N] [--chunk-mib N] [--cold] [--folder FOLDER] */
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -158,23 +156,6 @@ static void measure_all(struct disk *d, const char *root, const struct options *
            median(ratio, o->rounds));
 }
 
-static int remove_one(const char *path, const struct stat *info, int type, struct FTW *where)
-{
-    (void)info;
-    (void)type;
-    (void)where;
-    return remove(path);
-}
-
-static unsigned number(const char *text, unsigned most)
-{
-    unsigned long value = strtoul(text, NULL, 10);
-
-    if (value == 0 || value > most)
-        die("%s is not between 1 and %u", text, most);
-    return (unsigned)value;
-}
-
 int main(int argc, char **argv)
 {
     struct options o = { .rounds = 3, .mib = 5000, .chunk_mib = 5, .folder = "/tmp" };
@@ -184,11 +165,11 @@ int main(int argc, char **argv)
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--rounds") == 0 && i + 1 < argc)
-            o.rounds = number(argv[++i], ROUNDS_MAX);
+            o.rounds = number_of(argv[++i], ROUNDS_MAX);
         else if (strcmp(argv[i], "--mib") == 0 && i + 1 < argc)
-            o.mib = number(argv[++i], 100000);
+            o.mib = number_of(argv[++i], 100000);
         else if (strcmp(argv[i], "--chunk-mib") == 0 && i + 1 < argc)
-            o.chunk_mib = number(argv[++i], 1000);
+            o.chunk_mib = number_of(argv[++i], 1000);
         else if (strcmp(argv[i], "--folder") == 0 && i + 1 < argc)
             o.folder = argv[++i];
         else if (strcmp(argv[i], "--cold") == 0)
@@ -205,6 +186,6 @@ int main(int argc, char **argv)
     measure_all(d, root, &o);
     disk_close(d);
     buf_deinit(&why);
-    nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    remove_tree(root);
     return 0;
 }

@@ -23,7 +23,6 @@
 
 #include "bare.h"
 #include "base/err.h"
-#include "base/str.h"
 #include "publisher.h"
 #include "receivers.h"
 #include "server.h"
@@ -316,15 +315,6 @@ static void usage(void)
     exit(2);
 }
 
-static unsigned number(const char *text, unsigned max)
-{
-    uint64_t value;
-
-    if (str_parse_u64(str_of(text), max, &value) != OK || value == 0)
-        usage();
-    return (unsigned)value;
-}
-
 static void read_options(int argc, char **argv, struct settings *out)
 {
     static const struct option options[] = {
@@ -336,9 +326,9 @@ static void read_options(int argc, char **argv, struct settings *out)
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
-        case 'r': out->rounds = number(optarg, ROUNDS_MAX); break;
-        case 's': out->seconds = number(optarg, 20); break;
-        case 't': out->threads = number(optarg, 64); break;
+        case 'r': out->rounds = number_of(optarg, ROUNDS_MAX); break;
+        case 's': out->seconds = number_of(optarg, 20); break;
+        case 't': out->threads = number_of(optarg, 64); break;
         case 'f': out->is_free = true; break;
         case 'p': out->part = optarg; break;
         default: usage();

@@ -24,7 +24,6 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "base/str.h"
 #include "broker.h"
 #include "node.h"
 #include "receivers.h"
@@ -350,15 +349,6 @@ static void usage(void)
     exit(2);
 }
 
-static unsigned number(const char *text, unsigned max)
-{
-    uint64_t value;
-
-    if (str_parse_u64(str_of(text), max, &value) != OK || value == 0)
-        usage();
-    return (unsigned)value;
-}
-
 static void read_options(int argc, char **argv, struct settings *out)
 {
     static const struct option options[] = {
@@ -371,11 +361,11 @@ static void read_options(int argc, char **argv, struct settings *out)
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
-        case 'r': out->rounds = number(optarg, ROUNDS_MAX); break;
-        case 's': out->seconds = number(optarg, 20); break;
-        case 't': out->threads = number(optarg, 64); break;
-        case 'u': out->rate = number(optarg, 1000000); break;
-        case 'j': out->jobs = number(optarg, JOBS_MAX); break;
+        case 'r': out->rounds = number_of(optarg, ROUNDS_MAX); break;
+        case 's': out->seconds = number_of(optarg, 20); break;
+        case 't': out->threads = number_of(optarg, 64); break;
+        case 'u': out->rate = number_of(optarg, 1000000); break;
+        case 'j': out->jobs = number_of(optarg, JOBS_MAX); break;
         case 'n': out->is_node = true; break;
         case 'w': out->way = optarg; break;
         default: usage();

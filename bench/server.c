@@ -1,7 +1,6 @@
 #include "server.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -37,16 +36,8 @@ void server_start(struct server *s, const char *program, unsigned threads, const
     close(connect_to(1, s->port, 0));
 }
 
-static int remove_one(const char *path, const struct stat *info, int type, struct FTW *where)
-{
-    (void)info;
-    (void)type;
-    (void)where;
-    return remove(path);
-}
-
 void server_end(struct server *s)
 {
     end_child(s->pid);
-    nftw(s->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    remove_tree(s->folder);
 }

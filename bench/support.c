@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <ftw.h>
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,6 +17,9 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/err.h"
+#include "base/str.h"
 
 void die(const char *format, ...)
 {
@@ -214,6 +218,28 @@ void send_all(int fd, const void *bytes, size_t len)
         at += sent;
         len -= (size_t)sent;
     }
+}
+
+unsigned number_of(const char *text, unsigned max)
+{
+    uint64_t value;
+
+    if (str_parse_u64(str_of(text), max, &value) != OK || value == 0)
+        die("%s is not between 1 and %u", text, max);
+    return (unsigned)value;
+}
+
+static int remove_one(const char *path, const struct stat *info, int type, struct FTW *where)
+{
+    (void)info;
+    (void)type;
+    (void)where;
+    return remove(path);
+}
+
+void remove_tree(const char *folder)
+{
+    nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static int compare(const void *a, const void *b)

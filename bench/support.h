@@ -44,6 +44,12 @@ int connect_to(unsigned host, uint16_t port, unsigned source);
 
 void send_all(int fd, const void *bytes, size_t len);
 
+/* 1 to `max`. */
+unsigned number_of(const char *text, unsigned max);
+
+/* The folder and all below it; links are not followed. */
+void remove_tree(const char *folder);
+
 double median(double *values, size_t count); /* sorts them */
 
 #endif

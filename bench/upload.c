@@ -276,26 +276,17 @@ static void measure(const struct options *o)
     mem_free(bytes);
 }
 
-static unsigned number(const char *text, unsigned most)
-{
-    unsigned long value = strtoul(text, NULL, 10);
-
-    if (value == 0 || value > most)
-        die("%s is not between 1 and %u", text, most);
-    return (unsigned)value;
-}
-
 int main(int argc, char **argv)
 {
     struct options o = { .rounds = 7, .chunks = 40, .chunk_mib = 5 };
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--rounds") == 0 && i + 1 < argc)
-            o.rounds = number(argv[++i], ROUNDS_MAX);
+            o.rounds = number_of(argv[++i], ROUNDS_MAX);
         else if (strcmp(argv[i], "--chunks") == 0 && i + 1 < argc)
-            o.chunks = number(argv[++i], CHUNKS_MAX_HERE);
+            o.chunks = number_of(argv[++i], CHUNKS_MAX_HERE);
         else if (strcmp(argv[i], "--chunk-mib") == 0 && i + 1 < argc)
-            o.chunk_mib = number(argv[++i], 100);
+            o.chunk_mib = number_of(argv[++i], 100);
         else
             o.program = argv[i];
     }

@@ -27,24 +27,9 @@ static struct str skip(struct str s, size_t len)
     return (struct str){ s.at + len, s.len - len };
 }
 
-/* Percent-decoded. What is not UTF-8, or has a NUL, is refused. */
 static int part(struct str text, char **out, struct buf *why, const char *what)
 {
-    struct buf decoded;
-    int err = FAIL_LIMIT;
-
-    buf_init(&decoded, PART_MAX);
-    if (buf_reserve(&decoded, text.len) != NULL) /* it does not move: a password is there once */
-        err = url_decode(text, false, &decoded);
-    if (err == OK)
-        *out = mem_strdup(buf_text(&decoded));
-    else
-        buf_printf(why, "its %s %s", what,
-                   err == FAIL_LIMIT ? "is too long" : "has a broken percent-encoding");
-    if (decoded.data != NULL)
-        explicit_bzero(decoded.data, decoded.len);
-    buf_deinit(&decoded);
-    return err == OK ? OK : FAIL_SYNTAX;
+    return url_part(text, PART_MAX, out, why, what);
 }
 
 /* "user:password", ":password", or "user". */

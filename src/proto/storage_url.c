@@ -20,23 +20,13 @@ int storage_url_fail(struct buf *why, const char *text)
 
 int storage_url_part(struct str text, char **out, struct buf *why, const char *what)
 {
-    struct buf decoded;
-    int err = FAIL_LIMIT;
+    int err = url_part(text, PART_MAX, out, why, what);
 
-    buf_init(&decoded, PART_MAX);
-    if (buf_reserve(&decoded, text.len + 1) != NULL) /* it does not move: a secret is there once */
-        err = url_decode(text, false, &decoded);
-    if (err == OK && strpbrk(buf_text(&decoded), "\r\n\t\v\f") != NULL)
-        err = FAIL_SYNTAX;
-    if (err == OK)
-        *out = mem_strdup(buf_text(&decoded));
-    else
-        buf_printf(why, "its %s %s", what,
-                   err == FAIL_LIMIT ? "is too long" : "has a broken percent-encoding");
-    if (decoded.data != NULL)
-        explicit_bzero(decoded.data, decoded.len);
-    buf_deinit(&decoded);
-    return err == OK ? OK : FAIL_SYNTAX;
+    if (err != OK || strpbrk(*out, "\r\n\t\v\f") == NULL)
+        return err;
+    storage_url_wipe(out);
+    buf_printf(why, "its %s has a control character", what);
+    return FAIL_SYNTAX;
 }
 
 void storage_url_wipe(char **secret)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "base/utf8.h"
 
 static int hex_value(char c)
@@ -72,6 +73,25 @@ static bool is_unreserved(char c)
     if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'))
         return true;
     return c == '-' || c == '.' || c == '_' || c == '~';
+}
+
+int url_part(struct str text, size_t max, char **out, struct buf *why, const char *what)
+{
+    struct buf decoded;
+    int err = FAIL_LIMIT;
+
+    buf_init(&decoded, max);
+    if (buf_reserve(&decoded, text.len + 1) != NULL) /* it does not move: a secret is there once */
+        err = url_decode(text, false, &decoded);
+    if (err == OK)
+        *out = mem_strdup(buf_text(&decoded));
+    else
+        buf_printf(why, "its %s %s", what,
+                   err == FAIL_LIMIT ? "is too long" : "has a broken percent-encoding");
+    if (decoded.data != NULL)
+        explicit_bzero(decoded.data, decoded.len);
+    buf_deinit(&decoded);
+    return err == OK ? OK : FAIL_SYNTAX;
 }
 
 void url_encode(struct str text, bool keep_slash, struct buf *out)

@@ -10,6 +10,11 @@
  * FAIL_LIMIT when `out` is full. */
 int url_decode(struct str text, bool is_query, struct buf *out);
 
+/* A piece of a URL that may be a secret, decoded into `out`: mem_free. FAIL_SYNTAX, and a
+ * clause in `why` that calls it `what` and says nothing of it: more than `max` bytes, or
+ * what url_decode refuses. */
+int url_part(struct str text, size_t max, char **out, struct buf *why, const char *what);
+
 /* Encodes everything but unreserved characters; keeps '/' if `keep_slash`. */
 void url_encode(struct str text, bool keep_slash, struct buf *out);
 

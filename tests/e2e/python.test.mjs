@@ -5,8 +5,9 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 
 import { metrics } from '../support/metrics.mjs';
+import { freePort } from '../support/ports.mjs';
 import { documentTask, package_, run, shim, snippet, start, startCelery, startFastApi } from '../support/python.mjs';
-import { Redis, freePort } from '../support/redis-server.mjs';
+import { Redis } from '../support/redis-server.mjs';
 import { Server, temporaryFolder } from '../support/server.mjs';
 import { waitFor, within } from '../support/wait.mjs';
 

@@ -6,8 +6,9 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 
 import { Listener } from '../support/listener.mjs';
+import { freePort } from '../support/ports.mjs';
 import { documentTask, run, shim, snippet, start, startCelery, startFastApi } from '../support/python.mjs';
-import { Redis, freePort } from '../support/redis-server.mjs';
+import { Redis } from '../support/redis-server.mjs';
 import { binary, environment, root, Server, temporaryFolder } from '../support/server.mjs';
 import { Gateway } from '../support/socketio.mjs';
 import { waitFor, within } from '../support/wait.mjs';

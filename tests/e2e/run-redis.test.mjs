@@ -5,7 +5,8 @@ import { chmodSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { Redis, freePort } from '../support/redis-server.mjs';
+import { freePort } from '../support/ports.mjs';
+import { Redis } from '../support/redis-server.mjs';
 import { binary, environment, reelay, Server, temporaryFolder } from '../support/server.mjs';
 import { waitFor, within } from '../support/wait.mjs';
 

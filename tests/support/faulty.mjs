@@ -12,9 +12,9 @@
 //   relay.requests                                [{method, path, headers, status}] of all that came; no status: not answered
 // `matching` (a function of the request) in the options says which requests are meant.
 import http from 'node:http';
-import net from 'node:net';
 import { pipeline } from 'node:stream/promises';
 
+import { freePort } from './ports.mjs';
 import { within } from './wait.mjs';
 
 const SLICE = 16 * 1024;
@@ -154,10 +154,4 @@ export async function faultyBefore(t, bucket) {
 }
 
 // An address where nobody is.
-export async function nobody() {
-  const listener = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => listener.once('listening', resolve));
-  const { port } = listener.address();
-  await new Promise((resolve) => listener.close(resolve));
-  return `http://127.0.0.1:${port}`;
-}
+export const nobody = async () => `http://127.0.0.1:${await freePort()}`;

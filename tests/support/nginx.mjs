@@ -5,19 +5,12 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import net from 'node:net';
 import path from 'node:path';
 
+import { freePort } from './ports.mjs';
 import { temporaryFolder } from './server.mjs';
 import { waitFor, within } from './wait.mjs';
 
 // Not on everybody's path.
 const nginx = existsSync('/usr/sbin/nginx') ? '/usr/sbin/nginx' : 'nginx';
-
-async function freePort() {
-  const listener = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => listener.once('listening', resolve));
-  const { port } = listener.address();
-  await new Promise((resolve) => listener.close(resolve));
-  return port;
-}
 
 const answers = (port) =>
   new Promise((resolve) => {

@@ -82,8 +82,11 @@ uvicorn.run(app, host='127.0.0.1', port=${port}, log_level='warning')`,
   return { origin: `http://127.0.0.1:${port}`, stop };
 }
 
+// One that still runs shortly before a test gives it up says where it stands.
+const TELLTALE = 'import faulthandler; faulthandler.dump_traceback_later(50)\n';
+
 // Runs a script (text), or `args`; what it says is in `screen`, and `ended` is its status.
-export function start(t, { script, args = ['-u', '-c', script], env = {}, cwd, paths = [] } = {}) {
+export function start(t, { script, args = ['-u', '-c', TELLTALE + script], env = {}, cwd, paths = [] } = {}) {
   const python = spawn(interpreter, args, {
     cwd,
     stdio: ['pipe', 'pipe', 'pipe'],

@@ -5,7 +5,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 
-import { freePort } from './redis-server.mjs';
+import { freePort } from './ports.mjs';
 import { temporaryFolder } from './server.mjs';
 import { waitFor, within } from './wait.mjs';
 

@@ -1,21 +1,13 @@
 // A real redis-server on a free port of the loopback, which keeps nothing.
 import { execFile, spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
-import net from 'node:net';
 import { promisify } from 'node:util';
 
+import { freePort } from './ports.mjs';
 import { temporaryFolder } from './server.mjs';
 import { waitFor, within } from './wait.mjs';
 
 const run = promisify(execFile);
-
-export async function freePort() {
-  const listener = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => listener.once('listening', resolve));
-  const { port } = listener.address();
-  await new Promise((resolve) => listener.close(resolve));
-  return port;
-}
 
 export class Redis {
   // It ends with the test.
