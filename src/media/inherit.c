@@ -137,23 +137,35 @@ static struct inherit_tree *tree_of(struct inherit *in, const char *key, size_t 
     return last;
 }
 
+static void note_in_folder(struct inherit *in, struct inherit_tree *tree, struct str folder,
+                           const char *file)
+{
+    char expected[PLAYLIST_NAME];
+
+    for (unsigned i = 0; i < in->folder_count; i++) {
+        if (!str_equal(folder, str_of(in->folders[i].name)))
+            continue;
+        if (strcmp(file, in->folders[i].init) == 0)
+            tree->has_init[i] = true;
+        rendition_segment_name(tree->segments[i], expected);
+        if (strcmp(file, expected) == 0)
+            tree->segments[i]++;
+    }
+}
+
 /* Lists are in order. */
 static void note_file(struct inherit *in, struct inherit_tree *tree, const char *name)
 {
-    char expected[PLAYLIST_NAME];
     const char *slash = strchr(name, '/');
 
-    tree->has_note = tree->has_note || strcmp(name, publish_note) == 0;
-    for (unsigned i = 0; slash != NULL && i < in->recipe.rung_count; i++) {
-        const struct rung *rung = &in->rungs[i];
-        size_t len = (size_t)(slash - name);
-        if (strlen(rung->name) != len || memcmp(name, rung->name, len) != 0)
-            continue;
-        recipe_init_name(rung, in->recipe.rung_count, 0, expected);
-        tree->has_init[i] = tree->has_init[i] || strcmp(slash + 1, expected) == 0;
-        rendition_segment_name(tree->segments[i], expected);
-        tree->segments[i] += strcmp(slash + 1, expected) == 0;
-    }
+    if (slash != NULL)
+        note_in_folder(in, tree, (struct str){ name, (size_t)(slash - name) }, slash + 1);
+    else if (strcmp(name, publish_note) == 0)
+        tree->has_note = true;
+    for (unsigned i = in->recipe.rung_count; i < in->folder_count && slash == NULL; i++)
+        if (str_starts(str_of(name), str_of(publish_sound)) &&
+            strcmp(name + strlen(publish_sound), in->folders[i].name) == 0)
+            tree->is_whole[i] = true;
 }
 
 /* "videos/hls/12-" begins the keys of video "12-5", too. */
@@ -235,6 +247,23 @@ static void identified(void *context)
     in->asked = storage_list(p->owner->parts.storage, in->prefix, each, listed, in);
 }
 
+static void name_folders(struct inherit *in)
+{
+    unsigned rungs = in->recipe.rung_count, tracks = recipe_audio_count(in->recipe.info);
+
+    for (unsigned i = 0; i < rungs + tracks; i++) {
+        struct inherit_folder *folder = &in->folders[i];
+        struct rung any = { 0 };
+        if (i < rungs)
+            snprintf(folder->name, sizeof(folder->name), "%s", in->rungs[i].name);
+        else
+            recipe_audio_name(i - rungs, folder->name);
+        snprintf(any.name, sizeof(any.name), "%s", folder->name);
+        recipe_init_name(&any, i < rungs ? rungs : tracks, 0, folder->init);
+    }
+    in->folder_count = rungs + tracks;
+}
+
 void inherit_begin(struct pipeline *p, const char *folder, void (*done)(void *context))
 {
     const struct media_info *info = &p->spec.info;
@@ -255,6 +284,7 @@ void inherit_begin(struct pipeline *p, const char *folder, void (*done)(void *co
                                   .rung_count = ladder_build(info, in->rungs),
                                   .path = p->source,
                                   .out_dir = in->folder };
+    name_folders(in);
     p->task = &in->task;
     in->is_offloaded = true;
     io_offload(p->owner->parts.loop, identify, identified, in);

@@ -1,9 +1,10 @@
 /* The files of another claim's tree into scratch, several at a time: the initialisation
- * sections, then the first segment of each rendition, then the second, ... so that wherever
- * it is broken off, what is there is a row. */
+ * sections, then the first segment of each rung, then the second, ... so that wherever it is
+ * broken off, what is there is a row; then the sound, if all of it is there. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -11,6 +12,7 @@
 #include "base/mem.h"
 #include "io/thread.h"
 #include "media/inherit_room.h"
+#include "media/publish.h"
 #include "media/rendition.h"
 #include "media/resume.h"
 
@@ -20,17 +22,51 @@
 
 static void pump(struct inherit *in);
 
-static void name_file(const struct inherit *in, uint64_t index, char out[64])
+enum { SOUND_BESIDES = 2 }; /* initialisation section, playlist */
+
+static void name_picture(const struct inherit *in, uint64_t index, struct inherit_get *get)
 {
     unsigned rungs = in->recipe.rung_count;
-    const struct rung *rung = &in->rungs[index % rungs];
-    char name[RECIPE_INIT_NAME];
+    const struct inherit_folder *folder = &in->folders[index % rungs];
+    char name[PLAYLIST_NAME];
 
-    if (index < rungs)
-        recipe_init_name(rung, rungs, 0, name);
-    else
+    if (index >= rungs)
         rendition_segment_name((uint32_t)(index / rungs) - 1, name);
-    snprintf(out, 64, "%s/%s", rung->name, name);
+    snprintf(get->name, sizeof(get->name), "%s/%s", folder->name,
+             index < rungs ? folder->init : name);
+    memcpy(get->from, get->name, sizeof(get->from));
+}
+
+static void name_sound(const struct inherit *in, uint64_t index, struct inherit_get *get)
+{
+    unsigned i = in->recipe.rung_count;
+    char name[PLAYLIST_NAME];
+
+    for (; index >= SOUND_BESIDES + (uint64_t)in->from->segments[i]; i++)
+        index -= SOUND_BESIDES + (uint64_t)in->from->segments[i];
+    const struct inherit_folder *folder = &in->folders[i];
+    if (index >= SOUND_BESIDES)
+        rendition_segment_name((uint32_t)index - SOUND_BESIDES, name);
+    snprintf(get->name, sizeof(get->name), "%s/%s", folder->name,
+             index == 0   ? folder->init
+             : index == 1 ? "index.m3u8"
+                          : name);
+    memcpy(get->from, get->name, sizeof(get->from));
+    if (index == 1)
+        snprintf(get->from, sizeof(get->from), "%s%s", publish_sound, folder->name);
+}
+
+/* Whole, or not at all. */
+static uint64_t count_sound(const struct inherit *in)
+{
+    uint64_t count = 0;
+
+    for (unsigned i = in->recipe.rung_count; i < in->folder_count; i++) {
+        if (!in->from->is_whole[i] || !in->from->has_init[i])
+            return 0;
+        count += SOUND_BESIDES + (uint64_t)in->from->segments[i];
+    }
+    return count;
 }
 
 /* The end of it */
@@ -40,6 +76,9 @@ static void adopt(void *context)
     struct inherit *in = context;
 
     in->err = resume_adopt(in->folder, &in->recipe);
+    in->has_sound = in->got == in->total && in->total > in->picture;
+    if (in->err == OK && in->has_sound)
+        in->err = resume_note_sound(in->folder);
 }
 
 static void adopted(void *context)
@@ -52,7 +91,7 @@ static void adopted(void *context)
         mem_free(p->inherited);
         p->inherited = mem_strdup(in->from->key);
         log_info("segments_fetched", LOG_S("job", p->video), LOG_I("files", in->got),
-                 LOG_I("of", in->total), LOG_I("bytes", in->bytes),
+                 LOG_I("of", in->total), LOG_I("bytes", in->bytes), LOG_I("sound", in->has_sound),
                  LOG_I("ms", uv_now(p->owner->parts.loop) - in->began_ms));
     }
     inherit_end(in);
@@ -122,7 +161,7 @@ static void opened(void *context)
         end_one(get, get->err ? get->err : FAIL_CANCELLED, "a file could not be made", 0);
         return;
     }
-    snprintf(key, sizeof(key), "%s/%s", in->from->key, get->name);
+    snprintf(key, sizeof(key), "%s/%s", in->from->key, get->from);
     get->task = storage_get(in->pipeline->owner->parts.storage,
                             &(struct storage_get){
                                 .key = key, .file = get->file, .done = got, .context = get });
@@ -130,7 +169,11 @@ static void opened(void *context)
 
 static void begin_one(struct inherit *in, struct inherit_get *get)
 {
-    name_file(in, in->next++, get->name);
+    if (in->next < in->picture)
+        name_picture(in, in->next, get);
+    else
+        name_sound(in, in->next - in->picture, get);
+    in->next++;
     get->owner = in;
     get->is_busy = true;
     get->file = -1;
@@ -171,7 +214,8 @@ static void emptied(void *context)
 void inherit_fetch(struct inherit *in)
 {
     in->began_ms = uv_now(in->pipeline->owner->parts.loop);
-    in->total = (uint64_t)in->recipe.rung_count * (1 + (uint64_t)in->row);
+    in->picture = (uint64_t)in->recipe.rung_count * (1 + (uint64_t)in->row);
+    in->total = in->picture + count_sound(in);
     in->is_offloaded = true;
     io_offload(in->pipeline->owner->parts.loop, empty, emptied, in);
 }

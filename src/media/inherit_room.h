@@ -9,16 +9,24 @@
 
 enum {
     INHERIT_TREES_MAX = 16,
+    INHERIT_FOLDERS_MAX = LADDER_MAX + MEDIA_AUDIO_MAX,
     INHERIT_KEY_MAX = 256,
     INHERIT_GETS_MAX = 8, /* at a time */
+};
+
+/* A rendition: rungs first, then tracks of sound. */
+struct inherit_folder {
+    char name[12];
+    char init[RECIPE_INIT_NAME];
 };
 
 /* Below one key, as the list has it. */
 struct inherit_tree {
     char key[sizeof((struct spec *)0)->key];
     bool has_note;
-    bool has_init[LADDER_MAX];
-    uint32_t segments[LADDER_MAX]; /* in a row, from the first one on */
+    bool has_init[INHERIT_FOLDERS_MAX];
+    bool is_whole[INHERIT_FOLDERS_MAX];     /* of sound: a note says so */
+    uint32_t segments[INHERIT_FOLDERS_MAX]; /* in a row, from the first one on */
 };
 
 /* A file on its way: opened by a worker thread, then filled. */
@@ -27,7 +35,8 @@ struct inherit_get {
     struct storage_task *task; /* under way, or NULL */
     bool is_busy;
     int file, err;
-    char name[64]; /* "720p/s00012.m4s" */
+    char name[64]; /* "720p/s00012.m4s": in the tree */
+    char from[64]; /* below the key */
 };
 
 struct inherit {
@@ -37,6 +46,8 @@ struct inherit {
     char *folder;
     struct rung rungs[LADDER_MAX];
     struct recipe recipe;
+    struct inherit_folder folders[INHERIT_FOLDERS_MAX];
+    unsigned folder_count;
     struct storage_task *asked; /* a list, or a note being read */
     bool is_offloaded, is_cancelled;
     uint32_t have; /* segments that are in the folder already */
@@ -48,9 +59,11 @@ struct inherit {
     uint32_t row;              /* its segments */
     struct inherit_get fetches[INHERIT_GETS_MAX];
     unsigned running;
-    uint64_t next, total; /* files of `from`: initialisation sections, then segment by segment */
-    uint64_t got;         /* files */
+    /* Files of `from`: initialisation sections, segment by segment, then the sound. */
+    uint64_t next, picture, total;
+    uint64_t got; /* files */
     uint64_t bytes, began_ms;
+    bool has_sound;
     int err;
 };
 

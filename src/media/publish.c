@@ -16,11 +16,11 @@ enum {
     WHY_MAX = 1024,
 };
 
-const char publish_note[] = "recipe";
+const char publish_note[] = "recipe", publish_sound[] = "sound-";
 
 static enum publish_kind kind_of(const char *name)
 {
-    if (strcmp(name, publish_note) == 0)
+    if (strcmp(name, publish_note) == 0 || str_starts(str_of(name), str_of(publish_sound)))
         return PUBLISH_NOTE;
     if (strcmp(name, "master.m3u8") == 0)
         return PUBLISH_MASTER;
@@ -263,6 +263,7 @@ struct publish *publish_begin(uv_loop_t *loop, struct storage *storage, const ch
     p->tree = mem_strdup(tree);
     p->key = mem_strdup(key);
     p->note = note != NULL ? mem_strdup(note) : NULL;
+    p->scan.has_notes = note != NULL;
     buf_init(&p->why, WHY_MAX);
     uv_timer_init(loop, &p->timer);
     p->timer.data = p;
@@ -278,9 +279,26 @@ void publish_inherit(struct publish *p, const char *key, uint32_t segments)
     p->inherited = segments;
 }
 
+/* One that is on its way stays: the sound that is made again is the same. */
+static void take_back_sound(struct publish *p)
+{
+    struct publish_file *f, *next;
+
+    HASH_ITER(hh, p->files, f, next)
+    {
+        if (f->kind != PUBLISH_NOTE || strcmp(f->name, publish_note) == 0 ||
+            (f->state != PUBLISH_SENT && f->state != PUBLISH_WAITING))
+            continue;
+        f->is_doomed = true;
+        publish_enqueue(p, f);
+    }
+    publish_pump(p);
+}
+
 void publish_again(struct publish *p)
 {
     p->inherited = 0;
+    take_back_sound(p);
     p->is_anew = p->is_scanning;
     if (!p->is_scanning)
         p->scan.folder_count = 0;
@@ -327,6 +345,27 @@ static void want(struct publish *p, const struct publish_found *found)
         f->state = PUBLISH_WAITING;
 }
 
+/* Those that there was no time for: it may take long yet. */
+static void want_notes(struct publish *p)
+{
+    struct publish_file *recipe;
+
+    if (p->note == NULL)
+        return;
+    recipe = file_of(p, publish_note);
+    if (recipe->state != PUBLISH_SENT)
+        publish_enqueue(p, recipe);
+    for (size_t i = 0; i < p->scan.finds.count && p->scan.is_sound_whole; i++) {
+        const char *name = p->scan.finds.items[i].name;
+        char note[PUBLISH_NAME];
+        if (!publish_is_sound(name) || !str_ends(str_of(name), STR("/index.m3u8")))
+            continue;
+        snprintf(note, sizeof(note), "%s%.*s", publish_sound, (int)strcspn(name, "/"), name);
+        if (file_of(p, note)->state != PUBLISH_SENT)
+            publish_enqueue(p, file_of(p, note));
+    }
+}
+
 static void look_at_all_work(void *context)
 {
     struct publish *p = context;
@@ -350,8 +389,10 @@ static void looked_at_all(void *context)
         publish_fail(p, p->scan.err, "what was converted cannot be read");
     else if (!file_of(p, "master.m3u8")->is_wanted)
         publish_fail(p, FAIL_STATE, "what was converted is not whole");
-    else
+    else {
+        want_notes(p);
         begin_phase(p, PHASE_SENDING, PUBLISH_DATA);
+    }
 }
 
 /* Nothing runs any more that could take an old file for a new one. */
@@ -435,12 +476,12 @@ static void check(struct publish *p)
 
 static void tidy(struct publish *p)
 {
-    struct publish_file *note;
+    struct publish_file *f, *next;
 
     p->phase = PHASE_TIDYING;
-    HASH_FIND_STR(p->files, publish_note, note);
-    if (note != NULL)
-        publish_enqueue(p, note);
+    HASH_ITER(hh, p->files, f, next)
+    if (f->kind == PUBLISH_NOTE)
+        publish_enqueue(p, f);
     go_on(p);
 }
 

@@ -29,8 +29,9 @@ struct publish_events {
     void (*done)(void *context, int err, const char *why, uint64_t bytes);
 };
 
-/* Where a tree says, as long as it is not whole, what it is made of: KEY/recipe. */
-extern const char publish_note[];
+/* Where a tree says, as long as it is not whole, what it is made of: KEY/recipe; and
+ * KEY/sound-a0 that all of that track is there, which is the playlist that it has by then. */
+extern const char publish_note[], publish_sound[];
 
 /* Begins to follow. `tree` (a folder, which may not be there yet), `key` and `note` are
  * copied; `note` (or NULL) lies at KEY/recipe until all is there. Trouble is kept for the

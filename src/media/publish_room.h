@@ -41,6 +41,7 @@ struct publish_file {
     bool is_known;  /* an earlier process may have sent it: `there`, `etag` */
     bool is_listed; /* by the storage, with `there` bytes */
     bool is_asked;  /* is not listed: to be asked for by itself */
+    bool is_doomed; /* a note that is not true any more */
     bool is_sure;   /* the storage has said so by itself: lists may be late */
     uint64_t there;
     uint64_t moved; /* bytes, of what is being sent */
@@ -70,6 +71,8 @@ struct publish_scan {
     struct publish_finds finds;
     struct publish_folder folders[PUBLISH_FOLDERS_MAX];
     unsigned folder_count;
+    bool is_sound_whole;
+    bool has_notes; /* sound that is whole goes as such, with a note that says so */
     int err;
 };
 
@@ -78,7 +81,9 @@ struct publish_scan {
 void publish_look(const char *tree, struct publish_scan *scan);
 /* All there is. FAIL_UNSUPPORTED: something in it is no file; FAIL_LIMIT. */
 void publish_look_at_all(const char *tree, struct publish_scan *scan);
-/* Opens one for reading. FAIL_MISSING. Blocks. */
+/* Of a name in the tree: whether it is below a folder of sound. */
+bool publish_is_sound(const char *name);
+/* Opens one for reading, or what is a note's text. FAIL_MISSING. Blocks. */
 int publish_open(const char *tree, const char *name, int *fd, struct publish_stamp *stamp);
 
 enum publish_phase {

@@ -76,10 +76,10 @@ static void end(struct publish_sending *s, int err, const char *why)
     f->moved = 0;
     f->state = err ? PUBLISH_WAITING : PUBLISH_SENT;
     f->stamp = s->stamp;
-    if (err == OK && p->is_finishing && p->phase >= PHASE_SENDING)
+    if (err == OK && f->is_wanted && p->phase >= PHASE_SENDING)
         p->sent += s->stamp.size;
     sending_free(s);
-    if (err)
+    if (err && !(f->kind == PUBLISH_NOTE && p->is_finishing))
         publish_fail(p, err, why);
     publish_sending_ended(p);
 }
@@ -88,6 +88,8 @@ static void moved(void *context, uint64_t bytes)
 {
     struct publish_sending *s = context;
 
+    if (!s->file->is_wanted)
+        return;
     s->file->moved = bytes;
     publish_tell(s->owner, false);
 }
@@ -277,9 +279,15 @@ static void remove_object(struct publish_sending *s)
 
 static void begin(struct publish_sending *s)
 {
-    if (s->owner->is_finishing && !s->file->is_wanted)
+    const struct publish *p = s->owner;
+    bool is_note = s->file->kind == PUBLISH_NOTE;
+    bool goes = is_note ? s->file->is_doomed || p->phase == PHASE_TIDYING
+                        : p->is_finishing && !s->file->is_wanted;
+
+    s->file->is_doomed = false;
+    if (goes)
         remove_object(s);
-    else if (s->file->kind == PUBLISH_NOTE)
+    else if (strcmp(s->file->name, publish_note) == 0)
         put_note(s);
     else if (s->file->is_asked)
         ask(s);

@@ -376,17 +376,29 @@ uint32_t resume_count(const char *path, const struct recipe *recipe)
     return count;
 }
 
-static int make_rungs(int folder, const struct recipe *recipe)
+static int make_rendition(int tree, const char *name)
 {
-    int tree, rung;
+    int dir;
+    int err = dir_make(tree, name, &dir);
+
+    if (err == OK)
+        close(dir);
+    return err;
+}
+
+static int make_renditions(int folder, const struct recipe *recipe)
+{
+    char track[RECIPE_AUDIO_NAME];
+    int tree;
     int err = dir_make(folder, tree_folder, &tree);
 
     if (err)
         return err;
-    for (unsigned i = 0; i < recipe->rung_count && err == OK; i++) {
-        err = dir_make(tree, recipe->rungs[i].name, &rung);
-        if (err == OK)
-            close(rung);
+    for (unsigned i = 0; i < recipe->rung_count && err == OK; i++)
+        err = make_rendition(tree, recipe->rungs[i].name);
+    for (unsigned i = 0; i < recipe_audio_count(recipe->info) && err == OK; i++) {
+        recipe_audio_name(i, track);
+        err = make_rendition(tree, track);
     }
     close(tree);
     return err;
@@ -401,7 +413,7 @@ int resume_empty(const char *path, const struct recipe *recipe)
         return err;
     err = clear(folder);
     if (err == OK)
-        err = make_rungs(folder, recipe);
+        err = make_renditions(folder, recipe);
     close(folder);
     return err;
 }
@@ -435,4 +447,12 @@ int resume_note_sound(const char *folder)
         close(fd);
     close(dir);
     return err;
+}
+
+bool resume_has_sound(int tree)
+{
+    char path[16];
+
+    snprintf(path, sizeof(path), "../%s", sound_file);
+    return faccessat(tree, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }

@@ -10,7 +10,7 @@ import { clipBytes } from '../support/clips.mjs';
 import { getObject, nothingRemains, putObject, remains } from '../support/direct.mjs';
 import { faultyBefore } from '../support/faulty.mjs';
 import { Audience, FleetRedis, LEASE, Node, Worker } from '../support/fleet.mjs';
-import { verify } from '../support/hls.mjs';
+import { entries, verify } from '../support/hls.mjs';
 import { temporaryFolder } from '../support/server.mjs';
 import { Upload } from '../support/upload.mjs';
 import { waitFor } from '../support/wait.mjs';
@@ -32,17 +32,17 @@ const partsOf = ({ method, path, headers }) => {
   return { method, key, name, number, isCopy: headers['x-amz-copy-source'] !== undefined };
 };
 
-// Requests that a function picks are held up; behind `open` they are cut off, for by then
-// whoever made them is dead.
+// Requests that a function picks come to nothing: at once, or behind `open`, when whoever
+// made them is dead.
 class Gate {
-  constructor(relay, picks) {
+  constructor(relay, picks, isHolding) {
     this.hits = [];
     const opened = new Promise((resolve) => (this.open = resolve));
     relay.before = async (asked) => {
       const parts = partsOf(asked);
       if (!parts.key || !picks(parts)) return true;
       this.hits.push(parts);
-      await opened;
+      if (isHolding) await opened;
       return false;
     };
   }
@@ -67,7 +67,7 @@ class World {
 
   async worker(...args) {
     const dataDir = temporaryFolder('reelay-scratch-');
-    const all = [...this.storage, '--lease', `${LEASE / 1000}s`, '--preset', 'ultrafast', ...args];
+    const all = [...this.storage, '--lease', `${LEASE / 1000}s`, '--storage-patience', '20s', '--preset', 'ultrafast', ...args];
     const worker = new Worker({ ...this.shared, dataDir, args: all });
     this.t.after(async () => {
       await worker.end();
@@ -77,14 +77,14 @@ class World {
     return worker;
   }
 
-  hold(picks) {
+  hold(picks, isHolding = true) {
     this.gate?.open();
-    this.gate = new Gate(this.relay, picks);
+    this.gate = new Gate(this.relay, picks, isHolding);
     return this.gate;
   }
 
-  holdSegmentsFrom(first) {
-    return this.hold(({ method, number }) => method === 'PUT' && number >= first);
+  refuseSegmentsFrom(first) {
+    return this.hold(({ method, name, number }) => method === 'PUT' && /^\d+p\//.test(name) && number >= first, false);
   }
 
   letAll() {
@@ -102,21 +102,25 @@ class World {
     return this.relay.requests.map((asked) => ({ ...partsOf(asked), status: asked.status })).filter(({ key }) => key);
   }
 
-  // The key of the claim that has sent so many segments of each rendition, and none besides.
-  sent(count, ...but) {
-    const wanted = ['recipe', ...RUNGS.flatMap((rung) => [
+  // The key of the claim that has sent so many segments of the picture.
+  sent(count, { but = [], sound = false } = {}) {
+    const wanted = ['recipe', ...(sound ? ['sound-a0', 'a0/init.mp4'] : []), ...RUNGS.flatMap((rung) => [
       `${rung}/init_${rung}.mp4`, ...[...Array(count).keys()].map((number) => `${rung}/s0000${number}.m4s`)])];
-    return waitFor(() => {
+    return waitFor(async () => {
       const done = this.asked.filter(({ method, status }) => method === 'PUT' && status === 200);
       const keys = new Set(done.map(({ key }) => key));
-      return [...keys].find((key) => !but.includes(key) && wanted.every((name) => done.some((one) => one.key === key && one.name === name)));
+      const has = (key, names) => names.every((name) => done.some((one) => one.key === key && one.name === name));
+      const found = [...keys].find((key) => !but.includes(key) && has(key, wanted));
+      if (!found || !sound) return found;
+      const { text } = await getObject(swift, `videos/hls/${found}/sound-a0`);
+      return has(found, entries(text).uris.map((name) => `a0/${name}`)) && found;
     }, `${count} segments to be sent`, { timeout: 120_000 });
   }
 
   // Up to a dead worker, and what it has left.
   async broken(count = 4) {
     const first = await this.worker();
-    this.holdSegmentsFrom(count);
+    this.refuseSegmentsFrom(count);
     const upload = await this.begin();
     const key = await this.sent(count);
     await first.kill();
@@ -130,7 +134,7 @@ class World {
     await verify(this.server, job, SECONDS);
     await nothingRemains(swift, upload);
     const prefix = `videos/hls/${upload.id}-`;
-    const others = async () => (await remains(swift, prefix)).filter((name) => !name.includes(`${job.hls_path}/`) || /recipe/.test(name));
+    const others = async () => (await remains(swift, prefix)).filter((name) => !name.includes(`${job.hls_path}/`) || /recipe|sound-/.test(name));
     await waitFor(async () => (await others()).length === 0, 'nothing but what is published');
     return job;
   }
@@ -139,21 +143,24 @@ class World {
 // Segments that a worker has kept; none: it has begun anew.
 const kept = (worker) => [...worker.log.matchAll(/event=conversion_resumed\b.*\bsegments=(\d+)/g)].map(([, count]) => Number(count));
 
+// Whether it took over the sound as well.
+const hasSound = (worker) => [...worker.log.matchAll(/event=segments_fetched\b.*\bsound=(\d)/g)].map(([, is]) => is === '1');
+
 const keyOf = (job) => job.hls_path.split('/').at(-1);
 
-test('each worker goes on behind the segments of the one before, by copies within the bucket', { timeout: 240_000 }, async (t) => {
+test('each worker goes on behind the segments of the one before, by copies within the bucket', { timeout: 400_000 }, async (t) => {
   const world = await World.during(t);
   const { server } = world;
   const first = await world.worker();
-  world.holdSegmentsFrom(4);
+  world.refuseSegmentsFrom(4);
   const upload = await world.begin();
   const audience = await Audience.during(t, [[server]], upload.id, upload.token, ['stream']);
-  const one = await world.sent(4);
+  const one = await world.sent(4, { sound: true });
   await first.kill();
 
-  world.holdSegmentsFrom(6);
+  world.refuseSegmentsFrom(6);
   const second = await world.worker();
-  const two = await world.sent(6, one);
+  const two = await world.sent(6, { but: [one], sound: true });
   await second.kill();
   assert.deepEqual(kept(second), [3]); // the last one is never trusted
 
@@ -161,6 +168,7 @@ test('each worker goes on behind the segments of the one before, by copies withi
   const third = await world.worker();
   const job = await world.end(upload);
   assert.deepEqual(kept(third), [5]);
+  assert.deepEqual([hasSound(second), hasSound(third)], [[true], [true]]);
   assert.doesNotMatch(third.log, /conversion_repeated/);
   await audience.end();
 

@@ -343,6 +343,39 @@ static void a_note_that_an_earlier_process_left_goes_too(void **state)
     assert_string_equal(stored(r, "recipe"), "");
 }
 
+/* One that could grow is not: who goes on with it would have to hear a seam. */
+static void sound_that_is_whole_goes_as_such(void **state)
+{
+    struct room *r = *state;
+    struct publish *p = begin_with(r, "what it is made of");
+    char path[PATH_ROOM];
+
+    path_of(r, "tree", "a0", path);
+    assert_int_equal(mkdir(path, 0700), 0);
+    make(r, "a0/init.mp4", "init");
+    make(r, "a0/s00000.m4s", "first");
+    make(r, "a0/s00001.m4s", "last");
+    make(r, "a0/index.m3u8", "its playlist");
+    await(r, "a0/s00000.m4s", "first");
+    assert_string_equal(stored(r, "a0/s00001.m4s"), "");
+    assert_string_equal(stored(r, "sound-a0"), "");
+    path_of(r, ".", "sound", path);
+    make_at(path, "");
+    await(r, "sound-a0", "its playlist");
+    await(r, "a0/s00001.m4s", "last");
+    assert_string_equal(stored(r, "a0/index.m3u8"), "");
+
+    assert_int_equal(unlink(path), 0);
+    publish_again(p); /* without it */
+    await(r, "sound-a0", "");
+    make_at(path, "");
+    await(r, "sound-a0", "its playlist");
+    make_whole(r);
+    assert_int_equal(finish(r, p), OK);
+    assert_string_equal(stored(r, "sound-a0"), "");
+    assert_string_equal(stored(r, "a0/index.m3u8"), "its playlist");
+}
+
 /* What lies under the other key, as long as it is: so that it shows where it came from. */
 static void make_other(struct room *r, const char *name, const char *text)
 {
@@ -414,6 +447,7 @@ int main(void)
         TEST(one_that_is_cancelled_ends_once),
         TEST(a_note_is_there_until_all_is),
         TEST(a_note_that_an_earlier_process_left_goes_too),
+        TEST(sound_that_is_whole_goes_as_such),
         TEST(what_was_inherited_is_copied),
         TEST(what_cannot_be_copied_is_sent),
         TEST(what_is_made_anew_is_not_what_was_inherited),

@@ -301,7 +301,7 @@ static void a_picture_from_elsewhere_is_looked_at_once_it_is_adopted(void **stat
     clips_ask("rm -rf %s.saved; cp -a %s %s.saved", c.folder, c.folder, c.folder);
     for (unsigned round = 0; round < 2; round++) {
         assert_int_equal(resume_empty(c.folder, &recipe), OK);
-        assert_string_equal(clips_ask("ls %s; ls %s", c.folder, c.out), "tree\n360p\n480p");
+        assert_string_equal(clips_ask("ls %s; ls %s", c.folder, c.out), "tree\n360p\n480p\na0");
         clips_ask("for i in 480p 360p; do cp %s.saved/tree/$i/init* %s.saved/tree/$i/s0000[0-3]* "
                   "%s/$i; done",
                   c.folder, c.folder, c.out);
@@ -313,6 +313,10 @@ static void a_picture_from_elsewhere_is_looked_at_once_it_is_adopted(void **stat
     assert_int_equal(resume_look(c.folder, &recipe, &found), OK);
     assert_int_equal(found.start.segments, 3);
     assert_false(found.has_sound);
+    clips_ask("cp -a %s.saved/tree/a0 %s", c.folder, c.out);
+    assert_int_equal(resume_note_sound(c.folder), OK);
+    assert_int_equal(resume_look(c.folder, &recipe, &found), OK);
+    assert_true(found.has_sound);
     clips_ask("rm -rf %s; mv %s.saved %s", c.folder, c.folder, c.folder);
 }
 
