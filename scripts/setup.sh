@@ -14,8 +14,8 @@ packages="
     redis-server python3-redis libhiredis-dev liblua5.1-0-dev
     celery python3-fastapi python3-uvicorn
     swift-proxy swift-account swift-container swift-object
-    git ca-certificates curl procps util-linux iproute2"
-tools="cc pkg-config meson ninja ffmpeg ffprobe python3 git curl node npm"
+    git ca-certificates openssl curl procps util-linux iproute2"
+tools="cc pkg-config meson ninja ffmpeg ffprobe python3 git openssl curl node npm"
 libraries="libuv openssl zlib jansson cjose sqlite3 libseccomp libcurl expat hiredis lua5.1 cmocka"
 node_least=18
 

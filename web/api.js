@@ -23,9 +23,21 @@ export class ApiError extends Error {
         return new ApiError(0, { code: 'network', message: 'The server cannot be reached.' });
     }
 
+    // Somebody else's storage, which the server sent us to. A browser does not tell
+    // whether it is away or does not let this page in.
+    static storage({ host }, origin) {
+        return new ApiError(0, {
+            code: 'storage',
+            message: `The storage at ${host} does not answer this page. If it goes on like this, ` +
+                `its CORS rule may not let ${origin} in.`,
+        });
+    }
+
     static of(status, text, retryAfter) {
         const seconds = Math.max(0, Number.parseInt(retryAfter ?? '', 10) || 0);
         let error = {};
+        const refusal = /<Code>(\w+)<\/Code>/.exec(text)?.[1]; // a bucket speaks XML
+        const who = refusal ? 'storage' : 'server';
         try {
             error = JSON.parse(text).error ?? {};
         } catch {
@@ -33,7 +45,8 @@ export class ApiError extends Error {
         }
         return new ApiError(status, {
             code: error.code ?? '',
-            message: error.message ?? `The server answered ${status}.`,
+            message: error.message ??
+                `The ${who} answered ${status}${refusal ? ` (${refusal})` : ''}.`,
             field: error.field,
             retryAfter: seconds,
         });

@@ -101,7 +101,7 @@ export class Card {
         const text = this.#find('.card-text');
         text.classList.toggle('is-error', task.state === 'failed');
         text.classList.toggle('is-trouble', Boolean(task.retryAt));
-        text.textContent = task.state === 'failed' ? task.error : this.#sentence();
+        text.textContent = task.state === 'failed' ? format.sentence(task.error) : this.#sentence();
     }
 
     #sentence() {
@@ -114,8 +114,9 @@ export class Card {
             return task.message;
         const seconds = Math.ceil((task.retryAt - Date.now()) / 1000);
         this.#timer ||= setTimeout(() => this.#render(), 1000);
-        return seconds > 0 ? `${task.message} Trying again in ${seconds} s.`
-            : `${task.message} Trying again now.`;
+        const trouble = format.sentence(task.message);
+        return seconds > 0 ? `${trouble} Trying again in ${seconds} s.`
+            : `${trouble} Trying again now.`;
     }
 
     #renderActions() {

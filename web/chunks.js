@@ -25,6 +25,9 @@ export function putChunk(url, blob, { signal, onProgress }) {
     return new Promise((resolve, reject) => {
         const xhr = new XMLHttpRequest();
         let watchdog = 0;
+        const target = new URL(url, location.href);
+        const unreached = () => (target.origin === location.origin ? ApiError.network()
+            : ApiError.storage(target, location.origin));
         const abort = () => xhr.abort();
         const guard = ms => {
             clearTimeout(watchdog);
@@ -47,8 +50,8 @@ export function putChunk(url, blob, { signal, onProgress }) {
                 finish(reject, ApiError.of(xhr.status, xhr.responseText,
                     xhr.getResponseHeader('Retry-After')));
         };
-        xhr.onerror = () => finish(reject, ApiError.network());
-        xhr.onabort = () => finish(reject, signal.aborted ? signal.reason : ApiError.network());
+        xhr.onerror = () => finish(reject, unreached());
+        xhr.onabort = () => finish(reject, signal.aborted ? signal.reason : unreached());
         signal.addEventListener('abort', abort);
         xhr.open('PUT', url);
         xhr.setRequestHeader('Content-Type', 'application/octet-stream');

@@ -53,6 +53,7 @@ export function normalize(job) {
         speed: number(job.speed),
         eta: number(job.eta_seconds),
         hlsUrl: hlsUrl(job),
+        fileUrl: job.download_url || null,
         result: job.result ?? null,
     };
 }

@@ -56,6 +56,30 @@ export function ago(then, now) {
     return new Date(then).toLocaleDateString();
 }
 
+// What a program says, as one would write it: "it is gone" reads "It is gone."
+export function sentence(text) {
+    const said = text.trim();
+    const end = /[.!?…:]$/.test(said) || !said ? '' : '.';
+    const isName = /^(ffmpeg|ffprobe|yt-dlp)\b/.test(said);
+    return (isName ? said.charAt(0) : said.charAt(0).toUpperCase()) + said.slice(1) + end;
+}
+
+// An address that somebody has typed: https where it does not say.
+export function address(text) {
+    const typed = text.trim();
+    return /^[a-z][a-z0-9+.-]*:\/\//i.test(typed) ? typed : `https://${typed}`;
+}
+
+// An address to tell it from others by, without what may be secret in it.
+export function shortAddress(text) {
+    try {
+        const { host, pathname } = new URL(text);
+        return host + (pathname === '/' ? '' : pathname);
+    } catch {
+        return text;
+    }
+}
+
 // A moment from the server, ISO text or a number, as milliseconds since 1970;
 // seconds are told from milliseconds by their size.
 export function moment(value) {

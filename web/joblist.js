@@ -71,7 +71,8 @@ class Row {
     }
 
     #showMessage(job) {
-        const text = job.state === 'failed' ? job.error || job.message : job.message;
+        const text = job.state === 'failed' ? format.sentence(job.error || job.message)
+            : job.message;
         const message = this.find('.job-message');
         message.textContent = text;
         message.title = text;
@@ -81,9 +82,12 @@ class Row {
     #showActions(job) {
         const shown = {
             play: job.state === 'completed' && job.hlsUrl !== null,
-            copy: job.state === 'completed' && job.hlsUrl !== null,
+            save: job.state === 'completed' && job.fileUrl !== null,
+            copy: job.state === 'completed' && (job.hlsUrl ?? job.fileUrl) !== null,
             cancel: !isFinal(job.state),
         };
+        if (shown.save)
+            this.find('[data-action="save"]').href = job.fileUrl;
         for (const [name, isShown] of Object.entries(shown)) {
             const button = this.find(`[data-action="${name}"]`);
             button.hidden = !isShown;

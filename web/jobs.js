@@ -15,6 +15,7 @@ export class Jobs {
     #jobs = new Map();
     #asked = new Map(); // id -> when, of the last answer
     #wanted = new Set();
+    #names = new Map(); // id -> what to call it until the server has a title
     #isAsking = false;
     #timer = 0;
     #socket;
@@ -69,6 +70,12 @@ export class Jobs {
         this.#want(String(id));
     }
 
+    // A job that this page has asked for, which has no title yet.
+    begun(id, name) {
+        this.#names.set(String(id), name);
+        this.look(id);
+    }
+
     #connection(state, waitMs) {
         this.#on.connection(state, waitMs);
         if (state === 'open')
@@ -88,7 +95,8 @@ export class Jobs {
             return; // an answer that was overtaken
         const job = {
             ...normalize(raw), id, updated,
-            kind: raw.kind ?? '', title: raw.title || id, created: moment(raw.created_at),
+            kind: raw.kind ?? '', title: raw.title || this.#names.get(id) || id,
+            created: moment(raw.created_at),
         };
         const isNewRun = old && (old.created !== job.created ||
             (isFinal(old.state) && !isFinal(job.state)));

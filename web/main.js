@@ -82,7 +82,7 @@ const player = new Player({ root: $('player') });
 $('player-copy').addEventListener('click', () => copyLink(player.url));
 
 const play = ({ hlsUrl, name, title }) => player.open(hlsUrl, title ?? name, { play: true });
-const copy = ({ hlsUrl }) => copyLink(hlsUrl);
+const copy = ({ hlsUrl, fileUrl }) => copyLink(hlsUrl ?? fileUrl);
 
 // ---- uploads ---------------------------------------------------------------------
 
@@ -244,15 +244,18 @@ $('from-form').addEventListener('submit', async event => {
     button.disabled = true;
     showFromError('');
     try {
-        const { jobId } = await api.post('/api/download', { url: input.value.trim(), hls: true });
+        const url = format.address(input.value);
+        const { jobId } = await api.post('/api/download', { url, hls: true });
         input.value = '';
-        announce('The server fetches it');
-        jobs.look(jobId);
+        tell('The server is fetching it');
+        jobs.begun(jobId, format.shortAddress(url));
     } catch (error) {
-        showFromError(error.message);
+        showFromError(format.sentence(error.message.replace(/^url: /, '')));
     }
     button.disabled = false;
 });
+
+$('from-input').addEventListener('input', () => showFromError(''));
 
 function showFromError(text) {
     $('from-error').textContent = text;
@@ -288,7 +291,7 @@ function cancelJob(job) {
     const task = [...cards.keys()].find(({ id }) => id !== null && String(id) === job.id);
     if (task?.canCancel)
         return task.cancel();
-    return jobs.cancel(job.id).catch(error => tell(error.message));
+    return jobs.cancel(job.id).catch(error => tell(format.sentence(error.message)));
 }
 
 // What the connection itself says already need not be said twice.

@@ -192,9 +192,12 @@ void chunks_put(struct call *c)
     c->state = p;
     p->call = c;
     p->size_max = size_max;
-    p->intake = (struct intake){
-        .x = c->x, .disk = c->api->disk, .ready = on_ready, .over = on_over, .owner = p
-    };
+    p->intake = (struct intake){ .x = c->x,
+                                 .disk = c->api->disk,
+                                 .counter = COUNT_UPLOADED_CHUNKS,
+                                 .ready = on_ready,
+                                 .over = on_over,
+                                 .owner = p };
     if (str_parse_u64(str_of(c->segments[1]), CHUNKS_MAX - 1, &index) != OK ||
         !job_id_is_valid(str_of(c->segments[0]))) {
         release(p, 404);

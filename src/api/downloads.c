@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "io/guard.h"
+#include "proto/url.h"
 
 enum { DOWNLOAD_ANSWER_MAX = 1024, REFUSAL_MAX = 512 };
 
@@ -130,6 +131,25 @@ static bool is_admitted(struct call *c, const char *url)
     return err == OK;
 }
 
+/* Not every server takes what browsers encode before they send it. */
+static bool take_url(struct call *c, const char *url, struct download *d)
+{
+    struct buf encoded;
+
+    if (!is_admitted(c, url))
+        return false;
+    buf_init(&encoded, sizeof(d->url) - 1);
+    url_encode_letters(str_of(url), &encoded);
+    bool fits = !encoded.failed;
+    if (fits)
+        snprintf(d->url, sizeof(d->url), "%s", buf_text(&encoded));
+    else
+        reply_error(c->x, 400, "invalid_field", "url", "url: it has more than %d bytes, encoded",
+                    DOWNLOAD_URL_MAX);
+    buf_deinit(&encoded);
+    return fits;
+}
+
 static void create_with(struct call *c, json_t *object)
 {
     const char *url = NULL, *title = NULL;
@@ -145,9 +165,8 @@ static void create_with(struct call *c, json_t *object)
         !body_text(c, object, "title", OPTIONAL, FILE_NAME_MAX, &title) ||
         !read_flag(c, object, "hls", &d->is_hls))
         return;
-    if (!is_admitted(c, url))
+    if (!take_url(c, url, d))
         return;
-    snprintf(d->url, sizeof(d->url), "%s", url);
     a->title = title;
     open_job(c);
 }

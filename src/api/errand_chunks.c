@@ -63,12 +63,11 @@ static void drop(struct errand *errand)
     io_offload(io_thread_loop(exchange_thread(errand->call->x)), drop_work, dropped, errand);
 }
 
-/* To handlers FAIL_CLOSED means that the records are away. */
+/* To handlers FAIL_CLOSED means that the records are away, FAIL_MISSING that the upload is:
+ * whatever a bucket refuses, and be it because it is not there, is its own fault. */
 static int outcome(int err)
 {
-    if (err == OK || err == FAIL_FULL)
-        return err;
-    return err == FAIL_CLOSED || err == FAIL_TIMEOUT ? FAIL_TIMEOUT : FAIL_IO;
+    return err == OK || err == FAIL_FULL ? err : FAIL_TIMEOUT;
 }
 
 static void put_done(void *context, int err)

@@ -33,7 +33,7 @@ static void back(struct errand *errand)
 /* Handlers take FAIL_CLOSED for the records. */
 static void end(struct join *j, int err)
 {
-    j->err = err == FAIL_CLOSED || err == FAIL_IO ? FAIL_TIMEOUT : err;
+    j->err = err == FAIL_CLOSED || err == FAIL_IO || err == FAIL_DENIED ? FAIL_TIMEOUT : err;
     errand_return(&j->errand);
 }
 

@@ -70,10 +70,17 @@ static void back(struct errand *errand)
         dropped(p);
 }
 
-/* Handlers take FAIL_CLOSED for the records. */
+/* Of what the bucket says. Handlers take FAIL_CLOSED for the records, FAIL_MISSING for the
+ * upload, FAIL_DENIED for the viewer. */
 static int outcome(int err)
 {
-    return err == FAIL_CLOSED || err == FAIL_TIMEOUT || err == FAIL_IO ? FAIL_TIMEOUT : err;
+    switch (err) {
+    case FAIL_CLOSED:
+    case FAIL_IO:
+    case FAIL_MISSING:
+    case FAIL_DENIED: return FAIL_TIMEOUT;
+    default: return err;
+    }
 }
 
 static void place_text(const struct upload_place *place, struct buf *out)

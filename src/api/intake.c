@@ -176,6 +176,7 @@ void intake_put(struct intake *in, const char *bytes, size_t len)
         memcpy(in->filling + in->filled, bytes, len);
     in->filled += len;
     in->received += len;
+    counter_add(in->counter, (int64_t)len);
 }
 
 struct str intake_held(const struct intake *in)

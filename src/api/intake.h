@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "core/counters.h"
 #include "storage/disk.h"
 
 struct exchange;
@@ -20,7 +21,8 @@ struct exchange;
 struct intake {
     struct exchange *x;
     struct disk *disk;
-    bool is_promised; /* the room for it is reserved by somebody else */
+    enum counter counter; /* of the bytes that come: COUNT_UPLOADED_... */
+    bool is_promised;     /* the room for it is reserved by somebody else */
     /* The file is there: ask for the body. */
     void (*ready)(struct intake *in);
     /* Once. `err` OK: all is written to `file`, which is the owner's to commit or
@@ -45,7 +47,7 @@ struct intake {
  * else, is as it comes. */
 int intake_reserve(struct intake *in, uint64_t bytes);
 
-/* `x`, `disk`, `ready`, `over` are set, the rest is zero. */
+/* `x`, `disk`, `counter`, `ready`, `over` are set, the rest is zero. */
 void intake_begin(struct intake *in, const char *video, uint32_t index);
 
 /* Where bytes can be put at once, and how many; NULL: nowhere now. */

@@ -129,6 +129,7 @@ static void blame_err(struct shot *s, int err)
     switch (err) {
     case FAIL_CLOSED: blame(s, 400, NULL, "the form did not come to its end"); break;
     case FAIL_FULL: blame(s, 507, "file", "there is no room for this file"); break;
+    case FAIL_TIMEOUT: blame(s, 503, NULL, "the storage cannot be reached just now"); break;
     default: blame(s, 500, NULL, "the file could not be stored: %s", fail_text(err)); break;
     }
 }
@@ -424,9 +425,12 @@ static void upload(struct call *c)
 
     c->state = s;
     s->call = c;
-    s->intake = (struct intake){
-        .x = c->x, .disk = c->api->disk, .ready = on_ready, .over = on_over, .owner = s
-    };
+    s->intake = (struct intake){ .x = c->x,
+                                 .disk = c->api->disk,
+                                 .counter = COUNT_UPLOADED_RPC,
+                                 .ready = on_ready,
+                                 .over = on_over,
+                                 .owner = s };
     if (!is_welcome(s)) {
         answer(s);
         return;

@@ -89,10 +89,18 @@ static void playlist_run(struct errand *errand)
 
 /* Everything else */
 
+static int sign_for(const struct call *c, const char *key, struct buf *out)
+{
+    uint64_t lifetime_s = c->api->settings->storage_url_lifetime_s;
+
+    if (exchange_request(c->x)->method == HTTP_HEAD)
+        return storage_head_url(c->api->storage, key, lifetime_s, out);
+    return storage_url(c->api->storage, key, NULL, lifetime_s, out);
+}
+
 static void send_there(struct call *c, const char *key)
 {
     const struct api *api = c->api;
-    uint64_t lifetime_s = api->settings->storage_url_lifetime_s;
     struct buf url;
 
     buf_init(&url, URL_MAX);
@@ -101,7 +109,7 @@ static void send_there(struct call *c, const char *key)
         lifetime_header(c->x, SOON_S, false);
     } else {
         buf_reset(&url);
-        err = storage_url(api->storage, key, NULL, lifetime_s, &url);
+        err = sign_for(c, key, &url);
         lifetime_header(c->x, SOON_S, true);
     }
     if (err) {

@@ -17,7 +17,7 @@ enum { SPEC_MAX = 16 * 1024 };
 struct opening {
     struct errand errand;
     upload_done *done;
-    bool has_job;
+    bool has_job, is_partial;
     struct change job; /* its texts are owned */
     struct buf spec;
     int err;
@@ -55,7 +55,12 @@ static void work_created(void *context, int err)
 
 static void create_work(struct opening *o)
 {
-    fleet_work_create(o->errand.api->fleet->work, o->id, buf_text(&o->spec), work_created, o);
+    struct fleet_work *work = o->errand.api->fleet->work;
+
+    if (o->is_partial)
+        fleet_work_create_part(work, o->id, buf_text(&o->spec), PARTIALS_MAX, work_created, o);
+    else
+        fleet_work_create(work, o->id, buf_text(&o->spec), work_created, o);
 }
 
 static void job_created(void *context, int err, struct update *u)
@@ -124,6 +129,7 @@ void remote_open(struct call *c, const char *id, const struct change *job, const
     struct opening *o = mem_new(struct opening);
     o->done = done;
     o->has_job = job != NULL;
+    o->is_partial = u->is_partial;
     change_init(&o->job);
     if (job != NULL)
         o->job = *job;

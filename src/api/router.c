@@ -111,6 +111,7 @@ struct found {
     const struct route *route; /* NULL: not with this method */
     unsigned methods;
     bool is_public;
+    bool is_known; /* something else than the page's files has the path */
     void (*greet)(struct call *c, bool may_read);
 };
 
@@ -124,6 +125,7 @@ static void find_route(struct call *c, unsigned method, struct found *f)
         unsigned methods = r->methods | (r->methods & HTTP_GET ? HTTP_HEAD : 0u);
         f->methods |= methods;
         f->is_public |= r->policy == POLICY_PUBLIC;
+        f->is_known |= !str_equal(str_of(r->pattern), STR("/*"));
         if (r->greet != NULL)
             f->greet = r->greet;
         if (methods & method)
@@ -162,6 +164,10 @@ static void dispatch(struct call *c, const struct found *f)
     const struct route *route = f->route;
     const char *why;
 
+    if (route == NULL && !f->is_known && c->path.len > 1) {
+        reply_error(c->x, 404, "not_found", NULL, "there is nothing at this path");
+        return;
+    }
     if (route == NULL) {
         allow_header(c, "Allow", f->methods);
         reply_error(c->x, 405, "method_not_allowed", NULL, "%s is not possible here",

@@ -1,6 +1,7 @@
 /* What the files of /files have of each other: the resumable uploads of tus 1.0.0.
  *
- *   tus.c         an upload in the path: HEAD, DELETE; what every request begins with
+ *   tus.c         what all of them share
+ *   tus_upload.c  an upload in the path: HEAD, DELETE
  *   tus_create.c  POST: a new one
  *   tus_concat.c  POST: a new one, made of others
  *   tus_patch.c   bytes
@@ -66,6 +67,7 @@ void tus_refuse(struct tus *t, int status, const char *code, const char *format,
     __attribute__((format(printf, 4, 5)));
 void tus_fail(struct tus *t, int err); /* of records */
 void tus_refuse_closed(struct tus *t);
+void tus_refuse_unknown(struct tus *t);
 
 /* Each goes on with `then`, or answers. */
 void tus_find(struct tus *t, void (*then)(struct tus *t)); /* whether the viewer may see it */

@@ -66,11 +66,26 @@ static void taken_back(struct call *c, int err)
 
 static void take_back(struct tus *t, int err, const char *why)
 {
-    t->status = err == FAIL_LIMIT ? 413 : err == FAIL_TIMEOUT ? 503 : 500;
-    t->code = err == FAIL_LIMIT ? "too_many" : err == FAIL_TIMEOUT ? "not_now" : "not_stored";
+    switch (err) {
+    case FAIL_LIMIT:
+        t->status = 413;
+        t->code = "too_many";
+        break;
+    case FAIL_MISSING:
+        t->status = 404;
+        t->code = "invalid_concat";
+        break;
+    case FAIL_TIMEOUT:
+        t->status = 503;
+        t->code = "not_now";
+        break;
+    default: t->status = 500; t->code = "not_stored";
+    }
     snprintf(t->why, sizeof(t->why), "%s", why);
     t->call->api->records->discard(t->call, t->id, taken_back);
 }
+
+static const char removed_meanwhile[] = "one of them was removed";
 
 static void link_next(struct tus *t);
 
@@ -79,7 +94,7 @@ static void joined(struct call *c, int err, const struct slices *s)
     struct tus *t = c->state;
 
     if (err) {
-        take_back(t, err, fail_text(err));
+        take_back(t, err, err == FAIL_MISSING ? removed_meanwhile : fail_text(err));
         return;
     }
     t->offset = s->bytes;
@@ -93,7 +108,7 @@ static void link_next(struct tus *t)
     char id[JOB_ID_MAX + 1];
 
     if (t->at == t->concat.count && t->offset != (uint64_t)t->length)
-        take_back(t, FAIL_STATE, "one of them was removed");
+        take_back(t, FAIL_MISSING, removed_meanwhile);
     else if (t->at == t->concat.count)
         tus_conclude(t, concluded);
     else if (part_id(t, id))

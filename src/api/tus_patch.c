@@ -231,6 +231,7 @@ static void piece_begin(struct tus *t)
 {
     t->intake = (struct intake){ .x = t->call->x,
                                  .disk = t->call->api->disk,
+                                 .counter = COUNT_UPLOADED_TUS,
                                  .ready = piece_ready,
                                  .over = piece_over,
                                  .look = t->sum != NULL ? sum_up : NULL,

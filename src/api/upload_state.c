@@ -67,7 +67,9 @@ static void listed(void *context)
         buf_deinit(&json);
         bool is_away = l->upload.place.layout != LAYOUT_DISK;
         reply_error(l->call->x, is_away ? 503 : 500, is_away ? "storage_unavailable" : "internal",
-                    NULL, "the chunks could not be listed");
+                    NULL,
+                    is_away ? "the storage cannot be asked for its chunks just now"
+                            : "the chunks could not be listed");
     }
     mem_free(l->sizes);
     mem_free(l);

@@ -48,6 +48,36 @@ static int refuse(struct buf *why, const struct option *option, const char *text
     return FAIL_SYNTAX;
 }
 
+/* 3600000 reads "1h". */
+static void put_amount(struct buf *out, const struct option *option, uint64_t number)
+{
+    static const struct unit sizes[] = {
+        { "TiB", 1ull << 40 }, { "GiB", 1u << 30 }, { "MiB", 1u << 20 },
+        { "KiB", 1u << 10 },   { " bytes", 1 },
+    };
+    static const struct unit durations[] = {
+        { "d", 24 * 3600000 }, { "h", 3600000 }, { "m", 60 * 1000 }, { "s", 1000 }, { "ms", 1 },
+    };
+    static const struct unit counts[] = { { "", 1 } };
+    const struct unit *unit = option->type == OPTION_SIZE       ? sizes
+                              : option->type == OPTION_DURATION ? durations
+                                                                : counts;
+
+    while (unit->factor > 1 && (number == 0 || number % unit->factor != 0))
+        unit++;
+    buf_printf(out, "%llu%s", (unsigned long long)(number / unit->factor), unit->suffix);
+}
+
+static int refuse_range(struct buf *why, const struct option *option, const char *text)
+{
+    buf_printf(why, "--%s: %s is out of range, which is ", option->name, text);
+    put_amount(why, option, option->min);
+    buf_puts(why, option->max == 0 ? " or more" : " to ");
+    if (option->max != 0)
+        put_amount(why, option, option->max);
+    return FAIL_LIMIT;
+}
+
 static int read_number(const struct option *option, const char *text, uint64_t *out,
                        struct buf *why)
 {
@@ -65,15 +95,8 @@ static int read_number(const struct option *option, const char *text, uint64_t *
                           ? "a time such as 500ms, 30s, 10m, 24h or 7d"
                           : "a whole number");
     number *= unit->factor;
-    if (number < option->min || (option->max != 0 && number > option->max)) {
-        buf_printf(why, "--%s: %s is out of range, which is %llu to %llu%s", option->name, text,
-                   (unsigned long long)option->min,
-                   (unsigned long long)(option->max ? option->max : UINT64_MAX),
-                   option->type == OPTION_SIZE       ? " bytes"
-                   : option->type == OPTION_DURATION ? " ms"
-                                                     : "");
-        return FAIL_LIMIT;
-    }
+    if (number < option->min || (option->max != 0 && number > option->max))
+        return refuse_range(why, option, text);
     *out = number;
     return OK;
 }
@@ -158,22 +181,38 @@ static const struct option *find(const struct option *table, struct str name)
     return NULL;
 }
 
-static const char *environment(const struct option *option)
-{
-    char name[64] = "REELAY_";
-    size_t at = strlen(name);
+enum { VARIABLE_MAX = 64 };
 
-    for (const char *c = option->name; *c && at < sizeof(name) - 1; c++)
+/* `name` is the variable that it stands in. */
+static const char *environment(const struct option *option, char name[VARIABLE_MAX])
+{
+    size_t at = (size_t)snprintf(name, VARIABLE_MAX, "REELAY_");
+
+    for (const char *c = option->name; *c && at < VARIABLE_MAX - 1; c++)
         name[at++] = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
     name[at] = '\0';
     const char *value = getenv(name);
     struct str aliases = str_of(option->alias);
     while (value == NULL && aliases.at != NULL && aliases.len > 0) {
         struct str alias = str_cut(&aliases, '|');
-        snprintf(name, sizeof(name), "%.*s", STR_ARG(alias));
+        snprintf(name, VARIABLE_MAX, "%.*s", STR_ARG(alias));
         value = getenv(name);
     }
     return value;
+}
+
+/* What was not said on the command line; who reads why it is wrong should know where. */
+static int read_elsewhere(struct config *config, const struct option *option, struct buf *why)
+{
+    char name[VARIABLE_MAX];
+    const char *value = environment(option, name);
+
+    if (value == NULL)
+        return option->fallback ? read_value(config, option, option->fallback, why) : OK;
+    int err = read_value(config, option, value, why);
+    if (err)
+        buf_printf(why, " (%s)", name);
+    return err;
 }
 
 static const char *value_name(const struct option *option)
@@ -239,15 +278,9 @@ int config_read(struct config *config, const struct option *table, int argc, cha
 
     config->rest = mem_zalloc(((size_t)argc + 1) * sizeof(char *));
     int err = read_arguments(config, table, argc, argv, given, why);
-    for (const struct option *option = table; option->name && err == OK; option++) {
-        if (given[option - table])
-            continue;
-        const char *value = environment(option);
-        if (value == NULL)
-            value = option->fallback;
-        if (value != NULL)
-            err = read_value(config, option, value, why);
-    }
+    for (const struct option *option = table; option->name && err == OK; option++)
+        if (!given[option - table])
+            err = read_elsewhere(config, option, why);
     return err;
 }
 

@@ -18,7 +18,8 @@
     X(11, FULL, "no space left")                                                                   \
     X(12, CLOSED, "the other side is gone")                                                        \
     X(13, UNSUPPORTED, "not supported")                                                            \
-    X(14, STALE, "another has taken over")
+    X(14, STALE, "another has taken over")                                                         \
+    X(15, UNTRUSTED, "its certificate is not trusted")
 
 enum {
     OK = 0,

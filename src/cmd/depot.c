@@ -1,14 +1,13 @@
 #include "cmd/depot.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
 #include "cmd/keys.h"
 #include "fleet/mark.h"
+#include "io/fetch.h"
 
 enum { DESCRIPTION_MAX = 2048, PATH_MAX_HERE = 4096 };
 
@@ -44,6 +43,20 @@ static int check_keys(const struct serve_options *o, struct buf *why)
     return FAIL_DENIED;
 }
 
+int depot_check_ca(const char *file, struct buf *why)
+{
+    struct buf text;
+
+    if (file == NULL || *file == '\0')
+        return OK;
+    buf_init(&text, PATH_MAX_HERE);
+    int err = fetch_check_ca(file, &text);
+    if (err)
+        buf_printf(why, "--storage-ca-file: %s", buf_text(&text));
+    buf_deinit(&text);
+    return err;
+}
+
 int depot_check(const struct serve_options *o, bool is_fleet, bool serves, struct buf *why)
 {
     if (!depot_is_bucket(o)) {
@@ -59,11 +72,8 @@ int depot_check(const struct serve_options *o, bool is_fleet, bool serves, struc
                    o->storage_public_url);
         return FAIL_SYNTAX;
     }
-    if (o->storage_ca_file != NULL && *o->storage_ca_file &&
-        access(o->storage_ca_file, R_OK) != 0) {
-        buf_printf(why, "--storage-ca-file: %s: %s", o->storage_ca_file, strerror(errno));
+    if (depot_check_ca(o->storage_ca_file, why) != OK)
         return FAIL_SYNTAX;
-    }
     return is_fleet && serves ? check_keys(o, why) : OK;
 }
 

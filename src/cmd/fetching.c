@@ -2,14 +2,14 @@
 
 #include "base/err.h"
 
-enum { STALL_MS = 60 * 1000, WHY_MAX = 1024 };
+enum { WHY_MAX = 1024 };
 
 void fetching_settings(const struct serve_options *o, struct download_settings *out)
 {
     *out = (struct download_settings){ .yt_dlp = o->yt_dlp,
                                        .bytes_max = o->download_max,
                                        .timeout_ms = o->download_timeout_ms,
-                                       .stall_ms = STALL_MS,
+                                       .stall_ms = o->download_stall_ms,
                                        .memory_max = o->memory_max,
                                        .at_a_time = (unsigned)o->downloads };
 }

@@ -21,7 +21,8 @@ bool keys_are_configured(const struct key_options *options)
 static int read_file(const char *path, size_t max, struct buf *out, struct buf *why)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int err = fd < 0 ? fail_from_errno(errno) : OK;
+    int cause = fd < 0 ? errno : 0;
+    int err = fail_from_errno(cause);
 
     buf_init(out, max);
     while (err == OK) {
@@ -30,7 +31,7 @@ static int read_file(const char *path, size_t max, struct buf *out, struct buf *
         if (at == NULL)
             err = FAIL_LIMIT;
         else if (got < 0 && errno != EINTR)
-            err = fail_from_errno(errno);
+            err = fail_from_errno(cause = errno);
         else if (got == 0)
             break;
         out->len += got > 0 ? (size_t)got : 0;
@@ -40,7 +41,7 @@ static int read_file(const char *path, size_t max, struct buf *out, struct buf *
     if (fd >= 0)
         close(fd);
     if (err)
-        buf_printf(why, "%s: %s", path, fail_text(err));
+        buf_printf(why, "%s: %s", path, cause ? strerror(cause) : fail_text(err));
     return err;
 }
 
@@ -133,13 +134,34 @@ static int load_file(const struct key_options *options, const struct jwt_setting
     return err;
 }
 
+/* Of several options it is that one that is wrong. */
+static void blame(struct buf *why, const char *option)
+{
+    struct buf said;
+
+    buf_init(&said, why->len + 1);
+    buf_append(&said, why->data, why->len);
+    buf_reset(why);
+    buf_printf(why, "%s: %.*s", option, STR_ARG(buf_str(&said)));
+    buf_deinit(&said);
+}
+
+static int check_url_secret(const char *text, struct buf *why)
+{
+    if (text == NULL || strlen(text) >= SECRET_BYTES)
+        return OK;
+    buf_printf(why, "--url-secret: it has %zu bytes, upload URLs are signed with %d or more",
+               strlen(text), SECRET_BYTES);
+    return FAIL_SYNTAX;
+}
+
 static int check_choice(const struct key_options *options, struct buf *why)
 {
     int given =
         (options->secret != NULL) + (options->key_file != NULL) + (options->jwks_file != NULL);
 
     if (given <= 1)
-        return OK;
+        return check_url_secret(options->url_secret, why);
     buf_puts(why, "--jwt-secret, --jwt-key-file and --jwt-jwks-file: give only one");
     return FAIL_SYNTAX;
 }
@@ -167,8 +189,12 @@ int keys_load(const struct key_options *options, const char *data_dir, bool may_
     if (err == OK && options->key_file == NULL && options->jwks_file == NULL) {
         const char *text = options->secret ? options->secret : secret.data;
         err = jwt_keys_from_secret(&settings, text, strlen(text), &made, why);
+        if (err && options->secret)
+            blame(why, "--jwt-secret");
     } else if (err == OK) {
         err = load_file(options, &settings, &made, why);
+        if (err)
+            blame(why, options->key_file ? "--jwt-key-file" : "--jwt-jwks-file");
     }
     if (err == OK && presign != NULL) {
         const char *text = signs ? signs : secret.data;

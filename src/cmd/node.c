@@ -100,6 +100,8 @@ static void on_push(void *context, const struct redis_push *push)
 
     fleet_jobs_push(n->jobs, push);
     fleet_work_push(n->work, push);
+    if (n->hooks != NULL)
+        fleet_hooks_push(n->hooks, push);
 }
 
 static void on_refused(void *context, struct str name, enum redis_topic kind, const char *why)

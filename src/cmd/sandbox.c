@@ -22,7 +22,7 @@ enum { EXIT_REFUSED = 126, EXIT_NO_PROGRAM = 127 };
 
 struct sandbox_options {
     uint64_t parent, memory, file, cpu, files;
-    const char *read, *write;
+    const char *read, *trust, *write;
     bool network, private_network, programs;
 };
 
@@ -38,6 +38,7 @@ static const struct option table[] = {
     ROW("cpu", OPTION_COUNT, cpu, "processor time, seconds"),
     ROW("files", OPTION_COUNT, files, "open descriptors"),
     ROW("read", OPTION_TEXT, read, "the input it may read"),
+    ROW("trust", OPTION_TEXT, trust, "certificates that it may read, too"),
     ROW("write", OPTION_TEXT, write, "the folder it may write in"),
     ROW("network", OPTION_FLAG, network, "it may use the network"),
     ROW("private-network", OPTION_FLAG, private_network, "its network is a proxy of the parent's"),
@@ -150,6 +151,7 @@ static int become(const struct sandbox_options *o, char **argv)
         return refuse(EXIT_NO_PROGRAM, argv[0], ENOENT);
     struct sandbox_files files = { .program = program,
                                    .read = o->read,
+                                   .trust = o->trust,
                                    .write = o->write,
                                    .network = network_of(o),
                                    .programs = o->programs };

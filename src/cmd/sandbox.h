@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 /* sandbox [--parent PID] [--memory N] [--file N] [--cpu S] [--files N]
- *   [--read PATH] [--write FOLDER] [--network] [--private-network] [--programs]
+ *   [--read PATH] [--trust PATH] [--write FOLDER] [--network] [--private-network] [--programs]
  *   -- PROGRAM [ARG...]
  * With --private-network, descriptor 3 is a unix socket that the listening one goes to, and
  * the program finds http_proxy and its like in its environment.
@@ -34,6 +34,7 @@ enum sandbox_network { SANDBOX_NO_NETWORK, SANDBOX_NETWORK, SANDBOX_PROXY_ONLY }
 struct sandbox_files {
     const char *program;          /* resolved: what may be executed, and read */
     const char *read;             /* or NULL */
+    const char *trust;            /* one more to read, certificates; or NULL */
     const char *write;            /* or NULL */
     enum sandbox_network network; /* it may read what TLS needs, and name lookup */
     uint16_t proxy_port;          /* what it may connect to, if that is all */

@@ -174,6 +174,8 @@ static int allow_all(const struct wall *wall, const struct sandbox_files *f)
     uint64_t execute = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_EXECUTE;
     if (allow(wall, f->program, execute) != 0 || allow(wall, interpreter(), execute) != 0)
         return -1;
+    if (allow(wall, f->trust, FS_READ) != 0)
+        return -1;
     return allow(wall, f->read, FS_READ) != 0 || allow(wall, f->write, FS_WORK) != 0 ? -1 : 0;
 }
 

@@ -42,7 +42,7 @@ struct serve_options {
     uint64_t crf, conversions, memory_max, pixels_max;
     uint64_t stall_ms, duration_max_ms;
 
-    uint64_t downloads, download_max, download_timeout_ms;
+    uint64_t downloads, download_max, download_timeout_ms, download_stall_ms;
     struct option_list download_allow, download_deny, download_only;
     const char *yt_dlp;
 

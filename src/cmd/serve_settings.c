@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "cmd/fetching.h"
+#include "io/listener.h"
 
 enum { DESCRIPTORS_KEPT = 256 };
 
@@ -40,7 +41,7 @@ static const char *behind_scheme(const char *url)
 
 /* As browsers send it (RFC 6454, 6.2): anything else would never match. Apps
  * have schemes of their own ("capacitor://localhost"). */
-static bool is_origin(const char *text)
+bool serve_settings_is_origin(const char *text)
 {
     const char *colon = strstr(text, "://");
 
@@ -74,14 +75,32 @@ static int read_proxies(struct serve_settings *s, struct buf *why)
     return OK;
 }
 
-static int check_addresses(struct serve_settings *s, struct buf *why)
+static int check_listen(const struct option_list *list, struct buf *why)
 {
-    const struct serve_options *o = s->options;
+    struct listen_address address;
 
-    if (o->listen.count == 0) {
+    if (list->count == 0) {
         buf_puts(why, "--listen: an address is missing (ADDR:PORT)");
         return FAIL_SYNTAX;
     }
+    for (size_t i = 0; i < list->count; i++)
+        if (listen_address_parse(list->items[i], &address) == FAIL_SYNTAX) {
+            buf_printf(why,
+                       "--listen: \"%s\" is not an address and port such as 127.0.0.1:3001 or "
+                       "[::1]:3001",
+                       list->items[i]);
+            return FAIL_SYNTAX;
+        }
+    return OK;
+}
+
+static int check_addresses(struct serve_settings *s, struct buf *why)
+{
+    const struct serve_options *o = s->options;
+    int err = check_listen(&o->listen, why);
+
+    if (err)
+        return err;
     if (*o->public_url && !is_base_url(o->public_url)) {
         buf_printf(why,
                    "--public-url: \"%s\" is not a URL such as https://host, without a "
@@ -90,7 +109,7 @@ static int check_addresses(struct serve_settings *s, struct buf *why)
         return FAIL_SYNTAX;
     }
     for (size_t i = 0; i < o->origins.count; i++)
-        if (!is_origin(o->origins.items[i])) {
+        if (!serve_settings_is_origin(o->origins.items[i])) {
             buf_printf(why,
                        "--cors-origin: \"%s\" is not an origin such as https://host:port, nor *",
                        o->origins.items[i]);

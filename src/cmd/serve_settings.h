@@ -22,6 +22,9 @@ struct serve_settings {
  * points into itself: it stays where it is. */
 int serve_settings_read(const struct serve_options *o, struct serve_settings *out, struct buf *why);
 
+/* An origin as browsers send it ("https://app.example.com"), or "*". */
+bool serve_settings_is_origin(const char *text);
+
 /* The part that a `worker` has too. */
 void serve_settings_pipeline(const struct serve_options *o, struct pipeline_settings *out);
 

@@ -14,6 +14,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
+#include "cmd/depot.h"
+#include "cmd/serve_settings.h"
 
 enum { WHY_MAX = 2048, KEY_MAX = 256, FILE_MORE = 1000, READ_MAX = 1024 };
 
@@ -77,17 +79,29 @@ void check_answer(void *context, int err, const char *why)
         buf_puts(&c->why, why && *why ? why : fail_text(err));
 }
 
-/* Nobody can be permitted anything who is not known. */
-static bool is_of_credentials(const char *why)
+/* Nobody can be permitted anything who is not known, or is at the wrong door. */
+static const char *explain_denial(const char *why)
 {
-    static const char *const codes[] = { "SignatureDoesNotMatch", "InvalidAccessKeyId",
-                                         "InvalidToken",          "ExpiredToken",
-                                         "AuthenticationFailed",  "AuthorizationFailure" };
+    static const char key[] = "the credentials are not right, or not for this bucket";
+    static const char place[] = "the region or the endpoint is not the bucket's";
+    static const struct {
+        const char *code, *text;
+    } known[] = {
+        { "SignatureDoesNotMatch", key },
+        { "InvalidAccessKeyId", key },
+        { "InvalidToken", key },
+        { "ExpiredToken", key },
+        { "AuthenticationFailed", key },
+        { "AuthorizationFailure", key },
+        { "AuthorizationHeaderMalformed", place },
+        { "AuthorizationQueryParametersError", place },
+        { "PermanentRedirect", place },
+    };
 
-    for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++)
-        if (strstr(why, codes[i]) != NULL)
-            return true;
-    return false;
+    for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+        if (strstr(why, known[i].code) != NULL)
+            return known[i].text;
+    return NULL;
 }
 
 bool check_wait(struct check *c, const char *what, const char *permission_s3,
@@ -103,10 +117,14 @@ bool check_wait(struct check *c, const char *what, const char *permission_s3,
     }
     c->failed++;
     printf("  FAILED  %s: %s\n", what, buf_text(&c->why));
-    if (c->err == FAIL_DENIED && is_of_credentials(buf_text(&c->why)))
-        printf("          the credentials are not right, or not for this bucket\n");
+    const char *denial = c->err == FAIL_DENIED ? explain_denial(buf_text(&c->why)) : NULL;
+    if (denial != NULL)
+        printf("          %s\n", denial);
     else if (c->err == FAIL_DENIED && *permission)
         printf("          needs %s\n", permission);
+    else if (c->err == FAIL_UNTRUSTED)
+        printf("          --storage-ca-file says whose signature counts, instead of the system; "
+               "it must be good for the endpoint's host\n");
     return false;
 }
 
@@ -250,13 +268,16 @@ static int open_all(struct check *c, const struct storage_options *o, const char
                     struct buf *why)
 {
     uv_loop_init(&c->loop);
-    int err = storage_open(&c->loop,
-                           &(struct storage_settings){ .url = url,
-                                                       .ca_file = o->ca_file,
-                                                       .public_url = "",
-                                                       .parallel = 4,
-                                                       .patience_ms = (uint32_t)o->patience_ms },
-                           &c->storage, why);
+    int err = depot_check_ca(o->ca_file, why);
+    if (err)
+        return err;
+    err = storage_open(&c->loop,
+                       &(struct storage_settings){ .url = url,
+                                                   .ca_file = o->ca_file,
+                                                   .public_url = "",
+                                                   .parallel = 4,
+                                                   .patience_ms = (uint32_t)o->patience_ms },
+                       &c->storage, why);
     if (err)
         return err;
     c->is_azure = strcmp(storage_traits(c->storage)->provider, "azure") == 0;
@@ -283,6 +304,12 @@ static void conclude(const struct check *c)
         printf("%u FAILED\n", c->failed);
     else
         printf("all is well\n");
+}
+
+/* What no browser sends would pass where the rule is "*", and be no answer. */
+static bool is_sendable(const char *origin)
+{
+    return *origin == '\0' || (strcmp(origin, "*") != 0 && serve_settings_is_origin(origin));
 }
 
 static int run(const struct storage_options *o, const char *url)
@@ -317,6 +344,12 @@ int cmd_storage(int argc, char **argv)
 
     if (status < 0 && strcmp(config.rest[0], "check") != 0) {
         fprintf(stderr, "usage: %s\n", help.usage);
+        status = 2;
+    } else if (status < 0 && !is_sendable(o.origin)) {
+        fprintf(stderr,
+                "reelay storage: --origin: \"%s\" is not an origin as browsers send it, such as "
+                "https://app.example.com\n",
+                o.origin);
         status = 2;
     } else if (status < 0) {
         status = run(&o, config.rest[1]);

@@ -83,14 +83,14 @@ static bool list_parts(struct uploading *u, const char *name)
     return check_wait(c, "list the parts", "s3:ListMultipartUploadParts", "sp=r (read)");
 }
 
-static void complete(struct uploading *u, const char *name)
+static bool complete(struct uploading *u, const char *name)
 {
     struct check *c = u->check;
 
     check_begin(c);
     storage_upload_complete(c->storage, check_key(c, name), u->id, u->parts, u->count, check_answer,
                             c);
-    check_wait(c, "complete a multipart upload", "s3:PutObject", "sp=w (write)");
+    return check_wait(c, "complete a multipart upload", "s3:PutObject", "sp=w (write)");
 }
 
 static bool on_pending(void *context, const struct storage_pending *pending)
@@ -116,22 +116,32 @@ static void give_up(struct uploading *u, const char *name)
     struct check *c = u->check;
 
     check_begin(c);
+    storage_upload_abort(c->storage, check_key(c, name), u->id, check_answer, c);
+    check_wait(c, "give a multipart upload up", "s3:AbortMultipartUpload", "sp=d (delete)");
+}
+
+static void find(struct uploading *u)
+{
+    struct check *c = u->check;
+
+    check_begin(c);
     storage_uploads(c->storage, check_key(c, ""), on_pending, on_listed, u);
     check_wait(c, "list multipart uploads", "s3:ListBucketMultipartUploads (of the bucket itself)",
                "sp=l (list)");
-    check_begin(c);
-    storage_upload_abort(c->storage, check_key(c, name), u->id, check_answer, c);
-    check_wait(c, "give a multipart upload up", "s3:AbortMultipartUpload", "sp=d (delete)");
 }
 
 void check_parts(struct check *c)
 {
     struct uploading whole = { .check = c }, given_up = { .check = c };
 
-    if (begin(&whole, "parts", "begin a multipart upload") &&
-        put_part(&whole, "parts", 1, c->part) && copy_part(&whole, "parts", 2) &&
-        list_parts(&whole, "parts"))
-        complete(&whole, "parts");
-    if (begin(&given_up, "given-up", "begin another one"))
+    if (begin(&whole, "parts", "begin a multipart upload")) {
+        bool is_complete = put_part(&whole, "parts", 1, c->part) && copy_part(&whole, "parts", 2) &&
+                           list_parts(&whole, "parts") && complete(&whole, "parts");
+        if (!is_complete)
+            give_up(&whole, "parts");
+    }
+    if (begin(&given_up, "given-up", "begin another one")) {
+        find(&given_up);
         give_up(&given_up, "given-up");
+    }
 }

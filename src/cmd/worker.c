@@ -100,11 +100,11 @@ static const char *const shared_options[] = {
     "job-ttl",          "log-level",
     "log-format",       "downloads",
     "download-max",     "download-timeout",
-    "download-allow",   "download-deny",
-    "download-only",    "yt-dlp",
-    "storage",          "storage-public-url",
+    "download-stall",   "download-allow",
+    "download-deny",    "download-only",
+    "yt-dlp",           "storage",
+    "storage-ca-file",  "storage-public-url",
     "storage-parallel", "storage-patience",
-    "storage-ca-file",
 };
 
 static const struct option *serve_option(const char *name)

@@ -29,6 +29,7 @@ static const char *const close_names[CLOSE_CODES] = { "1000", "1001", "1002", "1
                                                       "1011", "1013", "4001", "other" };
 static const char *const kinds[] = { "http", "websocket" };
 static const char *const ends[] = { "completed", "failed", "cancelled" };
+static const char *const doors[] = { "chunks", "rpc", "tus" };
 static const char *const foreign[] = { "taken", "dropped" };
 static const char *const requests[] = { "good", "repeated", "failed" };
 static const char *const ways[] = { "sent", "received" };
@@ -76,10 +77,16 @@ static const struct family families[] = {
       NULL, COUNT_UPDATES, COUNT_UPDATES },
     { "reelay_jobs_ended_total", "counter", "Jobs that came to an end", "state", ends, COUNT_ENDED,
       COUNT_ENDED_LAST },
+    { "reelay_downloads_ended_total", "counter", "Downloads that came to an end", "state", ends,
+      COUNT_DOWNLOADS_ENDED, COUNT_DOWNLOADS_ENDED_LAST },
     { "reelay_deliveries_total", "counter", "Messages that sessions' sockets took", NULL, NULL,
       COUNT_DELIVERIES, COUNT_DELIVERIES },
     { "reelay_foreign_messages_total", "counter", "Messages of foreign reporters, through Redis",
       "outcome", foreign, COUNT_FOREIGN, COUNT_FOREIGN_DROPPED },
+    { "reelay_upload_bytes_total", "counter", "Bytes of files that clients sent", "door", doors,
+      COUNT_UPLOADED_CHUNKS, COUNT_UPLOADED_TUS },
+    { "reelay_download_bytes_total", "counter", "Bytes that came of downloads", NULL, NULL,
+      COUNT_DOWNLOADED, COUNT_DOWNLOADED },
     { "reelay_storage_requests_total", "counter", "Requests to the bucket", "outcome", requests,
       COUNT_STORAGE_GOOD, COUNT_STORAGE_FAILED },
     { "reelay_storage_bytes_total", "counter", "Bytes of objects that went to and from the bucket",

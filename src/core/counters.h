@@ -50,10 +50,16 @@ enum counter {
     COUNT_UPDATES,
     COUNT_ENDED, /* + the state's distance from JOB_COMPLETED */
     COUNT_ENDED_LAST = COUNT_ENDED + JOB_CANCELLED - JOB_COMPLETED,
+    COUNT_DOWNLOADS_ENDED, /* likewise; those of them that are downloads */
+    COUNT_DOWNLOADS_ENDED_LAST = COUNT_DOWNLOADS_ENDED + JOB_CANCELLED - JOB_COMPLETED,
     COUNT_DELIVERIES,
     COUNT_FOREIGN,         /* messages of foreign reporters that were taken */
     COUNT_FOREIGN_DROPPED, /* and those that were not */
 
+    COUNT_UPLOADED_CHUNKS, /* bytes that came, also what was refused then */
+    COUNT_UPLOADED_RPC,
+    COUNT_UPLOADED_TUS,
+    COUNT_DOWNLOADED,       /* bytes */
     COUNT_STORAGE_GOOD,     /* requests to a bucket; also that something is not there */
     COUNT_STORAGE_REPEATED, /* that failed and were made again */
     COUNT_STORAGE_FAILED,   /* for good */

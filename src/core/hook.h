@@ -44,11 +44,12 @@ struct hook_event {
 struct hook_delivery {
     uint64_t id;
     enum hook_state state;
-    uint32_t attempts;
-    int status;                             /* of the last answer; 0: there was none */
-    int64_t created_ms;                     /* wall clock */
-    int64_t next_ms;                        /* of a pending one */
-    int64_t ended_ms;                       /* of any other */
+    uint32_t round;     /* how often it was replayed, in a queue that several share; else 0 */
+    uint32_t attempts;  /* of this round */
+    int status;         /* of the last answer; 0: there was none */
+    int64_t created_ms; /* wall clock */
+    int64_t next_ms;    /* of a pending one */
+    int64_t ended_ms;   /* of any other */
     char *message, *job, *type, *url, *why; /* mem_free */
     char *body;                             /* "" in lists */
 };
@@ -59,6 +60,7 @@ void hook_deliveries_free(struct hook_delivery *deliveries, size_t count); /* of
 struct hook_result {
     uint64_t id;
     enum hook_state state; /* HOOK_PENDING: once more at next_ms */
+    uint32_t round;        /* as it was given */
     uint32_t attempts;     /* with this one */
     int status;
     const char *why; /* "" when delivered */

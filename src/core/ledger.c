@@ -161,6 +161,15 @@ static void post(struct ledger *l, uint64_t watchers, struct update *u)
             l->listeners[i]->post(l->listeners[i], u);
 }
 
+static void count_end(const struct update *u)
+{
+    int way = (int)u->state - JOB_COMPLETED;
+
+    counter_add((enum counter)(COUNT_ENDED + way), 1);
+    if (u->kind == JOB_DOWNLOAD)
+        counter_add((enum counter)(COUNT_DOWNLOADS_ENDED + way), 1);
+}
+
 static void hear(struct ledger *l, struct entry *e, struct update *u)
 {
     if (e->heard != NULL && e->heard->seq >= u->seq)
@@ -169,7 +178,7 @@ static void hear(struct ledger *l, struct entry *e, struct update *u)
     e->heard = update_ref(u);
     counter_add(COUNT_UPDATES, 1);
     if (job_is_final(u->state))
-        counter_add((enum counter)(COUNT_ENDED + u->state - JOB_COMPLETED), 1);
+        count_end(u);
     post(l, e->watchers | l->all_watchers, u);
     settle(l, e);
 }

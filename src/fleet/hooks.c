@@ -12,6 +12,8 @@
 #include "fleet/lua.h"
 #include "proto/sign.h"
 
+#define RING HOOK_KEYS "ring"
+
 enum {
     NEWS_MAX = 10000, /* beyond: the lists of jobs are read again */
     SENT_MAX = 32,
@@ -194,6 +196,12 @@ void fleet_hooks_up(struct fleet_hooks *h)
     h->needs_scan = true;
 }
 
+void fleet_hooks_push(struct fleet_hooks *h, const struct redis_push *push)
+{
+    if (push->pattern.at == NULL && str_equal(push->channel, STR(RING)))
+        h->settings.ring(h->settings.context);
+}
+
 void fleet_hooks_tick(struct fleet_hooks *h)
 {
     uint64_t now_ms = h->port->ops->mono_ms(h->port);
@@ -235,6 +243,7 @@ int fleet_hooks_new(struct fleet_port *port, struct ledger *ledger, struct fleet
     redis_script_init(&h->replay, fleet_lua_hooks_replay);
     redis_script_init(&h->sweep, fleet_lua_hooks_sweep);
     h->needs_scan = true;
+    port->ops->subscribe(port, STR(RING), REDIS_CHANNEL);
     ledger_watch_all(ledger, index, on_shown, h);
     *out = h;
     return OK;

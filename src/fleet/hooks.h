@@ -42,6 +42,7 @@ void fleet_hooks_mended(struct fleet_hooks *h, struct update *u);
 /* From the port. */
 void fleet_hooks_up(struct fleet_hooks *h);
 void fleet_hooks_tick(struct fleet_hooks *h);
+void fleet_hooks_push(struct fleet_hooks *h, const struct redis_push *push); /* others' pass by */
 
 /* As hook_queue_ops of hooks/queue.h, but that `done` does not come once the port is
  * closed. What was taken is this node's alone. */

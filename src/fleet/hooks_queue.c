@@ -12,7 +12,7 @@ enum {
     LEADER_MS = 10 * 1000,
     LOOK_MS = 3000, /* who delivers says so, and the others ask whether it is gone */
     SWEEP_ROWS = 500,
-    TAKEN_FIELDS = 8,
+    TAKEN_FIELDS = 9,
     LISTED_FIELDS = 12,
     URLS_MAX = 64,
 };
@@ -74,7 +74,8 @@ static struct hook_delivery taken_row(const struct redis_reply *row)
                                    .url = copy(row, 4),
                                    .attempts = (uint32_t)number_at(row, 5),
                                    .created_ms = (int64_t)number_at(row, 6),
-                                   .body = copy(row, 7) };
+                                   .body = copy(row, 7),
+                                   .round = (uint32_t)number_at(row, 8) };
 }
 
 /* Redis' clock says when something is due; a difference of clocks delays it by so much. */
@@ -161,15 +162,17 @@ void fleet_hooks_settle(struct fleet_hooks *h, const struct hook_result *r, flee
                         void *context)
 {
     char id[STR_U64_SIZE], attempts[STR_U64_SIZE], status[STR_U64_SIZE], next[STR_U64_SIZE];
+    char round[STR_U64_SIZE];
     struct str args[] = { STR(HOOK_KEYS),
                           str_of_u64(r->id, id),
                           str_of(hook_state_name(r->state)),
                           str_of_u64(r->attempts, attempts),
                           str_of_u64((uint64_t)r->status, status),
                           str_of(r->why),
-                          str_of_u64((uint64_t)r->next_ms, next) };
+                          str_of_u64((uint64_t)r->next_ms, next),
+                          str_of_u64(r->round, round) };
 
-    ask(h, &h->settle, args, 7, done, context);
+    ask(h, &h->settle, args, 8, done, context);
 }
 
 void fleet_hooks_replay(struct fleet_hooks *h, uint64_t id, fleet_hooks_done *done, void *context)

@@ -150,7 +150,7 @@ void fleet_jobs_tick(struct fleet_jobs *j)
             job->is_doubted = false;
         order_tick(job, now_ms);
         if (must_settle)
-            bridge_tick(job);
+            bridge_tick(job, now_ms);
         if (must_settle)
             shared_settle(job, now_ms);
     }

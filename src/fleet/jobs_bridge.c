@@ -9,6 +9,8 @@
 #include "core/counters.h"
 #include "fleet/jobs_room.h"
 
+enum { AGAIN_MS = 1000 }; /* a reporter between its two commands, on a busy machine */
+
 /* Each, also where one fails: what was refused before is not there to be given up. */
 static int each_channel(struct job *job,
                         int (*tell)(struct fleet_port *, struct str, enum redis_topic))
@@ -48,10 +50,25 @@ static void subscribe(struct job *job)
     order_look(job);
 }
 
-void bridge_tick(struct job *job)
+/* Some publish first and write the status behind that, as the document's reporter does: whoever
+ * begins to listen between the two has missed the one and reads too early for the other. Who
+ * works here writes both at once. */
+static void look_again(struct job *job, uint64_t now_ms)
+{
+    const struct update *u = job->known.update;
+
+    if (job->again_ms == 0 || now_ms < job->again_ms)
+        return;
+    job->again_ms = 0;
+    if (job->is_watched && job->known.token == 0 && (u == NULL || !job_is_final(u->state)))
+        order_look(job);
+}
+
+void bridge_tick(struct job *job, uint64_t now_ms)
 {
     if (job->is_deaf && job->is_watched)
         subscribe(job);
+    look_again(job, now_ms);
 }
 
 static void mark_unread(struct job *job)
@@ -193,6 +210,7 @@ void fleet_jobs_heard(struct fleet_jobs *j, struct str name, enum redis_topic ki
     job->heard |= 1U << channel;
     if (job->heard == HEARD_ALL) {
         mark_unread(job);
+        job->again_ms = j->port->ops->mono_ms(j->port) + AGAIN_MS;
         order_look(job);
     }
 }

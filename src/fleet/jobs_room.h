@@ -67,6 +67,7 @@ struct job {
     bool is_doubted;    /* an older record than the known one came by */
     bool needs_look;    /* what Redis has is to be read */
     bool is_unread;     /* watched, and not read since it was last deaf */
+    uint64_t again_ms;  /* when it is read once more; 0: not */
     unsigned heard;     /* of its channels: enum heard */
     uint64_t retry_ms, used_ms;
     char id[];
@@ -146,8 +147,8 @@ void order_tick(struct job *job, uint64_t now_ms);
  * its way, and `done` will come. */
 bool bridge_take_status(struct job *job, struct str status, fleet_job_done *done, void *context);
 void bridge_mark_read(struct job *job);
-void bridge_tick(struct job *job);    /* now and then */
-void bridge_up(struct fleet_jobs *j); /* all that is watched is to be read */
+void bridge_tick(struct job *job, uint64_t now_ms); /* now and then */
+void bridge_up(struct fleet_jobs *j);               /* all that is watched is to be read */
 
 /* jobs_index.c: the lists of jobs */
 void index_begin(struct fleet_jobs *j, const char *id);        /* it is about to be made */

@@ -14,6 +14,8 @@
 
 #define HASH FLEET_WORK "job:"
 
+enum { WORK_KEYS = 9 }; /* of every script; lua/work_create.lua has them */
+
 static const char *const sources[WORK_SCRIPTS] = {
     [WORK_CREATE] = fleet_lua_work_create,   [WORK_PLAN] = fleet_lua_work_plan,
     [WORK_ENQUEUE] = fleet_lua_work_enqueue, [WORK_CANCEL] = fleet_lua_work_cancel,
@@ -87,15 +89,22 @@ void work_ask(struct work_call *c, enum work_script script, const char *job,
 {
     struct fleet_port *port = c->work->port;
     char room[FLEET_KEY_MAX];
-    struct str list[9 + WORK_ARGS_MAX] = {
-        key_of(room, job),           STR(FLEET_WORK "queue:high"), STR(FLEET_WORK "queue:normal"),
-        STR(FLEET_WORK "queue:low"), STR(FLEET_WORK "delayed"),    STR(FLEET_WORK "open"),
-        STR(FLEET_WORK "workers"),   STR(FLEET_WORK "over"),       STR(FLEET_WORK), /* ARGV[1] */
+    struct str list[WORK_KEYS + 1 + WORK_ARGS_MAX] = {
+        key_of(room, job),
+        STR(FLEET_WORK "queue:high"),
+        STR(FLEET_WORK "queue:normal"),
+        STR(FLEET_WORK "queue:low"),
+        STR(FLEET_WORK "delayed"),
+        STR(FLEET_WORK "open"),
+        STR(FLEET_WORK "workers"),
+        STR(FLEET_WORK "over"),
+        STR(FLEET_WORK "parts"),
+        STR(FLEET_WORK), /* ARGV[1] */
     };
 
-    memcpy(&list[9], args->list, args->count * sizeof(list[0]));
-    int err =
-        port->ops->run(port, &c->work->scripts[script], 8, list, 9 + args->count, on_reply, c);
+    memcpy(&list[WORK_KEYS + 1], args->list, args->count * sizeof(list[0]));
+    int err = port->ops->run(port, &c->work->scripts[script], WORK_KEYS, list,
+                             WORK_KEYS + 1 + args->count, on_reply, c);
     if (err != OK)
         work_refuse(c, err);
 }
@@ -144,6 +153,7 @@ int work_verdict(int err, const struct redis_reply *reply)
         { "missing", FAIL_MISSING },
         { "state", FAIL_STATE },
         { "stale", FAIL_STALE },
+        { "limit", FAIL_LIMIT },
     };
 
     /* An error of Redis' own is none of the script's words. */

@@ -91,10 +91,15 @@ typedef void fleet_work_found(void *context, int err, const struct fleet_work_st
 /* FAIL_EXISTS. */
 void fleet_work_create(struct fleet_work *w, const char *job, const char *spec,
                        fleet_work_done *done, void *context);
+/* An upload that is to be a part of another: it is never enqueued. FAIL_EXISTS; FAIL_LIMIT:
+ * there are `most` of them, at all nodes. */
+void fleet_work_create_part(struct fleet_work *w, const char *job, const char *spec, uint32_t most,
+                            fleet_work_done *done, void *context);
 /* FAIL_MISSING. */
 void fleet_work_find(struct fleet_work *w, const char *job, fleet_work_found *found, void *context);
 /* The first word on the number of chunks counts: FAIL_EXISTS, and it is in
- * state->chunks, if it was another. FAIL_STATE: not open. FAIL_MISSING. Also a sign of life. */
+ * state->chunks, if it was another. FAIL_STATE: not open, or it grows at its end. FAIL_MISSING.
+ * Also a sign of life. */
 void fleet_work_plan(struct fleet_work *w, const char *job, uint32_t chunks,
                      fleet_work_found *found, void *context);
 /* The size of an upload that began without one; the first word counts. FAIL_EXISTS: it has

@@ -127,7 +127,7 @@ void work_refuse(struct work_call *c, int err);
 struct str work_field(const struct redis_reply *reply, size_t i); /* "" where there is none */
 uint64_t work_number(const struct redis_reply *reply, size_t i);  /* 0 */
 /* What the first word of an answer says: OK, FAIL_EXISTS, FAIL_MISSING, FAIL_STATE, FAIL_STALE,
- * or FAIL_SYNTAX. `err` if it is none. */
+ * FAIL_LIMIT, or FAIL_SYNTAX. `err` if it is none. */
 int work_verdict(int err, const struct redis_reply *reply);
 uint64_t work_now(const struct fleet_work *w);
 

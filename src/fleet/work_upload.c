@@ -38,14 +38,21 @@ static void ask(struct work_call *c, int err, enum work_script script, const cha
         work_ask(c, script, job, args);
 }
 
-void fleet_work_create(struct fleet_work *w, const char *job, const char *spec,
-                       fleet_work_done *done, void *context)
+void fleet_work_create_part(struct fleet_work *w, const char *job, const char *spec, uint32_t most,
+                            fleet_work_done *done, void *context)
 {
     struct work_args args = { .count = 0 };
 
     work_arg(&args, job);
     work_arg(&args, spec);
+    work_arg_number(&args, most);
     ask(doing(w, done, context), check(job, spec), WORK_CREATE, job, &args);
+}
+
+void fleet_work_create(struct fleet_work *w, const char *job, const char *spec,
+                       fleet_work_done *done, void *context)
+{
+    fleet_work_create_part(w, job, spec, 0, done, context);
 }
 
 /* `first`: where in the reply the fields begin. */

@@ -3,8 +3,9 @@
  * At most HOOK_PARALLEL attempts there are at a time. One whose result could not be
  * settled (the disk has trouble) stays, and is settled later: it is not due meanwhile.
  * One that is settled while the queue is asked stays until it has answered: that may be
- * of a moment before. By the count of attempts it shows whether it is of before or of behind:
- * what is of behind is to be tried, for a queue that several share gives it only once. */
+ * of a moment before. By its round and the count of attempts it shows whether it is of before or
+ * of behind: what is of behind is to be tried, for a queue that several share gives it only once.
+ */
 #include "hooks/target.h"
 
 #include <inttypes.h>
@@ -36,7 +37,6 @@ struct attempt {
     struct target *target;
     struct hook_delivery delivery;
     struct fetch *fetch; /* NULL once it was answered */
-    int status;          /* of the answer's head; 0: none yet */
     struct hook_result result;
     char why[HOOK_WHY_MAX];
     bool is_unsettled; /* and nobody is asked to */
@@ -106,34 +106,30 @@ static void settle(struct attempt *a)
 }
 
 /* The head of an answer says it all; what becomes of its body is of no concern. */
-static int has_begun(void *context, const struct fetch_answer *answer)
-{
-    ((struct attempt *)context)->status = answer->status;
-    return OK;
-}
-
 static void judge(struct attempt *a, const struct fetch_answer *answer)
 {
     struct target_tools *tools = a->target->tools;
     struct hook_result *r = &a->result;
+    int status = answer->head_status;
     uint64_t wait_ms;
 
     *r = (struct hook_result){ .id = a->delivery.id,
+                               .round = a->delivery.round,
                                .attempts = a->delivery.attempts + 1,
-                               .status = a->status,
+                               .status = status,
                                .now_ms = clock_wall_ms(),
                                .why = a->why };
-    if (a->status >= 200 && a->status <= 299) {
+    if (status >= 200 && status <= 299) {
         r->state = HOOK_DELIVERED;
         return;
     }
-    if (a->status == 0)
+    if (status == 0)
         snprintf(a->why, sizeof(a->why), "%s", answer->why);
-    else if (a->status >= 300 && a->status <= 399)
-        snprintf(a->why, sizeof(a->why), "answered %d: redirects are not followed", a->status);
+    else if (status >= 300 && status <= 399)
+        snprintf(a->why, sizeof(a->why), "answered %d: redirects are not followed", status);
     else
-        snprintf(a->why, sizeof(a->why), "answered %d", a->status);
-    if (a->status != GONE &&
+        snprintf(a->why, sizeof(a->why), "answered %d", status);
+    if (status != GONE &&
         hook_schedule(r->attempts, tools->retry_ms, answer->err ? 0 : answer->retry_after_s,
                       random_u64(), &wait_ms))
         r->next_ms = r->now_ms + (int64_t)wait_ms;
@@ -199,7 +195,6 @@ static void post(struct attempt *a)
                                            .header_count = sizeof(headers) / sizeof(*headers),
                                            .answer_max = ANSWER_MAX,
                                            .timeout_ms = t->tools->timeout_ms,
-                                           .begun = has_begun,
                                            .done = answered,
                                            .context = a,
                                        });
@@ -211,7 +206,8 @@ static bool is_under_way(const struct target *t, const struct hook_delivery *d)
     const struct attempt *a;
 
     DL_FOREACH(t->attempts, a)
-    if (a->delivery.id == d->id && a->delivery.attempts == d->attempts)
+    if (a->delivery.id == d->id && a->delivery.round == d->round &&
+        a->delivery.attempts == d->attempts)
         return true;
     return false;
 }

@@ -233,8 +233,8 @@ struct command {
     size_t count;
     char numbers[5][24];
     size_t number_count;
-    struct buf path, scratch;
-    char *env[5];
+    struct buf path, scratch, trust;
+    char *env[6];
 };
 
 static void add_number(struct command *a, const char *option, uint64_t value)
@@ -269,19 +269,24 @@ static int add_program(struct command *a, const char *const *argv)
     return OK;
 }
 
-static int build_environment(struct command *a, const char *folder)
+static int build_environment(struct command *a, const char *folder, const char *ca_file)
 {
     const char *inherited = getenv("PATH");
 
     buf_init(&a->path, CHILD_PATH_MAX);
     buf_init(&a->scratch, CHILD_PATH_MAX);
+    buf_init(&a->trust, CHILD_PATH_MAX);
     buf_printf(&a->path, "PATH=%s", inherited ? inherited : "/usr/local/bin:/usr/bin:/bin");
     buf_printf(&a->scratch, "TMPDIR=%s", folder ? folder : "/nonexistent");
     a->env[0] = a->path.data;
     a->env[1] = a->scratch.data;
     a->env[2] = "HOME=/nonexistent";
     a->env[3] = "LANG=C";
-    return a->path.failed || a->scratch.failed ? FAIL_LIMIT : OK;
+    if (ca_file != NULL) {
+        buf_printf(&a->trust, "SSL_CERT_FILE=%s", ca_file);
+        a->env[4] = a->trust.data;
+    }
+    return a->path.failed || a->scratch.failed || a->trust.failed ? FAIL_LIMIT : OK;
 }
 
 static int command_init(struct command *a, const char *const *argv,
@@ -294,6 +299,7 @@ static int command_init(struct command *a, const char *const *argv,
     add_number(a, "--cpu", limits->cpu_max_s);
     add_number(a, "--files", limits->files_max);
     add_text(a, "--read", limits->read_path);
+    add_text(a, "--trust", limits->ca_file);
     add_text(a, "--write", limits->write_path);
     if (limits->has_private_network)
         a->list[a->count++] = "--private-network";
@@ -302,12 +308,13 @@ static int command_init(struct command *a, const char *const *argv,
     if (limits->may_run)
         a->list[a->count++] = "--programs";
     int err = add_program(a, argv);
-    return err ? err : build_environment(a, limits->write_path);
+    return err ? err : build_environment(a, limits->write_path, limits->ca_file);
 }
 
 static void command_deinit(struct command *a)
 {
     buf_deinit(&a->path);
+    buf_deinit(&a->trust);
     buf_deinit(&a->scratch);
 }
 

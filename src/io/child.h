@@ -21,6 +21,7 @@ struct child_limits {
     uint32_t cpu_max_s;     /* RLIMIT_CPU */
     uint32_t files_max;     /* RLIMIT_NOFILE */
     const char *read_path;  /* the one input it may read, beside the system's libraries; or NULL */
+    const char *ca_file;    /* one more: named to it in SSL_CERT_FILE; or NULL */
     const char *write_path; /* the one folder it may write in; or NULL */
     bool may_connect;       /* it may use the network */
     bool has_private_network; /* or only the proxy behind events->listening (io/guard.h) */

@@ -1,8 +1,11 @@
 /* One request and its answer. */
 #include "io/fetch.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -15,6 +18,10 @@ enum {
     READ_BUFFER = 64 * 1024,
     HEADER_MAX = 64 * 1024,
     REDIRECT_BODY_MAX = 1024 * 1024, /* of an answer that leads on */
+    SLOWEST = 8 * 1024,              /* bytes a second that a body may go by with */
+    DRAIN_MAX_S = 15 * 60,
+    DEAD_MS = 60 * 1000,
+    HEADS_MAX = 1024 * 1024, /* of all answers on the way, with their trailers */
 };
 
 struct fetch {
@@ -23,9 +30,12 @@ struct fetch {
     struct buf answer;
     int file;
     uint64_t offset, length, sent, received;
+    size_t heads;          /* bytes of heads and trailers */
+    int head_status;       /* as of the answer */
     struct funnel *funnel; /* or NULL */
     uint64_t sink_max;
-    struct md5 *md5; /* of the file's range that is sent */
+    uint64_t stall_s; /* 0: no limit */
+    struct md5 *md5;  /* of the file's range that is sent */
     bool has_begun, is_to_sink, is_paused, is_over;
     CURLcode code; /* once is_over */
     int err;       /* what one of our callbacks ended the transfer for */
@@ -141,6 +151,48 @@ static size_t take_answer(char *bytes, size_t size, size_t count, void *context)
     return CURL_WRITEFUNC_ERROR;
 }
 
+static void limit_stall(struct fetch *fetch, uint64_t seconds)
+{
+    curl_easy_setopt(fetch->transfer.easy, CURLOPT_LOW_SPEED_TIME, (long)seconds);
+}
+
+/* Behind its last byte a body is in the kernel's buffers, ours and theirs, which hold some
+ * MiB: on a slow way it takes minutes until all is through, and no byte is seen to move.
+ * That nobody is there any more is TCP's to find out. */
+static void let_drain(struct fetch *fetch)
+{
+    uint64_t drain_s = fetch->length / SLOWEST;
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    unsigned dead_ms = DEAD_MS;
+
+    if (fetch->stall_s == 0)
+        return;
+    limit_stall(fetch, fetch->stall_s + (drain_s < DRAIN_MAX_S ? drain_s : DRAIN_MAX_S));
+    curl_easy_getinfo(fetch->transfer.easy, CURLINFO_ACTIVESOCKET, &fd);
+    if (fd != CURL_SOCKET_BAD)
+        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof(dead_ms));
+}
+
+/* libcurl bounds each head, but not the trailers (RFC 9112, 7.1.2), all of which it keeps. */
+static size_t watch_heads(char *line, size_t size, size_t count, void *context)
+{
+    struct fetch *fetch = context;
+    size_t len = size * count;
+    long status = 0;
+
+    fetch->heads += len;
+    if (fetch->heads > HEADS_MAX) {
+        fetch->err = FAIL_LIMIT;
+        return CURL_WRITEFUNC_ERROR;
+    }
+    if (*line != '\r' && *line != '\n')
+        return len;
+    curl_easy_getinfo(fetch->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status >= 200) /* RFC 9110, 15.2: those before announce another */
+        fetch->head_status = (int)status;
+    return len;
+}
+
 static size_t give_file(char *out, size_t size, size_t count, void *context)
 {
     struct fetch *fetch = context;
@@ -156,6 +208,8 @@ static size_t give_file(char *out, size_t size, size_t count, void *context)
     }
     md5_add(fetch->md5, out, (size_t)got);
     fetch->sent += (uint64_t)got;
+    if (fetch->sent == fetch->length)
+        let_drain(fetch);
     return (size_t)got;
 }
 
@@ -168,13 +222,15 @@ static int rewind_file(void *context, curl_off_t offset, int origin)
         return CURL_SEEKFUNC_CANTSEEK;
     md5_restart(fetch->md5);
     fetch->sent = 0;
+    if (fetch->stall_s > 0)
+        limit_stall(fetch, fetch->stall_s);
     return CURL_SEEKFUNC_OK;
 }
 
 /* All that was received is in the file by now. */
 static void finish(struct fetch *fetch)
 {
-    struct fetch_answer answer = { .length = -1, .of = fetch };
+    struct fetch_answer answer = { .length = -1, .of = fetch, .head_status = fetch->head_status };
 
     if (!fetch->err && fetch->funnel != NULL)
         fetch->err = funnel_err(fetch->funnel);
@@ -183,6 +239,7 @@ static void finish(struct fetch *fetch)
         answer.why = explain(fetch, fetch->code);
     } else {
         describe_head(fetch, &answer);
+        answer.head_status = answer.status;
         answer.body = buf_str(&fetch->answer);
         answer.md5 = fetch->funnel != NULL ? funnel_md5(fetch->funnel) : md5_end(fetch->md5);
     }
@@ -353,6 +410,8 @@ static void follow(struct fetch *fetch, const struct fetch_request *request)
     CURL *easy = fetch->transfer.easy;
 
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
+    /* Some lead to themselves until a cookie comes back. Kept for this request only. */
+    curl_easy_setopt(easy, CURLOPT_COOKIEFILE, "");
     curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)request->redirects_max);
     curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, watch_redirects);
@@ -366,8 +425,9 @@ static void set_way(struct fetch *fetch, const struct fetch_request *request)
 
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
     if (request->stall_ms > 0) {
+        fetch->stall_s = (request->stall_ms + 999) / 1000;
         curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)((request->stall_ms + 999) / 1000));
+        limit_stall(fetch, fetch->stall_s);
     }
     if (request->redirects_max > 0 && reads)
         follow(fetch, request);
@@ -395,6 +455,8 @@ struct fetch *fetch_start(struct fetcher *f, const struct fetch_request *request
     buf_init(&fetch->answer, request->answer_max);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_answer);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, watch_heads);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, fetch);
     set_headers(fetch, request);
     set_body(fetch, request);
     if (request->has_sink)

@@ -22,7 +22,8 @@ struct guard;   /* io/guard.h */
 struct fetcher; /* what all requests on one loop share: connections, timers */
 struct fetch;   /* one request */
 
-/* `ca_file` (NULL: the system's) holds the certificates to trust; copied. */
+/* `ca_file` holds the certificates to trust and no others count; copied. NULL or "": the
+ * system's, or what the environment names in SSL_CERT_FILE and SSL_CERT_DIR. */
 struct fetcher *fetcher_new(uv_loop_t *loop, const char *ca_file);
 
 /* One for URLs that strangers name: every connection that it makes is to an address
@@ -40,15 +41,17 @@ struct fetch_answer {
                       * FAIL_CLOSED  nobody there (no such host, refused)
                       * FAIL_TIMEOUT
                       * FAIL_IO      the connection broke
-                      * FAIL_LIMIT   the answer is longer than answer_max or sink_max, or
-                      *              redirects lead on and on
-                      * FAIL_DENIED  the server's certificate is not to be trusted, or
-                      *              the guard does not admit where it leads
+                      * FAIL_LIMIT   the answer is longer than answer_max or sink_max, its
+                      *              heads and trailers have more than a MiB, or redirects
+                      *              lead on and on
+                      * FAIL_UNTRUSTED  the server's certificate is not to be trusted
+                      * FAIL_DENIED  the guard does not admit where it leads
                       * FAIL_FULL    the disk, for a body that goes into a file
                       * FAIL_STATE   the file has become shorter
                       * FAIL_SYNTAX  the URL is none */
     const char *why; /* a clause for people when `err` */
     int status;
+    int head_status; /* of the last head that came whole, also with an error behind it; 0: none */
     struct str body;
     const char *location;   /* of a 3xx, or NULL */
     int64_t retry_after_s;  /* what the server asked for, 0 if it did not */
@@ -85,11 +88,13 @@ struct fetch_request {
     uint64_t sink_at;       /* where its first byte goes */
     uint64_t sink_max;      /* FAIL_LIMIT beyond so many bytes; 0: no limit */
     bool has_md5;           /* fetch_answer.md5 is wanted */
-    unsigned redirects_max; /* followed (GET and HEAD only, to http and https); 0: none */
+    unsigned redirects_max; /* followed (GET and HEAD only, to http and https), with the cookies
+                             * that were set on the way; 0: none */
     bool is_range;          /* ask for range_from-range_to (inclusive; UINT64_MAX: to the end) */
     uint64_t range_from, range_to;
     uint64_t timeout_ms; /* for all of it; 0: no limit */
-    uint64_t stall_ms;   /* without a byte either way; 0: no limit */
+    uint64_t stall_ms;   /* without a byte either way; 0: no limit. Longer behind the end of a
+                          * file that is sent, as it may still be on its way */
     /* Runs exactly once unless cancelled, never within fetch_start; the answer
      * is borrowed. The fetch is freed behind it. */
     void (*done)(void *context, const struct fetch_answer *answer);
@@ -115,7 +120,13 @@ void fetch_cancel(struct fetch *fetch);
 uint64_t fetch_sent(const struct fetch *fetch);
 uint64_t fetch_received(const struct fetch *fetch);
 
-/* Whether the URL's host is this machine: localhost, 127.0.0.0/8, ::1. */
+/* Whether the URL's host is this machine: localhost and names below it, 127.0.0.0/8, ::1. */
 bool fetch_is_local(const char *url);
+
+/* The file that SSL_CERT_FILE names, or NULL. */
+const char *fetch_trust_file(void);
+
+/* Whether such a file holds certificates (PEM): FAIL_IO, FAIL_SYNTAX; `why` names it. */
+int fetch_check_ca(const char *ca_file, struct buf *why);
 
 #endif

@@ -45,4 +45,9 @@ const char *transfer_why(struct transfer *t, CURLcode code);
 
 int fail_from_curl(CURLcode code);
 
+/* fetch_trust.c: who is trusted (`ca_file`: as fetcher_new's, or NULL), and the clause for a
+ * certificate that is not. */
+void transfer_trust(CURL *easy, const char *ca_file);
+const char *transfer_distrust(struct transfer *t);
+
 #endif

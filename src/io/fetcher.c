@@ -46,7 +46,7 @@ int fail_from_curl(CURLcode code)
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL: return FAIL_SYNTAX;
     case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CACERT_BADFILE: return FAIL_DENIED;
+    case CURLE_SSL_CACERT_BADFILE: return FAIL_UNTRUSTED;
     case CURLE_TOO_MANY_REDIRECTS: return FAIL_LIMIT;
     case CURLE_OUT_OF_MEMORY: return FAIL_NOMEM;
     default: return FAIL_IO;
@@ -72,6 +72,12 @@ const char *transfer_why(struct transfer *t, CURLcode code)
     }
     if (code == CURLE_COULDNT_CONNECT)
         return "nothing answers there"; /* libcurl says it in two sentences */
+    if (code == CURLE_PEER_FAILED_VERIFICATION)
+        return transfer_distrust(t);
+    if (code == CURLE_SSL_CACERT_BADFILE) /* libcurl names it to strangers */
+        return "the certificates to trust cannot be read";
+    if (code == CURLE_SSL_CONNECT_ERROR && strstr(t->error, "wrong version number") != NULL)
+        return "it does not speak TLS";
     return *t->error ? t->error : curl_easy_strerror(code);
 }
 
@@ -185,7 +191,7 @@ struct fetcher *fetcher_new(uv_loop_t *loop, const char *ca_file)
         curl_global_init(CURL_GLOBAL_DEFAULT);
     is_ready = true;
     f->loop = loop;
-    f->ca_file = ca_file ? mem_strdup(ca_file) : NULL;
+    f->ca_file = ca_file != NULL && *ca_file ? mem_strdup(ca_file) : NULL;
     f->multi = curl_multi_init();
     if (f->multi == NULL)
         abort(); /* as any small allocation */
@@ -292,8 +298,7 @@ CURL *transfer_prepare(struct transfer *t, struct fetcher *f, const char *url)
     curl_easy_setopt(t->easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     curl_easy_setopt(t->easy, CURLOPT_USERAGENT, "reelay/" REELAY_VERSION);
-    if (f->ca_file != NULL)
-        curl_easy_setopt(t->easy, CURLOPT_CAINFO, f->ca_file);
+    transfer_trust(t->easy, f->ca_file);
     if (f->admits != NULL || fetch_is_local(url))
         curl_easy_setopt(t->easy, CURLOPT_PROXY, "");
     if (f->admits != NULL) {
@@ -345,7 +350,11 @@ static bool is_local_host(const char *host)
         return IN6_IS_ADDR_LOOPBACK(&v6);
     if (inet_pton(AF_INET, host, &v4) == 1)
         return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
-    return str_equal_nocase(str_of(host), STR("localhost"));
+    /* RFC 6761, 6.3; libcurl takes it for granted, too. */
+    struct str name = str_of(host), below = STR(".localhost");
+    if (name.len > below.len)
+        name = (struct str){ name.at + name.len - below.len, below.len };
+    return str_equal_nocase(name, below) || str_equal_nocase(name, STR("localhost"));
 }
 
 bool fetch_is_local(const char *url)

@@ -59,7 +59,8 @@ int guard_proxy_open(uv_loop_t *loop, const struct guard *g, int listener,
                      const struct guard_proxy_limits *limits, struct guard_proxy **out);
 /* What was refused last, as a clause for people, or "". */
 const char *guard_proxy_refused(const struct guard_proxy *p);
-bool guard_proxy_is_over(const struct guard_proxy *p); /* bytes_max was reached */
+bool guard_proxy_is_over(const struct guard_proxy *p);   /* bytes_max was reached */
+uint64_t guard_proxy_bytes(const struct guard_proxy *p); /* that came in through it */
 void guard_proxy_close(struct guard_proxy *p);
 
 #endif

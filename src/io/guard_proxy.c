@@ -89,6 +89,11 @@ bool guard_proxy_is_over(const struct guard_proxy *p)
     return p->is_over;
 }
 
+uint64_t guard_proxy_bytes(const struct guard_proxy *p)
+{
+    return p->bytes;
+}
+
 void guard_proxy_left(struct guard_proxy *p)
 {
     p->count--;

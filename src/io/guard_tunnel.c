@@ -5,11 +5,11 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "io/guard_internal.h"
+#include "io/guard_relay.h"
 #include "proto/http.h"
 #include "proto/proxy_head.h"
 
 enum {
-    BLOCK = 64 * 1024,
     CONNECT_TIMEOUT_MS = 10 * 1000, /* of one address; then the next one */
     FAREWELL_MS = 2 * 1000,         /* for the child to read what was said last */
     ANSWER_MAX = 2 * 1024,
@@ -22,14 +22,8 @@ enum {
  * anywhere to CLOSING. What is over is freed when nothing of libuv's holds it. */
 enum state { HEAD, WAITING, LOOKING_UP, CONNECTING, RELAYING, FAREWELL, CLOSING };
 
-/* One direction: a block that is read, and written before the next one is read. */
-struct half {
-    uv_write_t write;
-    size_t len, sent; /* of the block: filled, written */
-    char block[BLOCK];
-};
-
 struct tunnel {
+    struct guard_relay relay; /* first: both are the streams' data */
     struct guard_proxy *proxy;
     struct tunnel *previous, *next;
     enum state state;
@@ -39,13 +33,11 @@ struct tunnel {
     uv_getaddrinfo_t lookup;
     uv_connect_t connect;
     uv_write_t answering;
-    uv_shutdown_t shutting_child, shutting_server;
+    uv_shutdown_t shutting_child;
     bool has_server, is_looking_up;
     struct proxy_head head;
-    uint64_t content_left; /* that the child may still send */
     struct addrinfo *found, *trying;
     struct buf answer; /* or the head to send on */
-    struct half up, down;
 };
 
 static uv_stream_t *child_of(struct tunnel *t)
@@ -112,7 +104,7 @@ static void on_alloc_waste(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
     struct tunnel *t = handle->data;
 
     (void)suggested;
-    *out = uv_buf_init(t->down.block, sizeof(t->down.block)); /* up's may still be on its way */
+    *out = uv_buf_init(t->relay.down.block, RELAY_BLOCK); /* up's may still be on its way */
 }
 
 static void on_waste(uv_stream_t *stream, ssize_t len, const uv_buf_t *block)
@@ -170,116 +162,35 @@ static void refuse(struct tunnel *t, const struct buf *why)
     answer(t, 403, buf_text(refused));
 }
 
-/* ---- bytes both ways ---- */
+/* ---- relaying ---- */
 
-static struct half *half_from(struct tunnel *t, const uv_stream_t *from)
+/* True: as much may still come in. */
+static bool on_moved(struct guard_relay *r, bool is_down, size_t len)
 {
-    return from == child_of(t) ? &t->up : &t->down;
-}
-
-static void on_block_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
-{
-    struct half *h = half_from(handle->data, (uv_stream_t *)handle);
-
-    (void)suggested;
-    *out = uv_buf_init(h->block, sizeof(h->block));
-}
-
-static void on_block(uv_stream_t *from, ssize_t len, const uv_buf_t *block);
-
-static void read_on(struct tunnel *t, uv_stream_t *from)
-{
-    if (t->state == RELAYING && uv_read_start(from, on_block_alloc, on_block) != 0)
-        tunnel_close(t);
-}
-
-static void on_block_sent(uv_write_t *request, int status)
-{
-    struct tunnel *t = request->data;
-    struct half *h = request == &t->up.write ? &t->up : &t->down;
-
-    if (status < 0 && status != UV_ECANCELED)
-        tunnel_close(t);
-    else if (status == 0)
-        read_on(t, h == &t->up ? child_of(t) : server_of(t));
-}
-
-/* Most blocks go at once; for the rest of one, reading waits. */
-static void send_block(struct tunnel *t, struct half *h)
-{
-    bool is_up = h == &t->up;
-    uv_stream_t *to = is_up ? server_of(t) : child_of(t);
-    uv_buf_t bytes = uv_buf_init(h->block + h->sent, (unsigned)(h->len - h->sent));
-    int sent = uv_try_write(to, &bytes, 1);
-
-    if (sent < 0 && sent != UV_EAGAIN) {
-        tunnel_close(t);
-        return;
-    }
-    h->sent += sent > 0 ? (size_t)sent : 0;
-    if (h->sent == h->len)
-        return;
-    uv_read_stop(is_up ? child_of(t) : server_of(t));
-    bytes = uv_buf_init(h->block + h->sent, (unsigned)(h->len - h->sent));
-    h->write.data = t;
-    if (uv_write(&h->write, to, &bytes, 1, on_block_sent) != 0)
-        tunnel_close(t);
-}
-
-/* The server's end is the answer's. A child that has no more to ask may still listen; of
- * its tunnels the server is told. */
-static void half_ended(struct tunnel *t, uv_stream_t *from, ssize_t how)
-{
-    uv_read_stop(from);
-    if (how != UV_EOF) {
-        tunnel_close(t);
-    } else if (from == server_of(t)) {
-        say_farewell(t);
-    } else if (t->head.is_tunnel) {
-        t->shutting_server.data = t;
-        if (uv_shutdown(&t->shutting_server, server_of(t), on_shut) != 0)
-            tunnel_close(t);
-    }
-}
-
-/* True: within what the child declared, and what may come in. Whatever follows a request
- * is meant for another server, perhaps, and gets to none. */
-static bool is_within(struct tunnel *t, const struct half *h)
-{
+    struct tunnel *t = (struct tunnel *)r;
     struct guard_proxy *p = t->proxy;
 
-    if (h == &t->up) {
-        bool fits = t->head.is_tunnel || h->len <= t->content_left;
-        t->content_left -= fits && !t->head.is_tunnel ? h->len : 0;
-        return fits;
-    }
-    p->bytes += h->len;
+    set_timer(t, p->limits.idle_ms);
+    if (!is_down)
+        return true;
+    p->bytes += len;
     if (p->limits.bytes_max == 0 || p->bytes <= p->limits.bytes_max)
         return true;
     guard_proxy_over(p);
     return false;
 }
 
-static void on_block(uv_stream_t *from, ssize_t len, const uv_buf_t *block)
+static void on_relayed(struct guard_relay *r, bool is_broken)
 {
-    struct tunnel *t = from->data;
-    struct half *h = half_from(t, from);
+    struct tunnel *t = (struct tunnel *)r;
 
-    (void)block;
-    if (len == 0)
-        return;
-    if (len < 0) {
-        half_ended(t, from, len);
-        return;
-    }
-    h->len = (size_t)len;
-    h->sent = 0;
-    set_timer(t, t->proxy->limits.idle_ms);
-    if (is_within(t, h))
-        send_block(t, h);
-    else
+    if (is_broken)
         tunnel_close(t);
+    else
+        say_farewell(t);
 }
+
+static const struct guard_relay_events relay_events = { .moved = on_moved, .ended = on_relayed };
 
 /* What came behind the head lies at the block's start. */
 static void start_relaying(struct tunnel *t)
@@ -289,7 +200,6 @@ static void start_relaying(struct tunnel *t)
 
     t->state = RELAYING;
     set_timer(t, t->proxy->limits.idle_ms);
-    t->content_left = t->head.content;
     buf_reset(first);
     if (t->head.is_tunnel)
         buf_puts(first, established);
@@ -298,15 +208,15 @@ static void start_relaying(struct tunnel *t)
     uv_buf_t bytes = uv_buf_init(first->data, (unsigned)first->len);
     uv_stream_t *to = t->head.is_tunnel ? child_of(t) : server_of(t);
     t->answering.data = t;
-    if (first->failed || uv_write(&t->answering, to, &bytes, 1, on_answered) != 0 ||
-        !is_within(t, &t->up)) {
+    if (first->failed || uv_write(&t->answering, to, &bytes, 1, on_answered) != 0) {
         tunnel_close(t);
         return;
     }
-    read_on(t, child_of(t));
-    read_on(t, server_of(t));
-    if (t->up.len > 0 && t->state == RELAYING)
-        send_block(t, &t->up);
+    t->relay.child = child_of(t);
+    t->relay.server = server_of(t);
+    t->relay.is_tunnel = t->head.is_tunnel;
+    t->relay.content_left = t->head.content;
+    guard_relay_start(&t->relay, &relay_events);
 }
 
 /* ---- from the head to a connection ---- */
@@ -440,6 +350,14 @@ static void take_head(struct tunnel *t)
     buf_deinit(&why);
 }
 
+static void on_head_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
+{
+    struct tunnel *t = handle->data;
+
+    (void)suggested;
+    *out = uv_buf_init(t->relay.up.block, RELAY_BLOCK);
+}
+
 static void on_head_bytes(uv_stream_t *stream, ssize_t len, const uv_buf_t *block)
 {
     struct tunnel *t = stream->data;
@@ -459,8 +377,8 @@ static void on_head_bytes(uv_stream_t *stream, ssize_t len, const uv_buf_t *bloc
         answer(t, status, "a request to this proxy is CONNECT, or has an absolute http URL");
         return;
     }
-    t->up.len = (size_t)len - used;
-    memmove(t->up.block, block->base + used, t->up.len);
+    t->relay.up.len = (size_t)len - used;
+    memmove(t->relay.up.block, block->base + used, t->relay.up.len);
     take_head(t);
 }
 
@@ -480,9 +398,8 @@ void tunnel_open(struct guard_proxy *p)
 {
     struct tunnel *t = mem_alloc(sizeof(*t));
 
-    memset(t, 0, offsetof(struct tunnel, up)); /* the blocks need no zeroes */
-    memset(&t->up, 0, offsetof(struct half, block));
-    memset(&t->down, 0, offsetof(struct half, block));
+    guard_relay_init(&t->relay);
+    memset((char *)t + sizeof(t->relay), 0, sizeof(*t) - sizeof(t->relay));
     t->proxy = p;
     t->next = p->tunnels;
     if (t->next != NULL)
@@ -496,6 +413,6 @@ void tunnel_open(struct guard_proxy *p)
     t->held = 2;
     set_timer(t, p->limits.idle_ms);
     if (uv_accept((uv_stream_t *)&p->listener, child_of(t)) != 0 ||
-        uv_read_start(child_of(t), on_block_alloc, on_head_bytes) != 0)
+        uv_read_start(child_of(t), on_head_alloc, on_head_bytes) != 0)
         tunnel_close(t);
 }

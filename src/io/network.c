@@ -67,6 +67,9 @@ bool network_has(const struct network *n, const struct ip *ip)
 {
     unsigned whole = n->bits / 8, rest = n->bits % 8;
 
+    /* An IPv4 address only has the form of an IPv6 one here: "::/0" does not mean it. */
+    if (n->bits < IPV4_BITS && ip_is_ipv4(ip))
+        return false;
     if (memcmp(n->first.bytes, ip->bytes, whole) != 0)
         return false;
     return rest == 0 || ((n->first.bytes[whole] ^ ip->bytes[whole]) >> (8 - rest)) == 0;

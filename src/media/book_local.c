@@ -245,7 +245,8 @@ static bool is_due(const struct restart *r, const struct work *w, const struct u
     if (!u->is_tus)
         return u->is_one_shot; /* its file had its name before it had a job */
     /* It broke off between its last byte and its assembly. */
-    if (u->size <= 0 || disk_slices(r->parts->disk, w->job, &slices) != OK || slices.grows)
+    if (u->size <= 0 || disk_slices_of(r->parts->disk, w->job, u->size, &slices) != OK ||
+        slices.grows)
         return false;
     *chunks = slices.chunks;
     return slices.bytes == (uint64_t)u->size;

@@ -51,8 +51,12 @@ struct bucket_list {
 
 /* `list` is borrowed; there only if err is OK. */
 typedef void bucket_listed(void *context, int err, const char *why, const struct bucket_list *list);
-void bucket_list(struct storage *s, const char *video, const struct upload_place *place,
-                 uint32_t count, bucket_listed *done, void *context);
+struct bucket_listing;
+struct bucket_listing *bucket_list(struct storage *s, const char *video,
+                                   const struct upload_place *place, uint32_t count,
+                                   bucket_listed *done, void *context);
+/* `done` will not come. */
+void bucket_list_cancel(struct bucket_listing *l);
 
 /* How chunks that are all there become one file. */
 enum bucket_way {
@@ -77,7 +81,7 @@ void bucket_assemble(struct pipeline *p);
  * `err` and p->why. */
 void bucket_refuse(struct pipeline *p, int err);
 
-/* The step `clean`, but for the disk. */
+/* The step `clean`, but for the disk; `done` has the pipeline as its context. */
 void bucket_clean(struct pipeline *p, storage_done *done);
 
 /* The source into scratch (bucket_fetch.c) */

@@ -12,19 +12,31 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "media/bucket.h"
+#include "media/task.h"
 
-enum { COPIES_MAX = 6 };
+enum { COPIES_MAX = 6, COMPLETIONS_MAX = 3 };
 
 /* Document 000, "Stage 1" */
 static const double found_chunks = 0.05, reading_from = 0.10, reading_to = 0.50, saving = 0.55;
 
+struct assembling;
+
+struct copying {
+    struct assembling *owner;
+    struct storage_task *task; /* NULL: free */
+};
+
 struct assembling {
+    struct media_task task; /* first */
     struct pipeline *pipeline;
+    struct bucket_listing *listing; /* under way, or NULL */
+    struct copying copies[COPIES_MAX];
     struct bucket_list list; /* its arrays are this one's own */
     enum bucket_way way;
     uint64_t size;
-    uint32_t next, running; /* copies */
+    uint32_t next, running; /* of copies */
     bool has_copied;
+    unsigned completions; /* tried */
     uint64_t begun_ms;
     int err;
     struct buf why;
@@ -54,8 +66,34 @@ static void end(struct assembling *a, int err, const char *why)
 
     forget_list(a);
     mem_free(a);
+    p->task = NULL;
     pipeline_step_done(p, err, why);
     buf_deinit(&text);
+}
+
+static void broken_off(void *context)
+{
+    end(context, FAIL_CANCELLED, NULL);
+}
+
+/* A storage that is away holds up nobody who cancels. A completion is waited for: it may
+ * happen all the same, and leave an object behind what was cleared. */
+static void cancel(struct media_task *task)
+{
+    struct assembling *a = (struct assembling *)task;
+
+    if (a->listing == NULL && a->running == 0)
+        return;
+    if (a->listing != NULL)
+        bucket_list_cancel(a->listing);
+    a->listing = NULL;
+    for (size_t i = 0; i < COPIES_MAX; i++) {
+        if (a->copies[i].task != NULL)
+            storage_cancel(a->copies[i].task);
+        a->copies[i].task = NULL;
+    }
+    a->running = 0;
+    media_later(a->pipeline->owner->parts.loop, broken_off, a);
 }
 
 static bool is_stopped(const struct assembling *a)
@@ -89,6 +127,7 @@ static void fetch(struct assembling *a, const struct bucket_list *list)
 {
     struct pipeline *p = a->pipeline;
 
+    p->task = NULL;
     p->spec.bytes = a->size;
     reading(p, 0);
     bucket_fetch(&(struct bucket_fetch){
@@ -115,6 +154,11 @@ static void completed(void *context, int err, const char *why)
 {
     struct assembling *a = context;
 
+    /* A part was sent again behind the list. */
+    if (err == FAIL_STATE && ++a->completions < COMPLETIONS_MAX && !is_stopped(a)) {
+        list_again(a);
+        return;
+    }
     if (err) {
         /* It may have happened all the same; then the list tells. */
         a->pipeline->spec.upload.has_source |= a->way != BUCKET_BY_HEAD;
@@ -145,8 +189,10 @@ static void copy_more(struct assembling *a);
 
 static void copied(void *context, int err, const char *why)
 {
-    struct assembling *a = context;
+    struct copying *c = context;
+    struct assembling *a = c->owner;
 
+    c->task = NULL;
     a->running--;
     if (err && a->err == OK) {
         a->err = pipeline_storage_err(err);
@@ -158,10 +204,14 @@ static void copied(void *context, int err, const char *why)
 static void copy(struct assembling *a, uint32_t index)
 {
     const char *video = a->pipeline->video;
+    struct copying *c = a->copies;
 
+    while (c->task != NULL)
+        c++;
     a->running++;
-    storage_part_copy(storage_of(a), bucket_source(video).text, place_of(a)->multipart, index + 1,
-                      bucket_chunk(video, index).text, copied, a);
+    c->owner = a;
+    c->task = storage_part_copy(storage_of(a), bucket_source(video).text, place_of(a)->multipart,
+                                index + 1, bucket_chunk(video, index).text, copied, c);
 }
 
 static void copy_more(struct assembling *a)
@@ -290,6 +340,7 @@ static void listed(void *context, int err, const char *why, const struct bucket_
     struct assembling *a = context;
     struct pipeline *p = a->pipeline;
 
+    a->listing = NULL;
     if (err || is_stopped(a)) {
         end(a, err ? pipeline_storage_err(err) : FAIL_CANCELLED, why);
         return;
@@ -313,62 +364,17 @@ static void list_again(struct assembling *a)
     struct pipeline *p = a->pipeline;
     const struct upload *u = &p->spec.upload;
 
-    bucket_list(storage_of(a), p->video, &u->place, u->total_chunks, listed, a);
+    a->listing = bucket_list(storage_of(a), p->video, &u->place, u->total_chunks, listed, a);
 }
 
 void bucket_assemble(struct pipeline *p)
 {
     struct assembling *a = mem_new(struct assembling);
 
+    a->task.cancel = cancel;
     a->pipeline = p;
+    p->task = &a->task;
     buf_init(&a->why, 512);
     pipeline_say(p, "assembling", 0, "Starting chunk assembly", NULL);
     list_again(a);
-}
-
-/* What could not be used */
-
-struct refusal {
-    struct pipeline *pipeline;
-    int err;
-};
-
-static void refused(void *context, int err, const char *why)
-{
-    struct refusal *r = context;
-    struct pipeline *p = r->pipeline;
-    int fault = r->err;
-
-    mem_free(r);
-    if (err)
-        log_warn("source_kept", LOG_S("job", p->video), LOG_S("why", why ? why : ""));
-    pipeline_step_done(p, fault, buf_text(&p->why));
-}
-
-void bucket_refuse(struct pipeline *p, int err)
-{
-    struct upload_place *place = &p->spec.upload.place;
-    struct refusal *r;
-
-    if (place->layout != LAYOUT_PARTS) {
-        pipeline_step_done(p, err, buf_text(&p->why));
-        return;
-    }
-    r = mem_new(struct refusal);
-    r->pipeline = p;
-    r->err = err;
-    place->layout = LAYOUT_UNDECIDED;
-    place->multipart[0] = '\0';
-    p->spec.upload.has_source = false;
-    bucket_clear(p->owner->parts.storage, p->video, refused, r);
-}
-
-void bucket_clean(struct pipeline *p, storage_done *done)
-{
-    struct storage *s = p->owner->parts.storage;
-
-    if (p->spec.upload.place.layout == LAYOUT_PARTS)
-        storage_remove_all(s, bucket_chunks(p->video).text, done, p);
-    else
-        done(p, OK, NULL); /* they are the source */
 }

@@ -12,6 +12,8 @@
 
 /* One upload: what is begun is aborted, then all objects go. */
 
+enum { WHY_MAX = 512 };
+
 struct pending {
     struct pending *next;
     char *key, *id;
@@ -22,21 +24,27 @@ struct clearing {
     struct pending *list;
     storage_done *done;
     void *context;
+    bool has_asked_for_source;
+    int err; /* the first one: all else is removed nevertheless */
+    struct buf why;
     char video[JOB_ID_MAX + 1];
 };
+
+static void note_failure(struct clearing *c, int err, const char *why)
+{
+    if (err == OK || c->err)
+        return;
+    c->err = err;
+    buf_puts(&c->why, why != NULL ? why : fail_text(err));
+}
 
 static void cleared(void *context, int err, const char *why)
 {
     struct clearing *c = context;
-    struct pending *p;
 
-    c->done(c->context, err, why);
-    while ((p = c->list) != NULL) {
-        LL_DELETE(c->list, p);
-        mem_free(p->key);
-        mem_free(p->id);
-        mem_free(p);
-    }
+    note_failure(c, err, why);
+    c->done(c->context, c->err, c->err ? buf_text(&c->why) : NULL);
+    buf_deinit(&c->why);
     mem_free(c);
 }
 
@@ -51,15 +59,14 @@ static bool on_pending(void *context, const struct storage_pending *pending)
     return true;
 }
 
+static void uploads_listed(void *context, int err, const char *why);
+
 static void abort_next(void *context, int err, const char *why)
 {
     struct clearing *c = context;
     struct pending *p = c->list;
 
-    if (err) {
-        cleared(c, err, why);
-        return;
-    }
+    note_failure(c, err, why);
     if (p == NULL) {
         storage_remove_all(c->storage, bucket_folder(c->video).text, cleared, c);
         return;
@@ -71,6 +78,23 @@ static void abort_next(void *context, int err, const char *why)
     mem_free(p);
 }
 
+/* MinIO lists those of a key, and none for what is only the beginning of one. */
+static void ask_for_source(struct clearing *c)
+{
+    c->has_asked_for_source = true;
+    storage_uploads(c->storage, bucket_source(c->video).text, on_pending, uploads_listed, c);
+}
+
+static void uploads_listed(void *context, int err, const char *why)
+{
+    struct clearing *c = context;
+
+    if (err == OK && c->list == NULL && !c->has_asked_for_source)
+        ask_for_source(c);
+    else
+        abort_next(c, err, why);
+}
+
 void bucket_clear(struct storage *s, const char *video, storage_done *done, void *context)
 {
     struct clearing *c = mem_new(struct clearing);
@@ -78,8 +102,9 @@ void bucket_clear(struct storage *s, const char *video, storage_done *done, void
     c->storage = s;
     c->done = done;
     c->context = context;
+    buf_init(&c->why, WHY_MAX);
     snprintf(c->video, sizeof(c->video), "%s", video);
-    storage_uploads(s, bucket_folder(video).text, on_pending, abort_next, c);
+    storage_uploads(s, bucket_folder(video).text, on_pending, uploads_listed, c);
 }
 
 /* What belongs to no upload: of a crash between two writes, or of records that are gone.

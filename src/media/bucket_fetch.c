@@ -231,7 +231,9 @@ void bucket_fetch(const struct bucket_fetch *fetch)
 /* What another node had */
 
 struct bringing {
+    struct media_task task; /* first; the pipeline's while it lists */
     struct pipeline *pipeline;
+    struct bucket_listing *listing; /* under way, or NULL */
     void (*done)(struct pipeline *p, int err, const char *why);
 };
 
@@ -256,6 +258,7 @@ static void chunks_listed(void *context, int err, const char *why, const struct 
     struct pipeline *p = b->pipeline;
     uint64_t size = 0;
 
+    p->task = NULL;
     for (uint32_t i = 0; list != NULL && i < list->count; i++)
         size += list->chunks[i].size;
     err = pipeline_storage_err(err);
@@ -271,6 +274,22 @@ static void chunks_listed(void *context, int err, const char *why, const struct 
     mem_free(b);
 }
 
+static void bringing_stopped(void *context)
+{
+    chunks_listed(context, FAIL_CANCELLED, "cancelled", NULL);
+}
+
+static void cancel_listing(struct media_task *task)
+{
+    struct bringing *b = (struct bringing *)task;
+
+    if (b->listing == NULL)
+        return;
+    bucket_list_cancel(b->listing);
+    b->listing = NULL;
+    media_later(b->pipeline->owner->parts.loop, bringing_stopped, b);
+}
+
 void bucket_bring_source(struct pipeline *p,
                          void (*done)(struct pipeline *p, int err, const char *why))
 {
@@ -283,7 +302,10 @@ void bucket_bring_source(struct pipeline *p,
         return;
     }
     struct bringing *b = mem_new(struct bringing);
+    b->task.cancel = cancel_listing;
     b->pipeline = p;
     b->done = done;
-    bucket_list(p->owner->parts.storage, p->video, &u->place, u->total_chunks, chunks_listed, b);
+    p->task = &b->task;
+    b->listing = bucket_list(p->owner->parts.storage, p->video, &u->place, u->total_chunks,
+                             chunks_listed, b);
 }

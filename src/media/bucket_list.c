@@ -48,8 +48,9 @@ bool bucket_has(const struct pipelines *ps, const struct upload *u)
     return ps->parts.storage != NULL && u->place.layout != LAYOUT_DISK;
 }
 
-struct listing {
+struct bucket_listing {
     struct storage *storage;
+    struct storage_task *task;
     struct bucket_list list;
     struct upload_place place;
     bucket_listed *done;
@@ -58,12 +59,23 @@ struct listing {
     char video[JOB_ID_MAX + 1];
 };
 
-static void end(struct listing *l, int err, const char *why)
+static void listing_free(struct bucket_listing *l)
 {
-    l->done(l->context, err, why, err == OK ? &l->list : NULL);
     mem_free(l->list.chunks);
     mem_free(l->list.parts);
     mem_free(l);
+}
+
+static void end(struct bucket_listing *l, int err, const char *why)
+{
+    l->done(l->context, err, why, err == OK ? &l->list : NULL);
+    listing_free(l);
+}
+
+void bucket_list_cancel(struct bucket_listing *l)
+{
+    storage_cancel(l->task);
+    listing_free(l);
 }
 
 static bool read_index(const char *name, uint64_t *index)
@@ -76,7 +88,7 @@ static bool read_index(const char *name, uint64_t *index)
 
 static bool on_object(void *context, const struct storage_object *o)
 {
-    struct listing *l = context;
+    struct bucket_listing *l = context;
     struct bucket_list *list = &l->list;
     const char *name = o->key + l->folder_len;
     uint64_t index;
@@ -95,7 +107,7 @@ static bool on_object(void *context, const struct storage_object *o)
     return true;
 }
 
-static void take_parts(struct listing *l, const struct storage_part *parts, size_t count)
+static void take_parts(struct bucket_listing *l, const struct storage_part *parts, size_t count)
 {
     struct bucket_list *list = &l->list;
 
@@ -116,7 +128,7 @@ static void take_parts(struct listing *l, const struct storage_part *parts, size
 }
 
 /* Chunk 0 came as a part before anybody knew better, and was then made an object. */
-static void take_source(struct listing *l)
+static void take_source(struct bucket_listing *l)
 {
     struct bucket_list *list = &l->list;
     bool was_completed = l->place.layout == LAYOUT_OBJECTS ||
@@ -132,7 +144,7 @@ static void take_source(struct listing *l)
 static void on_parts(void *context, int err, const char *why, const struct storage_part *parts,
                      size_t count)
 {
-    struct listing *l = context;
+    struct bucket_listing *l = context;
 
     if (err == OK)
         take_parts(l, parts, count);
@@ -146,7 +158,7 @@ static void on_parts(void *context, int err, const char *why, const struct stora
 
 static void on_objects(void *context, int err, const char *why)
 {
-    struct listing *l = context;
+    struct bucket_listing *l = context;
 
     if (err || l->place.multipart[0] == '\0') {
         if (err == OK)
@@ -154,13 +166,15 @@ static void on_objects(void *context, int err, const char *why)
         end(l, err, why);
         return;
     }
-    storage_parts(l->storage, bucket_source(l->video).text, l->place.multipart, on_parts, l);
+    l->task =
+        storage_parts(l->storage, bucket_source(l->video).text, l->place.multipart, on_parts, l);
 }
 
-void bucket_list(struct storage *s, const char *video, const struct upload_place *place,
-                 uint32_t count, bucket_listed *done, void *context)
+struct bucket_listing *bucket_list(struct storage *s, const char *video,
+                                   const struct upload_place *place, uint32_t count,
+                                   bucket_listed *done, void *context)
 {
-    struct listing *l = mem_new(struct listing);
+    struct bucket_listing *l = mem_new(struct bucket_listing);
 
     l->storage = s;
     l->place = *place;
@@ -170,7 +184,8 @@ void bucket_list(struct storage *s, const char *video, const struct upload_place
     l->list.chunks = mem_zalloc(((size_t)count + 1) * sizeof(*l->list.chunks));
     l->folder_len = strlen(bucket_folder(video).text);
     snprintf(l->video, sizeof(l->video), "%s", video);
-    storage_list(s, bucket_folder(video).text, on_object, on_objects, l);
+    l->task = storage_list(s, bucket_folder(video).text, on_object, on_objects, l);
+    return l;
 }
 
 enum bucket_way bucket_way(const struct bucket_list *list, const struct storage_traits *traits,

@@ -170,8 +170,8 @@ static void begun(void *context, int err, const char *why, const char *id)
 {
     struct url_ask *a = context;
 
-    if (err) {
-        fail(a, err, why);
+    if (err) { /* who asks takes FAIL_MISSING for the upload's; here it is the bucket's */
+        fail(a, err == FAIL_MISSING ? FAIL_TIMEOUT : err, why);
         return;
     }
     a->has_begun = true;
@@ -216,7 +216,7 @@ static void learned(void *context, int err, const char *why, const struct storag
     if (err == FAIL_MISSING && ++a->tries < TRIES_MAX) { /* expired by the bucket's own rules */
         place(a, LAYOUT_UNDECIDED, "");
     } else if (err) {
-        fail(a, err, why);
+        fail(a, err == FAIL_MISSING ? FAIL_TIMEOUT : err, why);
     } else if (count > 0 && parts[0].number == 1) {
         place(a, parts[0].size >= part_min ? LAYOUT_PARTS : LAYOUT_OBJECTS,
               a->upload.place.multipart);

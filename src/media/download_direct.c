@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "core/counters.h"
 #include "io/thread.h"
 #include "media/download_read.h"
 #include "media/sniff.h"
@@ -89,6 +90,14 @@ static void released(void *context)
     direct_come_back(context);
 }
 
+void direct_count(struct direct *d)
+{
+    uint64_t now = d->fetch != NULL ? fetch_received(d->fetch) : d->counted;
+
+    counter_add(COUNT_DOWNLOADED, (int64_t)(now - d->counted));
+    d->counted = now;
+}
+
 /* Whatever runs is given up; the first reason counts. */
 void direct_end(struct direct *d, int err, const char *why)
 {
@@ -102,6 +111,7 @@ void direct_end(struct direct *d, int err, const char *why)
         buf_reset(&d->why);
         buf_puts(&d->why, why);
     }
+    direct_count(d);
     d->fetch = NULL;
     if (running == NULL) {
         finish(d);
@@ -196,6 +206,7 @@ static void on_tick(uv_timer_t *timer)
 
     if (d->is_over)
         return;
+    direct_count(d);
     if (uv_now(d->r.loop) > d->deadline_ms) {
         direct_end(d, FAIL_LIMIT, "the download takes too long");
         return;
@@ -251,6 +262,7 @@ void direct_ask(struct direct *d)
     }
     d->has_begun = d->has_body = false;
     buf_reset(&d->why);
+    d->counted = 0;
     d->fetch = fetch_start(d->r.fetcher, &request);
 }
 

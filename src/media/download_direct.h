@@ -30,6 +30,7 @@ struct direct {
     char *part, *from, *path;
     int file;
     struct fetch *fetch; /* running, or NULL */
+    uint64_t counted;    /* of its bytes, in COUNT_DOWNLOADED */
     uv_timer_t tick, retry;
     unsigned timers; /* not closed yet */
     uint64_t deadline_ms;
@@ -62,6 +63,8 @@ void direct_end(struct direct *d, int err, const char *why);
 void direct_refuse(struct direct *d, const struct verdict *v);
 /* What it is, by its first bytes. On a worker thread. */
 void direct_sniff(const struct direct *d, struct verdict *out);
+/* What the running request has brought. */
+void direct_count(struct direct *d);
 int direct_make_room(struct direct *d, uint64_t bytes);
 void direct_tell(struct direct *d, uint64_t now);
 /* Work on a worker thread; `done` begins with direct_come_back: true: it has ended

@@ -7,6 +7,7 @@
 #include "base/encode.h"
 #include "base/err.h"
 #include "media/download_direct.h"
+#include "media/download_read.h"
 
 enum {
     TRIES_MAX = 6, /* in a row that bring nothing */
@@ -145,10 +146,17 @@ static void broken(struct direct *d, const struct fetch_answer *a)
     try_again(d, wait_ms / 2 + random_u64() % (wait_ms / 2 + 1));
 }
 
-/* Nothing was left to ask for. */
+/* Nothing was left to ask for. Where the length was not known, a 416 says it. */
 static bool is_all_there(const struct direct *d, const struct fetch_answer *a)
 {
-    return a->err == OK && a->status == 416 && d->total > 0 && d->offset == (uint64_t)d->total;
+    const char *range = fetch_header_of(a, "Content-Range");
+    int64_t total = d->total;
+
+    if (a->err || a->status != 416)
+        return false;
+    if (total < 0 && range != NULL)
+        total = download_unsatisfied_range(range);
+    return total > 0 && d->offset == (uint64_t)total;
 }
 
 void direct_answered(void *context, const struct fetch_answer *a)
@@ -156,6 +164,7 @@ void direct_answered(void *context, const struct fetch_answer *a)
     struct direct *d = context;
     bool is_good = a->err == OK && (a->status == 200 || a->status == 206);
 
+    direct_count(d);
     if (d->has_body && !d->must_begin_anew)
         d->offset += fetch_received(d->fetch);
     d->fetch = NULL;

@@ -139,13 +139,23 @@ static int begun_whole(struct direct *d, const struct fetch_answer *a)
     return err;
 }
 
+/* RFC 9110, 15.3.7: a 206 names its file as a 200 would. Not every server heeds If-Range. */
+static bool is_of_another(const struct direct *d, const struct fetch_answer *a)
+{
+    const char *said = fetch_header_of(a, *d->validator == '"' ? "ETag" : "Last-Modified");
+
+    if (said == NULL)
+        return false;
+    return strcmp(strncmp(said, "W/", 2) == 0 ? said + 2 : said, d->validator) != 0;
+}
+
 static int begun_part(struct direct *d, const struct fetch_answer *a)
 {
     const char *range = fetch_header_of(a, "Content-Range");
     uint64_t first;
     int64_t total;
 
-    if (d->offset == 0 || range == NULL || is_encoded(a) ||
+    if (d->offset == 0 || range == NULL || is_encoded(a) || is_of_another(d, a) ||
         download_content_range(range, &first, &total) != OK || first != d->offset ||
         (d->total >= 0 && total >= 0 && total != d->total)) {
         d->must_begin_anew = true;

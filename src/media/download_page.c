@@ -15,7 +15,9 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/counters.h"
 #include "io/child.h"
+#include "io/fetch.h"
 #include "io/guard.h"
 #include "io/thread.h"
 #include "media/download_read.h"
@@ -42,6 +44,7 @@ struct page {
     char *path;
     struct child *child; /* running, or NULL */
     struct guard_proxy *proxy;
+    uint64_t counted; /* of its bytes, in COUNT_DOWNLOADED */
     uv_timer_t tick;
     uint64_t deadline_ms, heard_ms;
     uint64_t roomed;
@@ -115,11 +118,21 @@ static bool is_stalled(const struct page *p, uint64_t now)
     return p->progress.fraction < 1 && now > p->heard_ms + most_ms;
 }
 
+static void count_bytes(struct page *p)
+{
+    uint64_t now = guard_proxy_bytes(p->proxy);
+
+    counter_add(COUNT_DOWNLOADED, (int64_t)(now - p->counted));
+    p->counted = now;
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct page *p = timer->data;
     uint64_t now = uv_now(p->r.loop);
 
+    if (p->proxy != NULL)
+        count_bytes(p);
     if (p->child == NULL || p->is_ending)
         return;
     if (now > p->deadline_ms)
@@ -213,6 +226,10 @@ static void add_common(const struct page *p, struct arguments *a)
 
     arguments_add(a, p->r.settings->yt_dlp);
     arguments_add_all(a, common);
+    if (fetch_trust_file() != NULL) { /* else it knows certifi's alone */
+        arguments_add(a, "--compat-options");
+        arguments_add(a, "no-certifi");
+    }
     add_formats(p, a);
 }
 
@@ -278,6 +295,7 @@ static void on_listening(void *context, int fd)
                                                .connections_max = CONNECTIONS_MAX,
                                                .idle_ms = (uint32_t)p->r.settings->stall_ms };
 
+    p->counted = 0;
     if (guard_proxy_open(p->r.loop, p->r.guard, fd, &limits, &p->proxy) != OK)
         stop(p, FAIL_IO, "yt-dlp could not be given a network");
 }
@@ -289,6 +307,7 @@ static int run(struct page *p)
         .memory_max = p->r.settings->memory_max,
         .file_max = p->r.settings->bytes_max + 1,
         .files_max = FILES_MAX,
+        .ca_file = fetch_trust_file(),
         .write_path = p->folder,
         .has_private_network = true,
         .may_run = true,
@@ -429,6 +448,7 @@ static void close_proxy(struct page *p)
     snprintf(p->refusal, sizeof(p->refusal), "%s", guard_proxy_refused(p->proxy));
     if (guard_proxy_is_over(p->proxy))
         note(p, FAIL_LIMIT, "it is too large");
+    count_bytes(p);
     guard_proxy_close(p->proxy);
     p->proxy = NULL;
 }

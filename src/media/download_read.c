@@ -191,6 +191,18 @@ int download_content_range(const char *field, uint64_t *first, int64_t *total)
     return OK;
 }
 
+int64_t download_unsatisfied_range(const char *field)
+{
+    struct str rest = str_of(field);
+    struct str unit = str_cut(&rest, ' '), range = str_cut(&rest, '/');
+    uint64_t whole;
+
+    if (!str_equal_nocase(unit, STR("bytes")) || !str_equal(range, STR("*")) ||
+        str_parse_u64(rest, INT64_MAX, &whole) != OK)
+        return -1;
+    return (int64_t)whole;
+}
+
 bool download_is_page_type(const char *content_type)
 {
     static const char *const types[] = { "text/html",

@@ -28,6 +28,8 @@ const char *download_ending(const char *demuxer, bool has_video);
 
 /* "bytes 100-199/1000" (RFC 9110, 14.4): first byte, and the whole's length or -1. */
 int download_content_range(const char *field, uint64_t *first, int64_t *total);
+/* The same of a 416, which has a star for the bytes: the whole's length, or -1. */
+int64_t download_unsatisfied_range(const char *field);
 
 /* Whether a media type says that it is a page or a manifest. */
 bool download_is_page_type(const char *content_type);

@@ -1,182 +1,21 @@
-/* How a job ends: completed, cancelled or failed, and what is then cleared off
- * the disk and out of the storage. */
+/* How a job ends: completed, cancelled or failed. */
 #include <stdio.h>
 #include <string.h>
-
-#include <utlist.h>
 
 #include "base/emit.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "io/thread.h"
 #include "media/bucket.h"
+#include "media/download_read.h"
 #include "media/pipeline_run.h"
 #include "media/publish.h"
 #include "proto/url.h"
 
 /* What signatures allow at most (S3). */
 enum { DOWNLOAD_URL_LIFETIME_S = 7 * 24 * 3600 };
-
-enum { KEPT_MAX = 10000, KEPT_AT_ONCE = 16 };
-
-/* The remains of a job that has ended. Its work record is dropped only when they
- * are gone, so that a crash, or a disk that refuses, leaves them to the next
- * start. */
-struct remains {
-    struct remains *next; /* kept for later */
-    struct pipelines *owner;
-    uint64_t token;
-    enum tree_fate fate;
-    int err;
-    char video[JOB_ID_MAX + 1];
-    char key[sizeof((struct spec *)0)->key];
-};
-
-static void remove_work(void *context)
-{
-    struct remains *r = context;
-    struct disk *disk = r->owner->parts.disk;
-
-    r->err = disk_chunks_remove(disk, r->video);
-    if (r->err == OK)
-        r->err = disk_scratch_remove(disk, r->video);
-    if (r->err == OK && r->fate != TREE_KEPT && r->key[0] != '\0')
-        r->err = disk_unpublish(disk, r->key);
-}
-
-static void dropped(void *context, int err)
-{
-    struct remains *r = context;
-    struct pipelines *ps = r->owner;
-
-    (void)err;
-    mem_free(r);
-    pipelines_settled(ps);
-}
-
-/* Alone, nobody else will come for them. */
-static bool keep_for_later(struct remains *r)
-{
-    struct pipelines *ps = r->owner;
-
-    if (r->err == OK || r->token > 0 || ps->is_draining || ps->kept_count >= KEPT_MAX)
-        return false;
-    LL_APPEND(ps->kept, r);
-    ps->kept_count++;
-    pipelines_settled(ps);
-    return true;
-}
-
-static void leave(struct remains *r, const char *why)
-{
-    struct pipelines *ps = r->owner;
-
-    if (r->err)
-        log_warn("remains_kept", LOG_S("job", r->video), LOG_S("reason", fail_name(r->err)),
-                 LOG_S("why", why != NULL ? why : fail_text(r->err)));
-    if (keep_for_later(r))
-        return;
-    ps->book->ops->leave(ps->book,
-                         &(struct book_leave){ .video = r->video,
-                                               .token = r->token,
-                                               .how = r->err ? BOOK_RETRY : BOOK_DROP,
-                                               .why = "its remains could not be removed" },
-                         dropped, r);
-}
-
-static void trees_removed(void *context, int err, const char *why)
-{
-    struct remains *r = context;
-
-    r->err = err;
-    leave(r, why);
-}
-
-static void chunks_removed(void *context, int err, const char *why)
-{
-    struct remains *r = context;
-
-    r->err = err;
-    if (err)
-        leave(r, why);
-    else
-        trees_clear(r->owner->parts.storage, r->video, r->key, r->fate, trees_removed, r);
-}
-
-static void removed(void *context)
-{
-    struct remains *r = context;
-    struct storage *storage = r->owner->parts.storage;
-
-    if (r->err || storage == NULL)
-        leave(r, NULL);
-    else
-        bucket_clear(storage, r->video, chunks_removed, r);
-}
-
-static void clear(struct remains *r)
-{
-    r->owner->pending++;
-    io_offload(r->owner->parts.loop, remove_work, removed, r);
-}
-
-void pipelines_clear(struct pipelines *ps, const char *video, uint64_t token, const char *key,
-                     enum tree_fate fate)
-{
-    struct remains *r = mem_new(struct remains);
-
-    r->owner = ps;
-    r->token = token;
-    r->fate = fate;
-    snprintf(r->video, sizeof(r->video), "%s", video);
-    snprintf(r->key, sizeof(r->key), "%s", key);
-    clear(r);
-}
-
-static struct remains *take_kept(struct pipelines *ps)
-{
-    struct remains *r = ps->kept;
-
-    if (r == NULL)
-        return NULL;
-    LL_DELETE(ps->kept, r);
-    ps->kept_count--;
-    return r;
-}
-
-/* Somebody may have made one anew by that id. */
-static void looked_up(void *context, int err, const struct upload *upload, const char *title)
-{
-    struct remains *r = context;
-    struct pipelines *ps = r->owner;
-
-    (void)upload;
-    (void)title;
-    if (err == FAIL_MISSING)
-        clear(r);
-    else
-        mem_free(r);
-    pipelines_settled(ps);
-}
-
-void pipelines_clear_kept(struct pipelines *ps)
-{
-    struct remains *r;
-
-    for (unsigned i = 0; i < KEPT_AT_ONCE && !ps->is_draining && (r = take_kept(ps)) != NULL; i++) {
-        ps->pending++;
-        ps->book->ops->find(ps->book, r->video, looked_up, r);
-    }
-}
-
-void pipelines_forget_kept(struct pipelines *ps)
-{
-    struct remains *r;
-
-    while ((r = take_kept(ps)) != NULL)
-        mem_free(r);
-}
 
 /* Whatever ran has stopped: the job is told, then the disk cleared. */
 static void told(void *context, int err)
@@ -349,21 +188,46 @@ static void failure_told(void *context, int err)
         pipeline_free(p);
 }
 
+/* Of what failed before it said how it is called people know the address, which may
+ * hold secrets: so only the name in it, or the host. */
+static void name_download(const struct pipeline *p, struct buf *title)
+{
+    const char *url = p->spec.upload.download.url, *host = strstr(url, "://");
+    struct buf name;
+
+    buf_init(&name, DOWNLOAD_URL_MAX);
+    download_url_name(url, &name);
+    if (name.len == 0 && host != NULL) {
+        struct str rest = { host + 3, strcspn(host + 3, "/?#") };
+        struct str login = str_cut(&rest, '@');
+        buf_append(&name, rest.at ? rest.at : login.at, rest.at ? rest.len : login.len);
+    }
+    buf_append(title, buf_text(&name), utf8_cut(buf_text(&name), name.len, FILE_NAME_MAX));
+    buf_deinit(&name);
+}
+
 static void tell_failure(struct pipeline *p)
 {
+    struct buf title;
     struct change c;
 
     change_init(&c);
+    buf_init(&title, DOWNLOAD_URL_MAX);
     c.state = JOB_FAILED;
     c.text[TEXT_MESSAGE] = p->step->failure;
     c.text[TEXT_ERROR] = buf_text(&p->why);
     log_warn("job_failed", LOG_S("job", p->video), LOG_S("step", p->step->name),
              LOG_S("reason", fail_name(p->err)), LOG_S("why", c.text[TEXT_ERROR]));
     p->spec.upload.has_failed = true;
+    if (spec_is_download(&p->spec) && p->spec.title[0] == '\0') {
+        name_download(p, &title);
+        c.text[TEXT_TITLE] = buf_text(&title);
+    }
     if (spec_is_download(&p->spec)) /* nobody can send what is missing */
         tell_end(p, &c, NULL, told);
     else
         tell_end(p, &c, &p->spec.upload, failure_told);
+    buf_deinit(&title);
 }
 
 /* Of a failed attempt only what the next one starts from stays: the chunks, or

@@ -77,7 +77,7 @@ static void count_work(void *context)
 {
     struct looking *l = context;
 
-    l->err = disk_slices(l->owner->parts.disk, l->videos[l->at], &l->slices);
+    l->err = disk_slices_of(l->owner->parts.disk, l->videos[l->at], l->upload.size, &l->slices);
 }
 
 static void count_done(void *context)

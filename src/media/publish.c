@@ -108,7 +108,7 @@ void publish_fail(struct publish *p, int err, const char *why)
         return;
     if (!p->is_finishing || p->phase == PHASE_SETTLING) { /* it is sent again */
         p->retry_ms = uv_now(p->loop) + RETRY_MS;
-        p->is_hopeless = err == FAIL_DENIED || err == FAIL_MISSING;
+        p->is_hopeless = err == FAIL_DENIED || err == FAIL_UNTRUSTED || err == FAIL_MISSING;
         return;
     }
     p->err = err;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "io/thread.h"
 
 enum { ARGUMENTS_MAX = 240, ARGUMENT_SIZE_MAX = 16 * 1024, MEDIA_FILES_MAX = 256 };
 
@@ -16,6 +17,16 @@ struct arguments {
 void media_task_cancel(struct media_task *t)
 {
     t->cancel(t);
+}
+
+static void nothing(void *context)
+{
+    (void)context;
+}
+
+void media_later(uv_loop_t *loop, void (*done)(void *context), void *context)
+{
+    io_offload(loop, nothing, done, context);
 }
 
 struct child_limits media_limits(const struct media_settings *settings, const char *read_path,

@@ -11,6 +11,10 @@ struct media_task {
     void (*cancel)(struct media_task *t);
 };
 
+/* Soon, on the loop: for a stage that ends because it is cancelled, which its pipeline must
+ * not hear of within. */
+void media_later(uv_loop_t *loop, void (*done)(void *context), void *context);
+
 enum {
     MEDIA_STOP_MS = 2000, /* from SIGTERM to SIGKILL */
     MEDIA_PATH_MAX = 4096,

@@ -311,6 +311,8 @@ static int plan(struct uploads *us, struct entry *e, uint32_t total_chunks, uint
 {
     bool is_news = e->upload.total_chunks == 0;
 
+    if (e->upload.is_tus)
+        return FAIL_STATE;
     if (!is_news && e->upload.total_chunks != total_chunks) {
         *before = e->upload.total_chunks;
         return FAIL_EXISTS;

@@ -82,7 +82,7 @@ int uploads_get(struct uploads *us, const char *video, struct upload *out);
 
 /* A client announced how many chunks there are. The first word counts until all
  * chunks are gone; FAIL_EXISTS with the earlier count in `*before` if it
- * differs, FAIL_STATE if not OPEN, FAIL_MISSING. */
+ * differs, FAIL_STATE if not OPEN, or if it grows at its end, FAIL_MISSING. */
 int uploads_plan(struct uploads *us, const char *video, uint32_t total_chunks, uint32_t *before);
 
 /* Its size is known now. FAIL_EXISTS: it was before, as another; FAIL_FULL, FAIL_STATE,

@@ -110,6 +110,15 @@ static bool is_label(const char *name)
            name[0] != '-' && name[len - 1] != '-';
 }
 
+/* Also one in brackets; hosts do not end in a number. */
+static bool is_address(const char *host)
+{
+    const char *last = strrchr(host, '.');
+
+    last = last != NULL ? last + 1 : host;
+    return strchr(host, ':') != NULL || last[strspn(last, "0123456789")] == '\0';
+}
+
 static int choose_style(struct storage_url *url, const char *style, bool has_endpoint,
                         struct buf *why)
 {
@@ -121,6 +130,9 @@ static int choose_style(struct storage_url *url, const char *style, bool has_end
         return storage_url_fail(why, "its style is neither path nor virtual");
     if (is_virtual && !is_label(url->bucket))
         return storage_url_fail(why, "its bucket's name cannot be part of a host's (style=path)");
+    if (is_virtual && is_address(url->host))
+        return storage_url_fail(why, "its endpoint is an address, which has no names below it "
+                                     "(style=path)");
     url->is_path_style = !is_virtual;
     return OK;
 }

@@ -94,17 +94,32 @@ int url_part(struct str text, size_t max, char **out, struct buf *why, const cha
     return err == OK ? OK : FAIL_SYNTAX;
 }
 
-void url_encode(struct str text, bool keep_slash, struct buf *out)
+static void put_encoded(char c, struct buf *out)
 {
     static const char digits[] = "0123456789ABCDEF";
+    const char escape[] = { '%', digits[(unsigned char)c >> 4], digits[(unsigned char)c & 15] };
 
+    buf_append(out, escape, sizeof(escape));
+}
+
+void url_encode(struct str text, bool keep_slash, struct buf *out)
+{
     for (size_t i = 0; i < text.len; i++) {
-        unsigned byte = (unsigned char)text.at[i];
-        if (is_unreserved(text.at[i]) || (keep_slash && byte == '/')) {
-            buf_putc(out, text.at[i]);
-            continue;
-        }
-        buf_append(out, (char[]){ '%', digits[byte >> 4], digits[byte & 15] }, 3);
+        char c = text.at[i];
+        if (is_unreserved(c) || (keep_slash && c == '/'))
+            buf_putc(out, c);
+        else
+            put_encoded(c, out);
+    }
+}
+
+void url_encode_letters(struct str url, struct buf *out)
+{
+    for (size_t i = 0; i < url.len; i++) {
+        if ((unsigned char)url.at[i] < 0x80)
+            buf_putc(out, url.at[i]);
+        else
+            put_encoded(url.at[i], out);
     }
 }
 

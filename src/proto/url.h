@@ -18,6 +18,9 @@ int url_part(struct str text, size_t max, char **out, struct buf *why, const cha
 /* Encodes everything but unreserved characters; keeps '/' if `keep_slash`. */
 void url_encode(struct str text, bool keep_slash, struct buf *out);
 
+/* A whole URL as people write it, with its letters outside of ASCII encoded (RFC 3987, 3.1). */
+void url_encode_letters(struct str url, struct buf *out);
+
 /* The part before "://", which is cut off with it; empty, and nothing is cut: there is
  * none. */
 struct str url_cut_scheme(struct str *url);

@@ -298,7 +298,7 @@ static int azure_url(const struct http_storage *h, const struct http_ask *ask,
 
     if (ask->verb == VERB_PART_PUT)
         return put_block(h, ask, lifetime_s, out);
-    if (ask->verb != VERB_GET)
+    if (ask->verb != VERB_GET && ask->verb != VERB_HEAD) /* one permission is for both */
         return FAIL_UNSUPPORTED;
     buf_init(&disposition, DISPOSITION_MAX);
     if (file_name != NULL) {

@@ -126,14 +126,16 @@ static int open_root(struct disk *d, const char *root, struct buf *why)
         err = fail_from_errno(errno);
     if (err == OK) {
         d->root = mem_strdup(resolved);
+        errno = 0;
         d->root_fd = open(d->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (d->root_fd < 0)
             err = fail_from_errno(errno);
     }
+    bool is_no_folder = err != OK && errno == ENOTDIR;
     /* From realpath, so not ours to mem_free. */
     free(resolved);
     if (err != OK)
-        buf_printf(why, "%s: %s", root, fail_text(err));
+        buf_printf(why, "%s: %s", root, is_no_folder ? "not a folder" : fail_text(err));
     return err;
 }
 

@@ -300,6 +300,42 @@ static int commit_in(struct disk *d, int dir, const struct chunk_write *w,
     return err;
 }
 
+static int seal_in(int dir, uint64_t size, struct slices *out)
+{
+    struct slices s;
+    int lock = -1;
+    int err = take_lock(dir, &lock);
+
+    if (err)
+        return err;
+    err = count_up(dir, &s);
+    if (err == OK && s.bytes == size)
+        err = seal(dir, &s);
+    close(lock);
+    if (err == OK)
+        err = dir_sync(dir);
+    if (err == OK)
+        *out = s;
+    return err;
+}
+
+int disk_slices_of(struct disk *d, const char *video, int64_t size, struct slices *out)
+{
+    struct slices s;
+    int dir, err = disk_slices(d, video, &s);
+
+    if (err == OK && s.grows && size >= 0 && s.bytes == (uint64_t)size) {
+        err = open_upload(d, video, &dir);
+        if (err)
+            return err;
+        err = seal_in(dir, (uint64_t)size, &s);
+        close(dir);
+    }
+    if (err == OK)
+        *out = s;
+    return err;
+}
+
 int disk_slice_commit(struct disk *d, struct chunk_write *w, const struct slice_end *end,
                       struct slices *out)
 {

@@ -22,8 +22,7 @@ struct error_document {
     bool is_error;
 };
 
-/* What a server says may hold anything: one line of printable bytes remains. */
-static void copy_line(struct str text, char *out, size_t size)
+void http_copy_line(struct str text, char *out, size_t size)
 {
     size_t len = 0;
 
@@ -51,9 +50,9 @@ static int error_ended(void *context, const char *path, struct str text)
     struct error_document *e = context;
 
     if (strcmp(path, "Error/Code") == 0)
-        copy_line(text, e->code, sizeof(e->code));
+        http_copy_line(text, e->code, sizeof(e->code));
     else if (strcmp(path, "Error/Message") == 0)
-        copy_line(text, e->message, sizeof(e->message));
+        http_copy_line(text, e->message, sizeof(e->message));
     return OK;
 }
 
@@ -121,6 +120,18 @@ static void judge_status(int status, struct http_verdict *out)
     }
 }
 
+/* Amazon's, of a bucket that is asked for where it is not. */
+static void name_region(const struct fetch_answer *answer, struct http_verdict *out)
+{
+    const char *region = fetch_header_of(answer, "x-amz-bucket-region");
+    size_t len = strlen(out->why);
+    char name[CODE_SIZE];
+
+    http_copy_line(str_of(region), name, sizeof(name));
+    if (name[0] != '\0')
+        snprintf(out->why + len, sizeof(out->why) - len, " (the bucket is in region %s)", name);
+}
+
 static void judge_error(const struct http_driver *driver, const struct fetch_answer *answer,
                         const struct error_document *e, struct http_verdict *out)
 {
@@ -141,6 +152,8 @@ static void judge_error(const struct http_driver *driver, const struct fetch_ans
                  answer->status, e->message[0] ? ": " : "", e->message);
     else
         snprintf(out->why, sizeof(out->why), "the storage answers %d", answer->status);
+    if (answer->status >= 300 && answer->status < 400)
+        name_region(answer, out);
 }
 
 void http_judge(const struct http_driver *driver, enum http_verb verb,
@@ -153,7 +166,7 @@ void http_judge(const struct http_driver *driver, enum http_verb verb,
         out->err = answer->err;
         out->may_pass =
             answer->err == FAIL_CLOSED || answer->err == FAIL_TIMEOUT || answer->err == FAIL_IO;
-        copy_line(str_of(answer->why), out->why, sizeof(out->why));
+        http_copy_line(str_of(answer->why), out->why, sizeof(out->why));
         return;
     }
     bool is_good = answer->status >= 200 && answer->status < 300;

@@ -15,6 +15,8 @@ enum {
     STALL_MIN_MS = 1000,
     LABOUR_MS = 5 * 60 * 1000, /* a server that copies or joins is silent for minutes */
     HEADERS_MAX = HTTP_FIELDS_MAX + 1,
+    UNREAD_MAX = 2,
+    TYPE_SIZE = 60,
 };
 
 /* Known only of what came in one go. */
@@ -36,6 +38,22 @@ static bool begins_at(const struct fetch_answer *answer, uint64_t at)
     return str_parse_u64(str_trim(str_cut(&rest, '-')), UINT64_MAX, &from) == OK && from == at;
 }
 
+/* Of the whole object, as far as a range's answer says so; else UINT64_MAX. */
+static uint64_t size_of(const struct fetch_answer *answer)
+{
+    struct str rest = str_of(fetch_header_of(answer, "Content-Range"));
+    uint64_t size;
+
+    str_cut(&rest, '/');
+    return str_parse_u64(str_trim(rest), UINT64_MAX - 1, &size) == OK ? size : UINT64_MAX;
+}
+
+static int refuse(struct http_call *c, int err, const char *why)
+{
+    c->amiss = why;
+    return err;
+}
+
 /* Before a byte goes into the file: that it is the one which belongs there. */
 static int on_begun(void *context, const struct fetch_answer *answer)
 {
@@ -46,10 +64,11 @@ static int on_begun(void *context, const struct fetch_answer *answer)
     if (answer->status != 200 && answer->status != 206)
         return OK; /* an error, which is judged when it is there */
     if (answer->status == 206 ? !begins_at(answer, at) : at > 0)
-        return FAIL_UNSUPPORTED;
+        return refuse(c, FAIL_UNSUPPORTED,
+                      "the storage does not answer with the range that was asked for");
     http_etag_of(answer, etag);
     if (c->got > 0 && strcmp(etag, c->etag) != 0)
-        return FAIL_STATE;
+        return refuse(c, FAIL_STATE, "the object has become another one meanwhile");
     memcpy(c->etag, etag, sizeof(etag));
     c->is_filling = true;
     return OK;
@@ -129,6 +148,7 @@ static void start_fetch(struct http_call *c, const struct http_request *request,
         headers[out.header_count++] = (struct fetch_header){ "If-Match", match };
     }
     c->is_filling = false;
+    c->amiss = NULL;
     c->fetch = fetch_start(c->h->fetcher, &out);
 }
 
@@ -171,12 +191,43 @@ static void judge_other_bytes(struct http_call *c, struct http_verdict *out, con
     snprintf(out->why, sizeof(out->why), "%s", why);
 }
 
+/* By the answer itself all has come, and yet there is more of the object. */
+static bool is_short(const struct http_call *c, const struct fetch_answer *answer)
+{
+    return c->s.has_sink && c->got < c->s.length && size_of(answer) > c->s.offset + c->got;
+}
+
+/* Who stands between may have spoilt it. */
+static void judge_unread(struct http_call *c, const struct fetch_answer *answer, int err,
+                         struct http_verdict *out)
+{
+    char type[TYPE_SIZE];
+
+    http_copy_line(str_of(fetch_header_of(answer, "Content-Type")), type, sizeof(type));
+    out->err = err;
+    out->may_pass = c->unread++ < UNREAD_MAX;
+    snprintf(out->why, sizeof(out->why), "the storage's answer cannot be understood (%d%s%s)",
+             answer->status, type[0] ? ", " : "", type);
+}
+
 void http_attempt_judge(struct http_call *c, const struct fetch_answer *answer, uint64_t had,
                         struct http_verdict *out)
 {
+    int err;
+
     http_judge(c->h->driver, c->s.ask.verb, answer, out);
+    if (out->err && c->amiss != NULL)
+        snprintf(out->why, sizeof(out->why), "%s", c->amiss);
     if (out->err)
         return;
+    if (is_short(c, answer) && answer->status == 206) {
+        judge_unread(c, answer, FAIL_IO, out);
+        return;
+    }
+    if (is_short(c, answer)) {
+        judge_other_bytes(c, out, "the object is shorter than it should be");
+        return;
+    }
     if (!has_sent_what_was_meant(c, answer)) {
         judge_other_bytes(c, out, "the storage has received other bytes than were sent");
         return;
@@ -194,9 +245,9 @@ void http_attempt_judge(struct http_call *c, const struct fetch_answer *answer, 
     case VERB_COMPLETE:
     case VERB_UPLOADS:
         http_result_deinit(&c->result);
-        out->err = c->h->driver->read(&c->s.ask, answer->body, &c->result);
-        if (out->err)
-            snprintf(out->why, sizeof(out->why), "the storage's answer cannot be understood");
+        err = c->h->driver->read(&c->s.ask, answer->body, &c->result);
+        if (err)
+            judge_unread(c, answer, err, out);
         break;
     default: break;
     }

@@ -223,12 +223,14 @@ static bool mend_clock(struct http_call *c, const struct fetch_answer *answer)
     return true;
 }
 
-/* The bucket is away, not there, or lets nobody in; not what was asked of it. */
+/* The bucket is away, not there, or somewhere else, is full, or lets nobody in; not what
+ * was asked of it, as far as an error alone does not say so. */
 static bool is_trouble(enum http_verb verb, int err)
 {
-    if (err == FAIL_MISSING)
+    if (err == FAIL_MISSING || err == FAIL_UNSUPPORTED || err == FAIL_SYNTAX || err == FAIL_FULL)
         return verb == VERB_LIST || verb == VERB_PUT || verb == VERB_BEGIN;
-    return err == FAIL_DENIED || err == FAIL_CLOSED || err == FAIL_TIMEOUT || err == FAIL_IO;
+    return err == FAIL_DENIED || err == FAIL_UNTRUSTED || err == FAIL_CLOSED ||
+           err == FAIL_TIMEOUT || err == FAIL_IO;
 }
 
 static void note_trouble(struct http_storage *h, const struct http_verdict *verdict)

@@ -17,7 +17,9 @@ struct http_call {
     uint64_t due_ms;     /* when it sleeps no more; in a hurry: when it is given up */
     uint64_t failing_ms; /* since when it has failed without getting further; 0: it has not */
     unsigned failures;
+    unsigned unread; /* answers that were good, and not to be understood */
     bool has_mended_clock, has_other_bytes;
+    const char *amiss;      /* static; with what has begun to come, or NULL */
     bool is_filling;        /* what comes is the object, and goes into the sink */
     uint64_t said, said_ms; /* to `moved` */
     /* Of a GET into a file: */

@@ -112,7 +112,7 @@ struct http_driver {
     /* The body of a 2xx, which is no <Error>, of LIST, BEGIN, COPY, PART_COPY, PARTS, COMPLETE
      * and UPLOADS. FAIL_SYNTAX. */
     int (*read)(const struct http_ask *ask, struct str body, struct http_result *out);
-    /* A URL for clients: GET, PUT, PART_PUT. `file_name`: of a GET, or NULL. */
+    /* A URL for clients: GET, HEAD, PUT, PART_PUT. `file_name`: of a GET, or NULL. */
     int (*url)(const struct http_storage *h, const struct http_ask *ask, const char *file_name,
                uint64_t lifetime_s, struct buf *out);
     const struct http_code *codes;

@@ -1,6 +1,7 @@
 /* What the files of the HTTP storages share. Three layers, each knows only the one below:
  *
  *   tasks  (http_small, http_get, http_put, http_page, http_sweep, http_complete)
+ *          with http_pages, the way through a list
  *          an operation of storage.h, made of calls
  *   calls  (http_call, http_attempt)
  *          a request until its answer is final: its turn, repeating
@@ -62,6 +63,8 @@ struct http_verdict {
 
 void http_judge(const struct http_driver *driver, enum http_verb verb,
                 const struct fetch_answer *answer, struct http_verdict *out);
+/* What a server says may hold anything: one line of printable bytes remains. */
+void http_copy_line(struct str text, char *out, size_t size);
 /* How much the server's clock is ahead of `now_s`; 0 where it does not say. */
 int64_t http_skew(const struct fetch_answer *answer, int64_t now_s);
 /* False when the answer proves that other bytes have arrived than those with this MD5. */

@@ -5,10 +5,12 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "storage/http_internal.h"
+#include "storage/http_pages.h"
 
 struct page_task {
     struct http_task task; /* first */
     struct http_call *call;
+    struct http_pages pages;
     enum http_verb verb;
     char *key, *id; /* the key: with the prefix */
     bool (*object)(void *context, const struct storage_object *object);
@@ -24,6 +26,7 @@ static void on_stop(struct http_task *task)
 
     http_call_cancel(t->call);
     t->call = NULL;
+    http_pages_deinit(&t->pages);
     mem_free(t->key);
     mem_free(t->id);
     t->key = t->id = NULL;
@@ -100,6 +103,18 @@ static void end(struct page_task *t, int err, const char *why)
     mem_free(parts);
 }
 
+static void go_on(struct page_task *t, const char *after)
+{
+    const char *why = NULL;
+
+    if (after == NULL)
+        end(t, OK, NULL);
+    else if (http_pages_turn(&t->pages, after, &why) != OK)
+        end(t, FAIL_SYNTAX, why);
+    else
+        ask_page(t, after);
+}
+
 static void on_page(void *context, const struct http_outcome *outcome)
 {
     struct page_task *t = context;
@@ -128,10 +143,7 @@ static void on_page(void *context, const struct http_outcome *outcome)
             return;
         }
     }
-    if (page->after != NULL)
-        ask_page(t, page->after);
-    else
-        end(t, OK, NULL);
+    go_on(t, page->after);
 }
 
 static struct page_task *page_new(struct storage *s, enum http_verb verb, const char *key)

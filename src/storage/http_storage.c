@@ -158,6 +158,12 @@ static int http_url(const struct storage *s, const char *key, const char *file_n
     return url_of(s, &(struct http_ask){ .verb = VERB_GET }, key, file_name, lifetime_s, out);
 }
 
+static int http_head_url(const struct storage *s, const char *key, uint64_t lifetime_s,
+                         struct buf *out)
+{
+    return url_of(s, &(struct http_ask){ .verb = VERB_HEAD }, key, NULL, lifetime_s, out);
+}
+
 static int http_put_url(const struct storage *s, const char *key, uint64_t lifetime_s,
                         struct buf *out)
 {
@@ -192,6 +198,7 @@ static const struct storage_ops http_ops = {
     .upload_abort = http_abort,
     .uploads = http_uploads,
     .url = http_url,
+    .head_url = http_head_url,
     .put_url = http_put_url,
     .part_url = http_part_url,
 };

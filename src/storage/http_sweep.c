@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "storage/http_internal.h"
+#include "storage/http_pages.h"
 
 struct sweep_task;
 
@@ -16,6 +17,7 @@ struct sweep_slot {
 struct sweep_task {
     struct http_task task; /* first */
     struct http_call *lister;
+    struct http_pages pages;
     char *key;
     struct http_result page;
     size_t next; /* of the page, to be removed */
@@ -33,6 +35,7 @@ static void on_stop(struct http_task *task)
     for (size_t i = 0; i < t->slot_count; i++)
         http_call_cancel(t->slots[i].call);
     http_result_deinit(&t->page);
+    http_pages_deinit(&t->pages);
     mem_free(t->slots);
     mem_free(t->key);
     t->lister = NULL;
@@ -105,13 +108,17 @@ static void fill(struct sweep_task *t)
 
 static void go_on(struct sweep_task *t)
 {
+    const char *why = NULL;
+
     fill(t);
     if (t->busy > 0)
         return;
-    if (t->page.after != NULL)
-        ask_page(t, t->page.after);
-    else
+    if (t->page.after == NULL)
         end(t, OK, NULL);
+    else if (http_pages_turn(&t->pages, t->page.after, &why) != OK)
+        end(t, FAIL_SYNTAX, why);
+    else
+        ask_page(t, t->page.after);
 }
 
 struct storage_task *http_remove_all(struct storage *s, const char *prefix, storage_done *done,

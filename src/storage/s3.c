@@ -266,8 +266,9 @@ static const struct http_code codes[] = {
     { "ExpiredToken", FAIL_DENIED, false },
     { "InvalidToken", FAIL_DENIED, false },
     { "RequestTimeTooSkewed", FAIL_DENIED, false },
-    { "PermanentRedirect", FAIL_UNSUPPORTED, false },
+    { "PermanentRedirect", FAIL_DENIED, false },
     { "AuthorizationHeaderMalformed", FAIL_DENIED, false },
+    { "AuthorizationQueryParametersError", FAIL_DENIED, false }, /* a wrong region */
     { "XMinioStorageFull", FAIL_FULL, false },
     { NULL, OK, false },
 };

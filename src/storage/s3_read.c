@@ -14,24 +14,25 @@ enum { MARKER_MAX = 4 * 1024 };
 struct reading {
     const struct http_ask *ask;
     struct http_result *out;
-    bool is_known; /* the root is the one that it should be */
     bool is_truncated;
     char *key, *id;
     struct http_item item;
     char *next_key, *next_id, *token;
 };
 
+/* Behind a root's name comes "Result"; with servers that are not Amazon's, for some of
+ * them, "Response". */
 static const struct document {
     enum http_verb verb;
     const char *root, *item; /* item: NULL, there are none */
 } documents[] = {
-    { VERB_LIST, "ListBucketResult", "Contents" },
-    { VERB_PARTS, "ListPartsResult", "Part" },
-    { VERB_UPLOADS, "ListMultipartUploadsResult", "Upload" },
-    { VERB_BEGIN, "InitiateMultipartUploadResult", NULL },
-    { VERB_COPY, "CopyObjectResult", NULL },
-    { VERB_PART_COPY, "CopyPartResult", NULL },
-    { VERB_COMPLETE, "CompleteMultipartUploadResult", NULL },
+    { VERB_LIST, "ListBucket", "Contents" },
+    { VERB_PARTS, "ListParts", "Part" },
+    { VERB_UPLOADS, "ListMultipartUploads", "Upload" },
+    { VERB_BEGIN, "InitiateMultipartUpload", NULL },
+    { VERB_COPY, "CopyObject", NULL },
+    { VERB_PART_COPY, "CopyPart", NULL },
+    { VERB_COMPLETE, "CompleteMultipartUpload", NULL },
 };
 
 static const struct document *document_of(enum http_verb verb)
@@ -118,14 +119,21 @@ static void on_root_field(struct reading *r, const char *name, struct str text)
         keep(&r->out->id, str_trim(text));
 }
 
+static bool is_root(const struct document *d, const char *name)
+{
+    size_t len = strlen(d->root);
+
+    return strncmp(name, d->root, len) == 0 &&
+           (strcmp(name + len, "Result") == 0 || strcmp(name + len, "Response") == 0);
+}
+
 static int on_begun(void *context, const char *path)
 {
     struct reading *r = context;
 
     if (strchr(path, '/') != NULL)
         return OK;
-    r->is_known = strcmp(path, document_of(r->ask->verb)->root) == 0;
-    return r->is_known ? OK : FAIL_SYNTAX;
+    return is_root(document_of(r->ask->verb), path) ? OK : FAIL_SYNTAX;
 }
 
 static int on_ended(void *context, const char *path, struct str text)

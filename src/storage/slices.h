@@ -27,6 +27,10 @@ struct slices {
 /* What is there; nothing at all is fine. */
 int disk_slices(struct disk *d, const char *video, struct slices *out);
 
+/* The same of an upload of `size` bytes (-1: not known yet): if all of them are there, all are
+ * chunks as assembly knows them, also where its size was said behind its last piece. */
+int disk_slices_of(struct disk *d, const char *video, int64_t size, struct slices *out);
+
 struct slice_end {
     uint64_t offset;    /* where the piece belongs */
     uint64_t chunk_max; /* of a chunk made of several pieces */

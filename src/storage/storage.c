@@ -334,6 +334,13 @@ int storage_url(const struct storage *s, const char *key, const char *file_name,
     return is_key(s, key) ? s->ops->url(s, key, file_name, lifetime_s, out) : FAIL_SYNTAX;
 }
 
+int storage_head_url(const struct storage *s, const char *key, uint64_t lifetime_s, struct buf *out)
+{
+    if (!s->traits->has_urls)
+        return FAIL_UNSUPPORTED;
+    return is_key(s, key) ? s->ops->head_url(s, key, lifetime_s, out) : FAIL_SYNTAX;
+}
+
 int storage_public_url(const struct storage *s, const char *key, struct buf *out)
 {
     if (s->public_url[0] == '\0')

@@ -13,9 +13,9 @@
  * borrowed until then. `why` is a clause for people, which names no secret.
  *
  * Errors: FAIL_MISSING (no such object, bucket, or multipart upload), FAIL_DENIED
- * (credentials, permissions, certificate), FAIL_CLOSED (nobody there, or 5xx for too
- * long), FAIL_TIMEOUT, FAIL_IO (broken connection), FAIL_FULL (quota, disk), FAIL_LIMIT,
- * FAIL_SYNTAX (an answer that is none), FAIL_STATE (bytes are not what was sent: a size
+ * (credentials, permissions), FAIL_UNTRUSTED (its certificate), FAIL_CLOSED (nobody
+ * there, or 5xx for too long), FAIL_TIMEOUT, FAIL_IO (broken connection), FAIL_FULL (quota, disk),
+ * FAIL_LIMIT, FAIL_SYNTAX (an answer that is none), FAIL_STATE (bytes are not what was sent: a size
  * or checksum differs), FAIL_UNSUPPORTED.
  *
  * To add a driver: a struct storage_ops, a scheme in storage.c, a row in
@@ -73,8 +73,8 @@ void storage_hurry(struct storage *s);
 const struct storage_traits *storage_traits(const struct storage *s); /* any thread */
 /* Provider, bucket and endpoint, for logs; never a secret. Any thread. */
 void storage_describe(const struct storage *s, struct buf *out);
-/* FAIL_DENIED, FAIL_CLOSED, ... while what it is asked fails, OK since something went well.
- * Any thread. */
+/* FAIL_DENIED, FAIL_UNTRUSTED, FAIL_CLOSED, ... while what it is asked fails, OK since something
+ * went well. Any thread. */
 int storage_trouble(const struct storage *s);
 
 typedef void storage_done(void *context, int err, const char *why);
@@ -218,7 +218,10 @@ void storage_cancel(struct storage_task *t);
 /* For a GET. `file_name` (or NULL): what a browser saves it as. */
 int storage_url(const struct storage *s, const char *key, const char *file_name,
                 uint64_t lifetime_s, struct buf *out);
-/* The same by its public base, which must be configured; unsigned. */
+/* For a HEAD: what is signed for GET is refused to it by S3. */
+int storage_head_url(const struct storage *s, const char *key, uint64_t lifetime_s,
+                     struct buf *out);
+/* For both, by its public base, which must be configured; unsigned. */
 int storage_public_url(const struct storage *s, const char *key, struct buf *out);
 /* For a PUT of a whole object. FAIL_UNSUPPORTED: !has_object_urls. */
 int storage_put_url(const struct storage *s, const char *key, uint64_t lifetime_s, struct buf *out);

@@ -53,6 +53,7 @@ struct storage_ops {
     /* Pure */
     int (*url)(const struct storage *s, const char *key, const char *file_name, uint64_t lifetime_s,
                struct buf *out);
+    int (*head_url)(const struct storage *s, const char *key, uint64_t lifetime_s, struct buf *out);
     int (*put_url)(const struct storage *s, const char *key, uint64_t lifetime_s, struct buf *out);
     int (*part_url)(const struct storage *s, const char *key, const char *id, uint32_t number,
                     uint64_t lifetime_s, struct buf *out);

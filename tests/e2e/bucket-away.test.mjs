@@ -88,17 +88,55 @@ test('killed behind the completion, it takes the file and nothing else for it', 
   await nothingRemains(swift, upload);
 });
 
-test('who cancels does not wait for a bucket that is away', { timeout: 120_000 }, async (t) => {
-  const { relay, ...world } = await begin(t, '--storage-patience', '10m');
-  const upload = await sent({ ...world });
-  relay.refuse({ retryAfter: 300, matching: isSource });
-  await upload.assemble();
-  await waitFor(() => relay.requests.some(isSource), 'the file to be asked for');
-  const answer = await world.server.request(`/api/jobs/${upload.id}`, { method: 'DELETE', token: upload.token });
-  assert.ok(answer.status < 300, answer.text);
-  await upload.reach('cancelled');
-  await nothingRemains(swift, upload);
+test('a chunk that is sent again in the last moment does no harm', { timeout: 120_000 }, async (t) => {
+  const { relay, server, bucket } = await begin(t);
+  const upload = await Direct.create(server, { bytes: large, swift: bucket, size: 6 * MiB });
+  await upload.putAll();
+  const last = upload.chunks - 1;
+  const url = await upload.url(last);
+  const box = Buffer.from('0000000866726565', 'hex'); // "free"
+  let isAgain = false;
+  relay.before = async (asked) => {
+    if (!isCompletion(asked) || isAgain) return true;
+    isAgain = true;
+    await upload.putTo(url, Buffer.concat([upload.chunk(last), box]));
+    return true;
+  };
+  await upload.finish();
+  assert.equal(relay.requests.filter(isCompletion).length, 2);
 });
+
+const isListOfParts = ({ method, path }) => method === 'GET' && path.includes('uploadId=');
+let lists = 0;
+const moments = {
+  // The first one is of assemble-chunks itself.
+  'what is there is listed': (asked) => isListOfParts(asked) && ++lists > 1,
+  'objects become parts': ({ headers }) => headers['x-amz-copy-source'] !== undefined,
+  'the file is fetched': isSource,
+  'chunks are removed': ({ method, path }) => method === 'DELETE' && path.includes('/chunks/'),
+};
+
+for (const [moment, matching] of Object.entries(moments)) {
+  test(`who cancels when ${moment} does not wait for a bucket that is away`, { timeout: 120_000 }, async (t) => {
+    const { relay, ...world } = await begin(t, '--storage-patience', '10m');
+    const upload = await sent({ ...world });
+    let isMet = false;
+    relay.refuse({
+      retryAfter: 300,
+      count: 1,
+      matching: (asked) => {
+        isMet ||= matching(asked);
+        return isMet;
+      },
+    });
+    await upload.assemble();
+    await waitFor(() => isMet, moment);
+    const answer = await world.server.request(`/api/jobs/${upload.id}`, { method: 'DELETE', token: upload.token });
+    assert.ok(answer.status < 300, answer.text);
+    await upload.reach('cancelled');
+    await nothingRemains(swift, upload);
+  });
+}
 
 test('who watches does not wait for what is being sent', { timeout: 120_000 }, async (t) => {
   const { relay, ...world } = await begin(t, '--storage-parallel', '2');
@@ -152,4 +190,31 @@ test('what cannot be removed now is removed later, without a restart', { timeout
   relay.before = null;
   await waitFor(async () => (await published()).length === 0, 'nothing to be left of what was sent');
   await nothingRemains(swift, upload);
+});
+
+const isListOfUploads = ({ method, path }) => method === 'GET' && path.includes('max-uploads');
+
+// As MinIO does it.
+test('where multipart uploads are listed by a whole key only, none is left', { timeout: 120_000 }, async (t) => {
+  const { relay, server, bucket } = await begin(t);
+  relay.refuse({
+    status: 200,
+    body: '<ListMultipartUploadsResult/>',
+    matching: (asked) => isListOfUploads(asked) && /prefix=[^&]*%2F(&|$)/i.test(asked.path),
+  });
+  const upload = await Direct.create(server, { bytes: large, swift: bucket, size: 6 * MiB, declares: true });
+  await upload.put(0);
+  assert.notEqual((await remains(swift, `uploads/${upload.id}/`)).length, 0);
+  await server.request(`/api/jobs/${upload.id}`, { method: 'DELETE', token: upload.token });
+  await nothingRemains(swift, upload);
+});
+
+test('where multipart uploads cannot be listed, objects go all the same', { timeout: 120_000 }, async (t) => {
+  const { relay, server, bucket } = await begin(t, '--storage-patience', '1s');
+  relay.refuse({ status: 501, matching: isListOfUploads });
+  const upload = await Direct.create(server, { bytes: large, swift: bucket, size: 4 * MiB });
+  await upload.putAll();
+  await upload.finish();
+  await nothingRemains(swift, upload);
+  await waitFor(() => server.log.includes('event=remains_kept'), 'it to be said that something may be left');
 });

@@ -29,13 +29,13 @@ const at = (upload, server) => new TusUpload(server, upload.location, upload.tok
 test('pieces of any size become a video in the bucket, over cut connections and a killed server', { timeout: 180_000 }, async (t) => {
   const random = randomOf(seed);
   const server = await Server.during(t, { args: bucketArgs() });
-  const relay = await Relay.during(t, server, (count) => (count < 8 ? MIB / 4 + Math.floor(random() * 3 * MIB) : Infinity));
+  const relay = await Relay.during(t, server, (broken) => (broken < 8 ? MIB / 4 + Math.floor(random() * 3 * MIB) : Infinity));
   const bytes = readFileSync(await bulkyClip());
   let killing;
   const url = await within(new Promise((resolve, reject) => {
     const upload = new tus.Upload(bytes, {
       endpoint: `${relay.origin}/files/`,
-      retryDelays: Array(200).fill(50),
+      retryDelays: Array(1000).fill(50), // longer than any server takes to come back
       chunkSize: 5 * MIB,
       onChunkComplete(size, sent) {
         killing ??= server.kill().then(() => server.start()).then(async () => {

@@ -281,10 +281,34 @@ test('uploads that expire, and what belongs to none, leave the bucket', { timeou
   const url = await forgotten.url(1);
   await first.stop();
   // Another data directory: nobody knows that upload any more.
-  const server = await Server.during(t, { args: [...bucketArgs(), '--upload-ttl', '2s'] });
+  const server = await Server.during(t, { args: [...bucketArgs(), '--upload-ttl', '8s'] });
   const known = await Direct.create(server, { bytes: large, swift });
   await known.put(0);
   assert.ok(url);
   await nothingRemains(swift, forgotten);
   await nothingRemains(swift, known);
+});
+
+describe('a bucket that is not there, or lets nobody in,', () => {
+  for (const which of ['missing', 'wrong'])
+    test(`is not the fault of who uploads, and may be mended: ${which}`, async (t) => {
+      const server = await Server.during(t, { args: [...bucketArgs(swift[which]), '--storage-patience', '1s'] });
+      const bytes = await clipBytes({ seconds: 1 });
+      const upload = await Upload.create(server, { bytes });
+      const url = await server.post('/streaming/get-chunk-upload-url/',
+        { videoId: upload.id, chunkIndex: 0, totalChunks: 1 }, await server.token());
+      assert.deepEqual([url.status, url.json.error.code], [503, 'storage_unavailable'], url.text);
+      const tus = { 'tus-resumable': '1.0.0' };
+      const made = await server.request('/files/', { method: 'POST', headers: { ...tus, 'upload-length': '5' } });
+      assert.equal(made.status, 201);
+      const patched = await server.request(made.headers.location, {
+        method: 'PATCH', body: 'hello',
+        headers: { ...tus, 'upload-offset': '0', 'content-type': 'application/offset+octet-stream' },
+      });
+      assert.deepEqual([patched.status, patched.json.error.code], [503, 'not_now'], patched.text);
+      const form = new FormData();
+      form.append('file', new File([bytes], 'v.mp4', { type: 'video/mp4' }));
+      const whole = await fetch(`${server.origin}/rpc/uploadVideo`, { method: 'POST', body: form });
+      assert.deepEqual([whole.status, (await whole.json()).json.code], [503, 'SERVICE_UNAVAILABLE']);
+    });
 });

@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { clipBytes } from '../support/clips.mjs';
 import { mint, withSecret } from '../support/jwt.mjs';
+import { metrics } from '../support/metrics.mjs';
 import { require } from '../support/packages.mjs';
 import { Server } from '../support/server.mjs';
 import { Gateway, TRANSPORTS } from '../support/socketio.mjs';
@@ -28,8 +29,12 @@ describe('the gateway', () => {
       const gateway = await Gateway.during(t, server, { transports });
       assert.deepEqual(await gateway.subscribe(id), { fileId: id });
       assert.deepEqual(gateway.events, [['subscribed', { fileId: id }]], 'nothing else of a file nobody knows');
+      // Each is heard before the next is said: between two polls a client may miss steps.
+      const hears = (percent) => gateway.until('processing:progress', ({ progress }) => progress === percent);
       await server.tell(id, { stage: 'a', progress: 0.2, message: 'Extracting metadata...', metadata: { width: 640 } });
+      await hears(20);
       await server.tell(id, { stage: 'b', progress: 0.7, message: 'Scaling' });
+      await hears(70);
       await server.tell(id, { status: 'completed', result: { duration: 1.5 }, message: 'Done' });
       await gateway.until('processing:completed');
       const [subscribed, started, first, second, last, completed] = gateway.events;
@@ -328,14 +333,21 @@ describe('a lost connection', () => {
       const other = await Gateway.during(t, server, { transports: ['websocket'], auth: { token: mint({ sub }), pid, offset: 'x' } });
       const given = other.socket._pid === pid;
       await other.settle();
+      lose(other);
       return given;
     };
+    // Whoever comes last has it, so each comes when it is told to.
+    const lose = ({ socket, engine }) => (socket.io.reconnection(false), engine.close());
+    const admin = mint({ sub: 'root', scope: 'admin' });
     assert.equal(await take('mallory'), false);
-    gateway.engine.close();
+    lose(gateway);
     assert.equal(await take('alice'), true, 'the same person, on another connection');
+    gateway.socket.connect();
     await waitFor(() => gateway.socket.connected, 'the connection to come back');
+    assert.equal(gateway.socket._pid, pid);
     gateway.socket.disconnect();
-    await waitFor(async () => !(await take('alice')), 'the memory to be gone');
+    await waitFor(async () => (await metrics(server, admin)).get('reelay_sessions{dialect="socketio"}') === 0, 'all to be gone');
+    assert.equal(await take('alice'), false);
     gateway.socket.connect();
     await waitFor(() => gateway.socket.connected, 'a new connection');
     assert.equal(gateway.socket.recovered, false);
@@ -421,6 +433,7 @@ describe('clients of Socket.IO 2', () => {
       const ack = await within(new Promise((resolve) => socket.emit('subscribe:file', { fileId: 'v2' }, resolve)), 'the ack');
       assert.deepEqual(ack, { fileId: 'v2' });
       await server.tell('v2', { stage: 'a', progress: 0.2, message: 'x' });
+      await waitFor(() => socket.heard.some(([event]) => event === 'processing:progress'), 'the first progress');
       await server.tell('v2', { status: 'completed', result: { a: 1 } });
       await waitFor(() => socket.heard.some(([event]) => event === 'processing:completed'), 'the end');
       assert.deepEqual(socket.heard.map(([event]) => event),

@@ -73,6 +73,19 @@ describe('a URL of a file', () => {
     assert.ok(sent < video.length + MiB, `${sent} bytes for ${video.length}`);
   });
 
+  test('is gone on with where the other side stopped sending', async (t) => {
+    const hasty = await Server.during(t, { args: [...ALLOW, '--download-stall', '1s'] });
+    const there = await Elsewhere.during(t);
+    const video = padded(bytes, 3 * MiB);
+    const url = there.put('/v.mp4', video, { hold: MiB });
+    const { data } = await completed(hasty, { url });
+    await isSame(hasty, data, video);
+    const asked = there.asked('/v.mp4');
+    assert.equal(asked.length, 2);
+    assert.match(asked[1].range, /^bytes=\d+-$/);
+    there.release('/v.mp4');
+  });
+
   test('is begun anew where the server has no ranges, and the bar never runs back', async (t) => {
     const there = await Elsewhere.during(t);
     const video = padded(bytes, 3 * MiB);
@@ -102,6 +115,45 @@ describe('a URL of a file', () => {
     await isSame(server, data, second);
   });
 
+  test('is begun anew when the rest is of another file, though If-Range asked', async (t) => {
+    const there = await Elsewhere.during(t);
+    const [first, second] = [padded(bytes, 3 * MiB), padded(bytes, 3 * MiB)];
+    second.fill(7, bytes.length + 8);
+    for (const field of ['etag', 'last-modified']) {
+      const [before, by] = field === 'etag' ? ['"v1"', '"v2"'] : ['Sat, 01 Jan 2022 00:00:00 GMT', 'Sun, 02 Jan 2022 00:00:00 GMT'];
+      const url = there.put(`/${field}.mp4`, (request, answer, entry) => {
+        const whole = { 'content-type': 'video/mp4', 'content-length': first.length };
+        const from = Number(/\d+/.exec(request.headers.range)?.[0] ?? 0);
+        if (there.asked(entry.path).length === 1) {
+          answer.writeHead(200, { ...whole, [field]: before });
+          answer.write(first.subarray(0, MiB), () => setImmediate(() => answer.destroy()));
+        } else if (from > 0) {
+          const range = `bytes ${from}-${second.length - 1}/${second.length}`;
+          answer.writeHead(206, { [field]: by, 'content-range': range, 'content-length': second.length - from }).end(second.subarray(from));
+        } else {
+          answer.writeHead(200, { ...whole, [field]: by }).end(second);
+        }
+      });
+      const { data } = await completed(server, { url });
+      await isSame(server, data, second);
+    }
+  });
+
+  test('is whole when a 416 says so of one whose length was not known', async (t) => {
+    const there = await Elsewhere.during(t);
+    const url = there.put('/v.mp4', (request, answer) => {
+      if (request.headers.range !== undefined) {
+        answer.writeHead(416, { etag: '"v1"', 'content-range': `bytes */${bytes.length}` }).end();
+        return;
+      }
+      answer.writeHead(200, { 'content-type': 'video/mp4', etag: '"v1"' }); // in chunks, of which the last is missing
+      answer.write(bytes, () => setImmediate(() => answer.destroy()));
+    });
+    const { data } = await completed(server, { url });
+    await isSame(server, data, bytes);
+    assert.ok(there.asked('/v.mp4').length > 1);
+  });
+
   test('may have no known length', async (t) => {
     const there = await Elsewhere.during(t);
     const video = padded(bytes, 2 * MiB);
@@ -121,6 +173,15 @@ describe('a URL of a file', () => {
     watcher.drop();
   });
 
+  test('may have letters outside of ASCII', async (t) => {
+    const there = await Elsewhere.during(t);
+    there.put('/vid%C3%A9o%20%D1%8F.mp4', bytes);
+    const { data } = await completed(server, { url: `${there.url('/')}vid\u00e9o%20\u044f.mp4?a=\u00fc` });
+    assert.equal(data.videoInfo.title, 'vid\u00e9o \u044f');
+    await isSame(server, data, bytes);
+    assert.equal((await server.post('/api/download', { url: there.url(`/${'\u00e9'.repeat(900)}`) })).status, 400);
+  });
+
   test('may be redirected, but not for ever, and takes its name from the answer', async (t) => {
     const there = await Elsewhere.during(t);
     there.put('/v.mp4', bytes, { disposition: 'attachment; filename="From the answer.mp4"' });
@@ -133,6 +194,18 @@ describe('a URL of a file', () => {
     assert.match(await refused(server, { url: there.url('/loop') }), /redirected too often/);
   });
 
+  test('may lead to itself until a cookie comes back, which the next one does not send', async (t) => {
+    const there = await Elsewhere.during(t);
+    const url = there.put('/v.mp4', (request, answer) => {
+      if (request.headers.cookie === 'seen=yes') answer.writeHead(200, { 'content-type': 'video/mp4' }).end(bytes);
+      else answer.writeHead(302, { location: '/v.mp4', 'set-cookie': 'seen=yes; Path=/' }).end();
+    });
+    for (const times of [2, 4]) {
+      await completed(server, { url });
+      assert.equal(there.asked('/v.mp4').length, times);
+    }
+  });
+
   test('is tried again after a server error', async (t) => {
     const there = await Elsewhere.during(t);
     let tries = 0;
@@ -143,6 +216,15 @@ describe('a URL of a file', () => {
     const { data } = await completed(server, { url: there.url('/v.mp4') });
     await isSame(server, data, bytes);
     assert.equal(tries, 3);
+  });
+
+  test('that fails before it has a title is called by its address, without what may be secret', async (t) => {
+    const there = await Elsewhere.during(t);
+    const titled = async (body) => (await server.job((await download(server, body)).id)).title;
+    const login = there.url('/').replace('://', '://me:hidden@');
+    assert.equal(await titled({ url: `${login}a/gone.mp4?key=hidden` }), 'gone.mp4');
+    assert.equal(await titled({ url: `${login}?key=hidden` }), new URL(login).host);
+    assert.equal(await titled({ url: there.url('/gone.mp4'), title: 'My own' }), 'My own');
   });
 
   test('that is none is a clear error, and leaves nothing', async (t) => {
@@ -182,14 +264,29 @@ describe('a URL of a file', () => {
     await page.click('[data-testid=from-button]');
     const error = page.locator('[data-testid=from-error]');
     await waitFor(() => error.isVisible(), 'the refusal');
-    assert.equal(await error.textContent(), 'url: 10.0.0.1 is a private address');
+    assert.equal(await error.textContent(), '10.0.0.1 is a private address.');
     await page.fill('[data-testid=from-input]', url);
+    assert.ok(await error.isHidden(), 'it is of what was there before');
     await page.click('[data-testid=from-button]');
     const row = page.locator('[data-testid=job-row]', { hasText: 'shown' });
     await waitFor(() => row.locator('[data-testid=job-play]').isVisible(), 'the row to be playable', { timeout: 120_000 });
     assert.equal(await row.getAttribute('data-state'), 'completed');
     assert.equal(await page.inputValue('[data-testid=from-input]'), '');
     assert.ok(await error.isHidden());
+  });
+
+  test('can be saved from its row on the page', { timeout: 120_000 }, async (t) => {
+    const there = await Elsewhere.during(t);
+    const { data } = await completed(server, { url: there.put('/saved.mp4', bytes) });
+    const browser = await launch();
+    t.after(() => browser.close());
+    const page = await browser.newPage();
+    await page.goto(server.origin);
+    const link = page.locator('[data-testid=job-row]', { hasText: 'saved' }).locator('[data-testid=job-save]');
+    await waitFor(() => link.isVisible(), 'the link');
+    const [file] = await Promise.all([page.waitForEvent('download'), link.click()]);
+    assert.equal(file.url(), new URL(data.downloadUrl, server.origin).href);
+    assert.equal(file.suggestedFilename(), 'saved.mp4');
   });
 
   test('is given up when the job is cancelled, and nothing is left', async (t) => {
@@ -316,8 +413,9 @@ describe('what is asked for', () => {
       asked.push(from);
       const fields = { 'content-type': 'video/mp4', etag: '"1"', 'accept-ranges': 'bytes' };
       if (from === 0) {
+        // All of it arrives, and then the connection ends, though more was announced.
         answer.writeHead(200, fields).write(video.subarray(0, MiB));
-        setTimeout(() => answer.destroy(), 300);
+        answer.socket.end();
       } else {
         answer.writeHead(206, { ...fields, 'content-range': `bytes ${from}-${video.length - 1}/*` }).end(video.subarray(from));
       }

@@ -18,6 +18,17 @@ describe('at the edges', () => {
     });
   }
 
+  test('a path that nothing has is not there, whatever the method; one that something has says what it takes', async () => {
+    const status = async (method, path) => (await server.request(path, { method })).status;
+    assert.equal(await status('POST', '/streaming/create-videos/'), 404);
+    assert.equal(await status('POST', `/api/jobs/${'x'.repeat(200)}/progress`), 404);
+    assert.equal(await status('DELETE', '/nowhere'), 404);
+    assert.equal(await status('POST', '/'), 405);
+    assert.equal(await status('GET', '/rpc/uploadVideo'), 405);
+    assert.equal(await status('POST', '/videos/hls/a/master.m3u8'), 405);
+    assert.equal(await status('GET', '/streaming/create-video/'), 405);
+  });
+
   test('whoever wants to send requests here is told that they may', async () => {
     const answer = await server.get('/ready');
     assert.equal(answer.status, 200);

@@ -35,8 +35,8 @@ for (const [name, make] of ways) {
     const upload = await fleet.upload({ seconds: SECONDS });
     const audience = await Audience.during(t, [[fleet.a], [fleet.b]], upload.id, upload.token);
     await upload.assemble();
-    await fleet.holder();
-    await grown(treeOf(fleet, upload), 2);
+    const holder = await fleet.holder();
+    await holder.paced(() => grown(treeOf(fleet, upload), 2));
     const ffmpegs = lost.freeze();
     const other = await fleet.worker();
     way.cut();
@@ -67,8 +67,8 @@ for (const [name, make] of ways) {
     const audience = await Audience.during(t, [[fleet.a], [lost]], upload.id, upload.token);
     await upload.assemble();
     const holder = await fleet.holder();
-    await grown(treeOf(fleet, upload), 2);
-    await audience.progress();
+    await holder.paced(() => grown(treeOf(fleet, upload), 2));
+    await holder.paced(() => audience.progress());
     holder.freeze();
     way.cut();
     await measure(t, `not ready behind ${name}`, () => lost.ready(false));

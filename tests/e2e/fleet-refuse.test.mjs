@@ -3,20 +3,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Audience, Fleet, LEASE } from '../support/fleet.mjs';
+import { Audience, Fleet } from '../support/fleet.mjs';
 import { verify } from '../support/hls.mjs';
 import { grown, treeOf } from '../support/segments.mjs';
 import { waitFor } from '../support/wait.mjs';
 
 const SECONDS = 24;
+// Long enough for no holder to be late by itself.
+const LEASE = 6000;
+const begun = (t) => Fleet.during(t, { workerArgs: ['--lease', `${LEASE / 1000}s`] });
 
 async function begin(t, fleet) {
   const upload = await fleet.upload({ seconds: SECONDS });
   const audience = await Audience.during(t, [[fleet.a], [fleet.b]], upload.id, upload.token);
   await upload.assemble();
   const holder = await fleet.holder();
-  await grown(treeOf(fleet, upload), 2);
-  await audience.progress();
+  await holder.paced(() => grown(treeOf(fleet, upload), 2));
+  await holder.paced(() => audience.progress());
   return { upload, audience, holder };
 }
 
@@ -31,7 +34,7 @@ async function finish(fleet, { upload, audience, holder }) {
 }
 
 test('Redis is full for longer than a lease: its holder keeps the job', { timeout: 180_000 }, async (t) => {
-  const fleet = await Fleet.during(t);
+  const fleet = await begun(t);
   const work = await begin(t, fleet);
   work.holder.freeze();
   await fleet.redis.cli('config', 'set', 'maxmemory', '1');
@@ -51,7 +54,7 @@ test('Redis is full for longer than a lease: its holder keeps the job', { timeou
 });
 
 test('everything is deleted from Redis in the middle of a conversion', { timeout: 180_000 }, async (t) => {
-  const fleet = await Fleet.during(t);
+  const fleet = await begun(t);
   const work = await begin(t, fleet);
   await fleet.redis.cli('flushall');
   await work.audience.progress();

@@ -64,6 +64,7 @@ test('bytes that somebody reports are seen at every node', { timeout: 60_000 }, 
   const fleet = await Fleet.during(t, { workers: 0 });
   const report = reporter(t, fleet.redis);
   const watchers = [await fleet.a.watchAll(), await fleet.b.watchAll()];
+  await fleet.redis.isAllHeard(2);
   for (const percent of [10, 55.5, 90]) {
     await report('bytes', { percent, downloaded_bytes: percent * 10, total_bytes: 1000 }, false);
     for (const watcher of watchers) {

@@ -20,8 +20,8 @@ test('a node is killed: its viewers see the present at the other one, and the en
   const audience = await Audience.during(t, [[a, b], [b, a]], upload.id, upload.token);
   await upload.assemble();
   const holder = await fleet.holder();
-  await grown(treeOf(fleet, upload), 1);
-  await audience.progress();
+  await holder.paced(() => grown(treeOf(fleet, upload), 1));
+  await holder.paced(() => audience.progress());
   holder.freeze();
   upload.server = b;
   const present = await upload.job();
@@ -60,7 +60,7 @@ test('viewers of a node that is asked to end are sent to the other', { timeout: 
   const audience = await Audience.during(t, [[a, b]], upload.id, upload.token);
   await upload.assemble();
   const holder = await fleet.holder();
-  await audience.progress();
+  await holder.paced(() => audience.progress());
   holder.freeze();
   upload.server = b;
   const present = await upload.job();

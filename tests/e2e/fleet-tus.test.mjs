@@ -90,8 +90,27 @@ test('a length is declared once, and an upload terminated, at any node', { timeo
   await waitFor(() => part.stored().length === 0, 'the bytes of the part to go');
 });
 
+test('parts are only so many, at all nodes together', { timeout: 180_000 }, async (t) => {
+  const fleet = await Fleet.during(t, { workers: 1 });
+  const fill = `for i = 1, 9999 do
+    redis.call('HSET', KEYS[1] .. 'job:x-' .. i, 'state', 'open')
+    redis.call('ZADD', KEYS[1] .. 'parts', i, 'x-' .. i)
+  end`;
+  await fleet.redis.cli('EVAL', fill, '1', '{reelay}:');
+  const headers = { 'upload-length': 10, 'upload-concat': 'partial' };
+  const last = await TusUpload.create(fleet.a, { length: 10, headers });
+  for (const server of [fleet.a, fleet.b]) {
+    const refused = await tus(server, 'POST', '/files/', { headers });
+    assert.equal(refused.status, 429, refused.text);
+    assert.equal(refused.json.error.code, 'too_many_uploads');
+  }
+  await TusUpload.create(fleet.b, { length: 10 }); // no part
+  assert.equal((await at(last, fleet.b).ask('DELETE')).status, 204);
+  await TusUpload.create(fleet.b, { length: 10, headers });
+});
+
 test('what nobody goes on with expires, whole and partial', { timeout: 180_000 }, async (t) => {
-  const fleet = await Fleet.during(t, { workers: 1, serveArgs: ['--upload-ttl', '2s'] });
+  const fleet = await Fleet.during(t, { workers: 1, serveArgs: ['--upload-ttl', '8s'] });
   const uploads = [
     await TusUpload.create(fleet.a, { length: 10 }),
     await TusUpload.create(fleet.a, { length: 10, headers: { 'upload-concat': 'partial' } }),

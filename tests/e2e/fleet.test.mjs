@@ -18,6 +18,7 @@ test('an upload through both nodes is watched, and played, at both', { timeout: 
   // Whatever is asked of the one is known to the other.
   assert.deepEqual((await b.get(`/streaming/uploads/${upload.id}`, upload.token)).json.chunks.length, 6);
   const audience = await Audience.during(t, [[a], [b]], upload.id, upload.token);
+  await redis.isHeard(upload.id, 2);
   for (const index of upload.indexes) {
     upload.server = index % 2 ? a : b;
     const url = new URL(await upload.url(index)); // asked of the one, sent to the other
@@ -62,18 +63,22 @@ test('an upload through both nodes is watched, and played, at both', { timeout: 
 });
 
 test('jobs that come all at once are shared out, and each is done once', { timeout: 180_000 }, async (t) => {
-  const fleet = await Fleet.during(t, { workerArgs: ['--conversions', '1', '--preset', 'ultrafast'] });
+  const fleet = await Fleet.during(t, { workerArgs: ['--conversions', '1', '--preset', 'ultrafast', '--lease', '60s'] });
   const uploads = [];
   for (let count = 0; count < 4; count++) uploads.push(await fleet.upload({ seconds: 6, chunks: 1 }));
   const audiences = [];
   for (const { id, token } of uploads) audiences.push(await Audience.during(t, [[fleet.a], [fleet.b]], id, token, ['events', 'stream']));
   await Promise.all(uploads.map((upload) => upload.assemble()));
-  await waitFor(() => fleet.workers.every((worker) => worker.ffmpegs.length > 0), 'both to convert', { every: 5 });
+  const first = await waitFor(() => fleet.workers.find((worker) => worker.stops()), 'one to convert', { every: 5 });
+  await waitFor(() => fleet.workers.every(({ log }) => /event=job_claimed\b/.test(log)), 'the other to take one');
+  first.thaw();
   for (const audience of audiences) await audience.end();
   for (const upload of uploads) {
     await verify(fleet.b, await upload.job(), 6);
     await waitFor(() => fleet.remains(upload.id).length === 0, 'scratch to be cleared');
   }
+  const claims = fleet.workers.flatMap(({ log }) => log.match(/event=job_claimed\b/g) ?? []);
+  assert.equal(claims.length, uploads.length);
 });
 
 test('a worker may be there before Redis, and Redis before anything else', { timeout: 120_000 }, async (t) => {
@@ -122,7 +127,7 @@ test('an upload that failed is mended at the other node', { timeout: 120_000 }, 
 });
 
 test('an upload that nobody goes on with is given up, by one node for all', { timeout: 60_000 }, async (t) => {
-  const fleet = await Fleet.during(t, { serves: 3, serveArgs: ['--upload-ttl', '2s'], workers: 0 });
+  const fleet = await Fleet.during(t, { serves: 3, serveArgs: ['--upload-ttl', '12s'], workers: 0 });
   const upload = await fleet.upload({ seconds: 2, chunks: 1 });
   const audience = await Audience.during(t, [[fleet.a], [fleet.b]], upload.id, upload.token);
   await audience.end('failed');
@@ -169,6 +174,7 @@ const told = ({ heard }) => heard.map(({ rank, end }) => end ?? rank);
 test('reports to either node are heard at both, step by step', { timeout: 120_000 }, async (t) => {
   const fleet = await Fleet.during(t, { workers: 0 });
   const audience = await Audience.during(t, [[fleet.a], [fleet.b]], 'told', await fleet.a.token());
+  await fleet.redis.isHeard('told', 2);
   const seqs = [];
   for (const [step, progress] of FRACTIONS.entries()) {
     const node = fleet.serves[step % 2];
@@ -184,6 +190,7 @@ test('reports to either node are heard at both, step by step', { timeout: 120_00
 test('of what is told to both at once, both tell the same', { timeout: 120_000 }, async (t) => {
   const fleet = await Fleet.during(t, { workers: 0 });
   const audience = await Audience.during(t, [[fleet.a], [fleet.b]], 'hurried', await fleet.a.token());
+  await fleet.redis.isHeard('hurried', 2);
   await Promise.all(fleet.serves.map(async (node) => {
     for (const progress of FRACTIONS) await node.report('hurried', { stage: 'rendering', progress, message: `by ${node.port}` });
   }));

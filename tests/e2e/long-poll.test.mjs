@@ -7,6 +7,7 @@ import http from 'node:http';
 import { after, before, describe, test } from 'node:test';
 
 import { mint, withSecret } from '../support/jwt.mjs';
+import { metrics } from '../support/metrics.mjs';
 import { Server } from '../support/server.mjs';
 import { Upload } from '../support/upload.mjs';
 import { waitFor, within } from '../support/wait.mjs';
@@ -20,14 +21,19 @@ async function timed(promise) {
   return { answer, ms: Date.now() - began };
 }
 
-// A poll that has begun to wait: the server has had two other requests since.
+// How many wait there; who sees that where tokens are asked for is `server.admin`.
+const polls = async (server) => (await metrics(server, server.admin)).get('reelay_sessions{dialect="poll"}') ?? 0;
+
+// A poll that has begun to wait.
 async function waiting(server, ...request) {
+  const before = await polls(server);
   const poll = { answer: null };
   poll.done = ask(server, ...request).then((answer) => (poll.answer = answer));
   poll.done.catch(() => {});
-  await server.get('/health');
-  await server.get('/health');
-  assert.equal(poll.answer, null, 'the poll does not wait');
+  await waitFor(async () => {
+    assert.equal(poll.answer, null, 'the poll does not wait');
+    return (await polls(server)) > before;
+  }, 'the poll to wait');
   return poll;
 }
 
@@ -82,13 +88,13 @@ describe('a poll', () => {
       assert.equal(answer.status, 200, request[0]);
       assert.equal(answer.headers.etag, `"${seq}"`);
       assert.match(answer.headers['cache-control'], /no-store/);
-      assert.ok(ms < 5000, `${ms}`);
+      assert.ok(ms < 30_000, `${ms}`);
     }
   });
 
   test('waits for what it does not know', async () => {
     const seq = await step('waited', 10);
-    const polls = [
+    const all = [
       await waiting(server, `/api/status/waited?wait=60&after=${seq}`),
       await waiting(server, '/api/status/waited?wait=60', { 'if-none-match': `"${seq}"` }),
       await waiting(server, `/api/status/waited?wait=60&after=${seq}`, { 'if-none-match': `"${seq}"` }),
@@ -96,7 +102,7 @@ describe('a poll', () => {
       await waiting(server, `/api/jobs/waited?wait=60&after=${seq}`),
     ];
     const next = await step('waited', 20);
-    for (const poll of polls) {
+    for (const poll of all) {
       const answer = await settle(poll);
       assert.equal(answer.status, 200);
       assert.equal(answer.headers.etag, `"${next}"`);
@@ -119,18 +125,18 @@ describe('a poll', () => {
       assert.equal(answer.status, status, request[0]);
       if (status !== 404) assert.equal(answer.headers.etag, `"${seq}"`);
       if (status === 200) assert.equal(answer.json.progress, 10);
-      assert.ok(ms >= 950 && ms < 10_000, `${request[0]}: ${ms} ms`);
+      assert.ok(ms >= 950 && ms < 30_000, `${request[0]}: ${ms} ms`);
     }));
   });
 
   test('waits for a job that is not there yet', async () => {
-    const polls = [
+    const all = [
       await waiting(server, '/api/status/born?wait=60'),
       await waiting(server, '/api/status/born?wait=60&after=12345'),
       await waiting(server, '/api/status/born?wait=60', { 'if-none-match': '"12345"' }),
     ];
     const seq = await step('born', 5);
-    for (const poll of polls) assert.equal((await settle(poll)).headers.etag, `"${seq}"`);
+    for (const poll of all) assert.equal((await settle(poll)).headers.etag, `"${seq}"`);
   });
 
   test('does not wait behind the end', async () => {
@@ -143,7 +149,7 @@ describe('a poll', () => {
     ]) {
       const { answer, ms } = await timed(ask(server, ...request));
       assert.equal(answer.status, status, request[0]);
-      assert.ok(ms < 5000, `${ms}`);
+      assert.ok(ms < 30_000, `${ms}`);
     }
   });
 
@@ -181,10 +187,10 @@ describe('a poll', () => {
 
   test('wakes everybody who waits for the same', async () => {
     const seq = await step('shared', 10);
-    const polls = [...Array(200)].map(() => ask(server, `/api/status/shared?wait=60&after=${seq}`));
-    await server.get('/health');
+    const all = [...Array(200)].map(() => ask(server, `/api/status/shared?wait=60&after=${seq}`));
+    await waitFor(async () => (await polls(server)) === 200, 'all to wait');
     const next = await step('shared', 20);
-    for (const answer of await within(Promise.all(polls), 'all answers')) {
+    for (const answer of await within(Promise.all(all), 'all answers')) {
       assert.equal(answer.headers.etag, `"${next}"`);
     }
   });
@@ -222,14 +228,14 @@ describe('a poll', () => {
   test('that its client gives up costs nothing any more', async () => {
     const seq = await step('left', 10);
     const control = new AbortController();
-    const polls = [...Array(50)].map(() =>
+    const all = [...Array(50)].map(() =>
       server.request(`/api/status/left?wait=60&after=${seq}`, { signal: control.signal }).catch(() => {}));
     const descriptors = () => readdirSync(`/proc/${server.pid}/fd`).length;
-    await waitFor(() => descriptors() > 50, 'the polls to be there');
+    await waitFor(async () => (await polls(server)) === 50, 'the polls to be there');
     const open = descriptors();
     control.abort();
-    await Promise.all(polls);
-    await waitFor(() => descriptors() <= open - 50, 'the descriptors to be given back', { timeout: 20_000 });
+    await Promise.all(all);
+    await waitFor(() => descriptors() <= open - 50, 'the descriptors to be given back');
     await step('left', 20);
   });
 });
@@ -238,19 +244,20 @@ test('a server that ends answers those who wait', async (t) => {
   const server = await Server.during(t);
   await server.tell('drained', { stage: 'a', progress: 0.5, message: '' });
   const { seq } = await server.job('drained');
-  const polls = [
+  const all = [
     await waiting(server, `/api/status/drained?wait=60&after=${seq}`),
     await waiting(server, '/api/jobs/drained?wait=60', { 'if-none-match': `"${seq}"` }),
     await waiting(server, '/api/status/not-there?wait=60'),
   ];
   const { ms } = await timed(server.stop());
-  assert.deepEqual((await Promise.all(polls.map(settle))).map((answer) => answer.status), [200, 304, 404]);
-  for (const poll of polls) assert.equal(poll.answer.headers.connection, 'close');
-  assert.ok(ms < 10_000, `${ms}`);
+  assert.deepEqual((await Promise.all(all.map(settle))).map((answer) => answer.status), [200, 304, 404]);
+  for (const poll of all) assert.equal(poll.answer.headers.connection, 'close');
+  assert.ok(ms < 30_000, `${ms}`); // half of what they wanted to wait
 });
 
 test("somebody else's job is one that does not exist", async (t) => {
   const server = await Server.during(t, { env: withSecret });
+  server.admin = mint({ sub: 'root', scope: 'admin' });
   const alice = mint({ sub: 'alice' });
   const bob = mint({ sub: 'bob' });
   const { json } = await server.post('/jobs/create', {}, alice);

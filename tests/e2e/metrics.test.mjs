@@ -4,9 +4,14 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 
+import { clipBytes } from '../support/clips.mjs';
+import { ALLOW, completed, padded, refused } from '../support/downloads.mjs';
+import { Elsewhere } from '../support/elsewhere.mjs';
 import { mint, withSecret } from '../support/jwt.mjs';
 import { metrics, parse, untilMetric } from '../support/metrics.mjs';
 import { Server, root } from '../support/server.mjs';
+import { TusUpload } from '../support/tus.mjs';
+import { Upload } from '../support/upload.mjs';
 import { waitFor } from '../support/wait.mjs';
 
 test('what /metrics says is well formed, and documented', async (t) => {
@@ -86,4 +91,32 @@ test('connections, sessions, closes, updates and deliveries are counted', async 
   has(now, 'reelay_sessions{dialect="jobs"}', 0);
   has(now, 'reelay_sessions{dialect="download"}', 0);
   has(now, 'reelay_sessions{dialect="broadcast"}', 0);
+});
+
+test('the bytes of uploads are counted by their door, those of downloads, and how these end', { timeout: 120_000 }, async (t) => {
+  const server = await Server.during(t, { args: ALLOW });
+  const there = await Elsewhere.during(t);
+  const bytes = await clipBytes({ seconds: 1 });
+  const video = padded(bytes, 3 * 1024 * 1024);
+  const upload = await Upload.create(server, { bytes });
+  await upload.putAll();
+  const resumable = await TusUpload.create(server, { length: bytes.length });
+  await resumable.send(0, bytes.subarray(0, 5000));
+  await resumable.send(5000, bytes.subarray(5000));
+  const form = new FormData();
+  form.append('file', new Blob([bytes]), 'clip.mp4');
+  assert.equal((await fetch(`${server.origin}/rpc/uploadVideo`, { method: 'POST', body: form })).status, 200);
+  await completed(server, { url: there.put('/whole.mp4', video) });
+  await completed(server, { url: there.put('/broken.mp4', video, { cuts: [1024 * 1024] }) });
+  await refused(server, { url: there.url('/none.mp4') });
+  const now = await metrics(server);
+  for (const door of ['chunks', 'rpc', 'tus']) {
+    assert.equal(now.get(`reelay_upload_bytes_total{door="${door}"}`), bytes.length, door);
+  }
+  const sent = there.requests.reduce((sum, one) => sum + one.sent, 0);
+  const got = now.get('reelay_download_bytes_total');
+  assert.ok(got >= 2 * video.length && got <= sent + 100, `${got} of ${sent} bytes`); // and the words of a 404
+  assert.equal(now.get('reelay_downloads_ended_total{state="completed"}'), 2);
+  assert.equal(now.get('reelay_downloads_ended_total{state="failed"}'), 1);
+  assert.equal(now.get('reelay_downloads_ended_total{state="cancelled"}'), 0);
 });

@@ -1,5 +1,6 @@
 // The page at / shows it, and what comes out plays in a real browser.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 
 import { launch } from '../support/browser.mjs';
@@ -53,6 +54,24 @@ describe('the page', () => {
     });
     await waitFor(() => page.evaluate(() => document.querySelector('video').ended), 'the video to play to its end');
     assert.deepEqual(page.broke, []);
+    await page.close();
+  });
+
+  test('fits a narrow phone, whatever a file is called', { timeout: 120_000 }, async () => {
+    const page = await open();
+    await page.setViewportSize({ width: 320, height: 640 });
+    const name = `${'a_name_without_a_place_to_break_it'.repeat(3)}.mp4`;
+    await page.setInputFiles('input[type=file]', { name, mimeType: 'video/mp4', buffer: readFileSync(file) });
+    const card = page.locator('[data-testid=upload-card]');
+    await waitFor(async () => (await card.getAttribute('data-state')) === 'completed', 'the end');
+    const wide = await page.evaluate(() => [...document.querySelectorAll('body *')]
+      .filter((one) => one.checkVisibility() && one.getBoundingClientRect().right > 320)
+      .map((one) => one.outerHTML.slice(0, 120)));
+    assert.deepEqual(wide, []);
+    const [outer, inner] = await card.evaluate((one) =>
+      [one, ...one.querySelectorAll('.card-head, .phases, .card-foot')].map((part) => part.getBoundingClientRect().right)
+        .reduce(([first, most], right) => (first === undefined ? [right, 0] : [first, Math.max(most, right)]), []));
+    assert.ok(inner < outer, `${inner} is beyond ${outer}`);
     await page.close();
   });
 });

@@ -181,12 +181,12 @@ async def main():
             await asyncio.sleep(0.01)
             ticks += 1
     ticking = asyncio.create_task(tick())
-    reporter = ProgressReporter(timeout=0.5)
+    reporter = ProgressReporter(timeout=1.5)
     await clock('report', reporter.report('j', 's', 0.1, 'm'))
     await clock('complete', reporter.report_complete('j', {}))
     await clock('status', reporter.get_status('j'))
     await clock('close', reporter.close())
-    strict = ProgressReporter(timeout=0.5, strict=True)
+    strict = ProgressReporter(timeout=1.5, strict=True)
     await clock('error', strict.report_error('j', 'boom'))
     await clock('strict close', strict.close())
     took['ticks'] = ticks
@@ -196,11 +196,11 @@ print(json.dumps(took))`;
     const check = (took, hangs) => {
       const { ticks, ...times } = took;
       assert.deepEqual(Object.keys(times), ['report', 'complete', 'status raised', 'close', 'error raised', 'strict close']);
-      for (const [name, seconds] of Object.entries(times)) assert.ok(seconds < 2.5, `${name}: ${seconds}`);
-      assert.ok(times.report < 0.4);
-      assert.ok(times.complete > 0.3 && times['error raised'] > 0.3);
+      for (const [name, seconds] of Object.entries(times)) assert.ok(seconds < 15, `${name}: ${seconds}`);
+      assert.ok(times.report < 1.3);
+      assert.ok(times.complete > 1.1 && times['error raised'] > 1.1);
       assert.ok(ticks > 40, `the event loop went on: ${ticks}`);
-      if (!hangs) assert.ok(times.close < 0.48, `${times.close}`);
+      if (!hangs) assert.ok(times.close < 1.4, `${times.close}`);
     };
     server.process.kill('SIGSTOP');
     try {
@@ -466,7 +466,7 @@ reporter.close()`,
 import asyncio, json, sys, time
 from reelay import ProgressReporter
 async def main():
-    reporter = ProgressReporter(timeout=0.5)
+    reporter = ProgressReporter(timeout=1.5)
     await reporter.report_complete('warm', {})
     print('warm')
     sys.stdin.readline()
@@ -495,8 +495,8 @@ asyncio.run(main())`,
     python.stdin.write('hung\n');
     const [reports, end, ticks] = JSON.parse(await waitFor(() => python.lines(/^\[/)[0], 'it to go on'));
     redis.process.kill('SIGCONT');
-    assert.ok(reports < 3, `${reports} s for 10,000 reports`);
-    assert.ok(end > 0.3 && end < 2.5, `${end} s for an end`);
+    assert.ok(reports < 20, `${reports} s for 10,000 reports`);
+    assert.ok(end > 1.1 && end < 15, `${end} s for an end`);
     assert.ok(ticks > 20, `the event loop went on: ${ticks}`);
     await waitFor(async () => (await redis.cli('get', 'job_status:hung')).includes('completed'), 'the end that was kept');
     python.stdin.write('close\n');
@@ -542,14 +542,14 @@ def timed(call, *args):
     except ReportError:
         print('raised')
     took = time.monotonic() - began
-    assert took < 2.5, (call, took)
+    assert took < 15, (call, took)
     return took
 reporter.report_complete('warm', {})
 strict.report_complete('warm', {})
 print('warm')
 for line in sys.stdin:
     word = line.strip()
-    assert sum(timed(reporter.report, word, 's', i / 1000, f'm{i}') for i in range(1000)) < 3
+    assert sum(timed(reporter.report, word, 's', i / 1000, f'm{i}') for i in range(1000)) < 20
     timed(reporter.report_complete, f'{word}-end', {})
     timed(strict.report_error, f'{word}-strict', 'x')
     print('done', word)

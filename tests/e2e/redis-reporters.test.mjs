@@ -13,7 +13,8 @@ import { binary, environment, root, Server, temporaryFolder } from '../support/s
 import { Gateway } from '../support/socketio.mjs';
 import { waitFor, within } from '../support/wait.mjs';
 
-const serve = (t, redis, options) => Server.during(t, { args: ['--engine', redis.url], ...options });
+const serve = async (t, redis, options) =>
+  Object.assign(await Server.during(t, { args: ['--engine', redis.url], ...options }), { redis });
 const REPORTERS = ['reelay', 'plain'];
 
 async function pair(t) {
@@ -79,7 +80,11 @@ async function open(t, server, id, name) {
   return { name, client, said, says, drop: () => client.drop() };
 }
 
-const openAll = (t, server, id) => Promise.all(Object.keys(doors).map((name) => open(t, server, id, name)));
+async function openAll(t, server, id) {
+  const clients = await Promise.all(Object.keys(doors).map((name) => open(t, server, id, name)));
+  await server.redis.isHeard(id);
+  return clients;
+}
 const all = (clients, what) => Promise.all(clients.map((client) => client.says(what)));
 
 // Who comes now is told the present, and nothing older.
@@ -264,6 +269,7 @@ asyncio.run(process_video('job_12345'))`,
       t.after(() => rmSync(dataDir, { recursive: true, force: true }));
       const servers = [await serve(t, redis, { dataDir }), await serve(t, redis, { dataDir })];
       const clients = (await Promise.all(servers.map((server) => openAll(t, server, 'shared')))).flat();
+      await redis.isHeard('shared', 2);
       const { say, end } = worker(t, redis, reporter);
       for (const percent of [10, 20, 30]) {
         await say('report', 'shared', 'rendering', percent / 100, `${percent}`);
@@ -313,6 +319,8 @@ redis.close()`,
     const { redis, server } = await pair(t);
     const everything = await server.watchAll();
     const one = await open(t, server, 'clip', 'jobs');
+    await redis.isHeard('clip');
+    await redis.isAllHeard();
     await publish(t, redis, 'clip', ...[...Array(99).keys()].map((i) => [i + 1, (i + 1) * 100, null]));
     await one.says(99);
     await everything.until(({ percent }) => percent === 99);

@@ -91,9 +91,10 @@ describe('what a server was told', () => {
     const [one, other] = [await Elsewhere.during(t), await Elsewhere.during(t)];
     const allowed = [one, other].map((there) => `127.0.0.1:${there.port}`);
     const server = await Server.during(t, { args: ['--download-allow', allowed[0], '--download-allow', allowed[1]] });
+    const elsewhere = other.url('/v.mp4').replace('127.0.0.1', 'localhost'); // cookies know no ports (RFC 6265, 8.5)
     other.put('/v.mp4', Buffer.from('none'));
     one.put('/v.mp4', (request, answer) => {
-      answer.writeHead(302, { location: other.url('/v.mp4'), 'set-cookie': 'a=b; Path=/', refresh: `0; url=http://127.0.0.1:${canary.port}/` }).end();
+      answer.writeHead(302, { location: elsewhere, 'set-cookie': ['a=b; Path=/', 'c=d; Domain=localhost'], refresh: `0; url=http://127.0.0.1:${canary.port}/` }).end();
     });
     const url = one.url('/v.mp4').replace('//', '//name:password@');
     await fates(server, [url]);

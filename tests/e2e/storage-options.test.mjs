@@ -1,6 +1,6 @@
 // Who has files where the rest of its fleet does not look takes no part in it.
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 
@@ -83,6 +83,25 @@ test('options that do not fit each other are refused before anything begins', as
   await refused(['--storage', 's3://K:S@bucket?regoin=eu'], /--storage: .*"regoin"/);
   await refused(['--storage', bucket(at), '--storage-ca-file', path.join(at, 'none.pem')], /--storage-ca-file: .*none\.pem: No such file/);
   await refused(['--download-allow', 'media lan'], /--download-allow: "media lan" is no host name/);
+});
+
+test('what is wrong with an option is said with its name, and what is allowed', async (t) => {
+  const at = folder(t);
+  const file = path.join(at, 'a file');
+  writeFileSync(file, '');
+  const refused = async (args, why, env) => {
+    const { status, stderr } = await reelay(['serve', '--listen', '127.0.0.1:0', '--data-dir', at, ...args], { env });
+    assert.notEqual(status, 0);
+    assert.match(stderr, why);
+  };
+  await refused(['--listen', '3001'], /--listen: "3001" is not an address and port such as/);
+  await refused(['--data-dir', file], /a file: not a folder/);
+  await refused(['--jwt-secret', 'short'], /--jwt-secret: the secret has 5 bytes, HS256 needs at least 32/);
+  await refused(['--jwt-key-file', path.join(at, 'none')], /--jwt-key-file: .*none: No such file/);
+  await refused(['--jwt-jwks-file', file], /--jwt-jwks-file: /);
+  await refused(['--url-secret', 'short'], /--url-secret: it has 5 bytes, upload URLs are signed with 32 or more/);
+  await refused(['--url-ttl', '0'], /--url-ttl: 0 is out of range, which is 1s to 7d/);
+  await refused([], /--max-chunk: "x" is not a size such as .* \(REELAY_MAX_CHUNK\)/, { REELAY_MAX_CHUNK: 'x' });
 });
 
 test('a bucket that lets nobody in is known from the start', async (t) => {

@@ -22,7 +22,7 @@ function send(bytes, endpoint, options = {}) {
   const done = new Promise((resolve, reject) => {
     const upload = new tus.Upload(bytes, {
       endpoint,
-      retryDelays: Array(200).fill(20),
+      retryDelays: Array(2000).fill(20), // longer than any server takes to come back
       metadata: { filename: 'thirty.bin' },
       onAfterResponse: (request, response) => requests.push(`${request.getMethod()} ${response.getStatus()}`),
       onSuccess: () => resolve({ url: upload.url, requests }),
@@ -53,7 +53,7 @@ test('30 MB arrive whole over a connection that is cut again and again', async (
   t.diagnostic(`SEED=${seed}`);
   const random = randomOf(seed);
   const server = await Server.during(t);
-  const relay = await Relay.during(t, server, (count) => (count < 20 ? MIB / 16 + Math.floor(random() * 2 * MIB) : Infinity));
+  const relay = await Relay.during(t, server, (broken) => (broken < 20 ? MIB / 16 + Math.floor(random() * 2 * MIB) : Infinity));
   const bytes = randomBytes(30 * MIB);
   const { url, requests } = await send(bytes, `${relay.origin}/files/`);
   const upload = at(server, url);
@@ -66,7 +66,7 @@ test('30 MB arrive whole over a connection that is cut again and again', async (
 test('pieces of a client that sends many small ones arrive whole, too', async (t) => {
   const random = randomOf(seed);
   const server = await Server.during(t);
-  const relay = await Relay.during(t, server, (count) => (count < 8 ? 10_000 + Math.floor(random() * 50_000) : Infinity));
+  const relay = await Relay.during(t, server, (broken) => (broken < 8 ? 10_000 + Math.floor(random() * 50_000) : Infinity));
   const bytes = randomBytes(5 * MIB);
   const { url } = await send(bytes, `${relay.origin}/files/`, { chunkSize: 64 * 1024 });
   const upload = at(server, url);
@@ -78,7 +78,7 @@ test('pieces of a client that sends many small ones arrive whole, too', async (t
 test('three parts at a time, each cut again and again, become the file', async (t) => {
   const random = randomOf(seed);
   const server = await Server.during(t);
-  const relay = await Relay.during(t, server, (count) => (count < 8 ? 10_000 + Math.floor(random() * MIB) : Infinity));
+  const relay = await Relay.during(t, server, (broken) => (broken < 8 ? 10_000 + Math.floor(random() * MIB) : Infinity));
   const bytes = randomBytes(12 * MIB);
   const { url } = await send(bytes, `${relay.origin}/files/`, { parallelUploads: 3 });
   const upload = at(server, url);

@@ -273,6 +273,13 @@ test('an upload may say later how long it is', async () => {
   assert.equal((await late.job()).state, 'queued');
   await late.send(bytes.length, Buffer.alloc(0), { 'upload-length': bytes.length });
   await waitFor(async () => (await late.job()).state === 'completed', 'the job to complete');
+
+  // The length is taken, what comes with it is not.
+  const over = await TusUpload.create(server, { headers: { 'upload-defer-length': 1 } });
+  await over.send(0, bytes);
+  assert.equal((await over.patch(bytes.length, 'x', { 'upload-length': bytes.length })).status, 413);
+  assert.equal(await over.offset(), bytes.length);
+  await waitFor(async () => (await over.job()).state === 'completed', 'the job to complete');
 });
 
 test('only bytes that are those of the checksum count', async () => {
@@ -380,6 +387,16 @@ test('partial uploads become one, in their order', async () => {
   await waitFor(() => parts.every((part) => !existsSync(path.join(server.dataDir, 'uploads', part.id))), 'the parts to go');
 });
 
+test('of several that want the same part at once, each gets it or hears that it is gone', async () => {
+  for (let round = 0; round < 30; round++) {
+    const part = await TusUpload.create(server, { length: 3, headers: { 'upload-concat': 'partial' }, body: 'abc' });
+    const twice = { 'upload-concat': `final;${part.location} ${part.location}` };
+    const answers = await Promise.all([0, 1, 2].map(() => tus(server, 'POST', '/files/', { headers: twice })));
+    const statuses = answers.map((answer) => answer.status);
+    assert.ok(statuses.includes(201) && statuses.every((status) => [201, 404].includes(status)), `${statuses}`);
+  }
+});
+
 test('a partial upload can be taken back', async () => {
   const part = await TusUpload.create(server, { length: 3, headers: { 'upload-concat': 'partial' } });
   await part.send(0, 'abc');
@@ -395,4 +412,15 @@ test('uploads of another kind are not for tus', async () => {
   assert.equal((await tus(server, 'HEAD', `/files/${json.id}`, { token })).status, 404);
   const made = await server.post('/jobs/create', { title: 'x' }, token);
   assert.equal((await tus(server, 'HEAD', `/files/${made.json.job_id}`, { token })).status, 404);
+});
+
+test('its uploads take no chunks by another way', async () => {
+  const token = await server.token();
+  const upload = await TusUpload.create(server, { length: 10 });
+  await upload.send(0, 'abcd');
+  const answer = await server.post('/streaming/get-chunk-upload-url/', { videoId: upload.id, chunkIndex: 0, totalChunks: 2 }, token);
+  assert.equal(answer.status, 409, answer.text);
+  assert.equal(answer.json.error.code, 'upload_closed');
+  assert.equal((await server.post('/streaming/assemble-chunks/', { videoId: upload.id, fileName: 'x.mp4' }, token)).status, 400);
+  await upload.send(4, 'efghij');
 });

@@ -14,7 +14,7 @@ async function nodeOf(t, redis, { receivers = [], args = [] } = {}) {
   const node = await Server.during(t, {
     dataDir: redis.dataDir,
     args: ['--engine', redis.url, ...receivers.flatMap((one) => ['--webhook', one.url]),
-      '--webhook-retry', '20ms', '--webhook-timeout', '500ms', ...args],
+      '--webhook-retry', '20ms', '--webhook-timeout', '5s', ...args],
     env: { REELAY_WEBHOOK_SECRET: secret },
   });
   await ready(node);
@@ -92,8 +92,8 @@ test('the node that delivers is cut down: the other goes on, also with what was 
   const redis = await FleetRedis.during(t);
   let isStuck = true;
   const receiver = await Receiver.during(t, { answer: () => (isStuck ? new Promise(() => {}) : 200) });
-  const a = await nodeOf(t, redis, { receivers: [receiver] });
-  const b = await nodeOf(t, redis, { receivers: [receiver] });
+  const options = { receivers: [receiver], args: ['--webhook-timeout', '500ms'] };
+  const [a, b] = [await nodeOf(t, redis, options), await nodeOf(t, redis, options)];
   await a.report('job', { status: 'completed' });
   await waitFor(() => receiver.tries.length > 0, 'the first try');
   const leader = await redis.cli('get', '{reelay}:hooks:leader');
@@ -176,6 +176,23 @@ test('what is due again by the time that its failure is settled is tried at once
   await node.report('job', { status: 'completed' });
   await waitFor(() => receiver.accepted.length === 2, 'both events', { timeout: 30_000 });
   assert.deepEqual(receiver.tries.map((one) => one.status), [500, 200, 500, 200]);
+});
+
+test('who delivers hears of a replay at another node', { timeout: 60_000 }, async (t) => {
+  const redis = await FleetRedis.during(t);
+  const receiver = await Receiver.during(t);
+  const nodes = [await nodeOf(t, redis, { receivers: [receiver] }), await nodeOf(t, redis, { receivers: [receiver] })];
+  await nodes[0].report('job', { status: 'completed' });
+  await waitFor(async () => (await deliveries(nodes[0], '?state=delivered')).length === 2, 'both to be settled');
+  assert.equal(await redis.cli('pubsub', 'numsub', '{reelay}:hooks:ring'), '{reelay}:hooks:ring\n2');
+  const rung = await redis.subscribe('{reelay}:hooks:ring');
+  const [{ id }] = await deliveries(nodes[0]);
+  for (const [i, node] of nodes.entries()) {
+    assert.equal((await node.post(`/api/webhooks/deliveries/${id}/replay`)).status, 202);
+    await waitFor(() => receiver.tries.length === 3 + i, 'it to be sent again');
+    await waitFor(async () => (await deliveries(node, '?state=delivered')).length === 2, 'it to be settled');
+    await waitFor(() => rung.length === 1 + i, 'the ring');
+  }
 });
 
 test('Redis goes and comes back: nothing is lost, nothing comes twice', { timeout: 120_000 }, async (t) => {

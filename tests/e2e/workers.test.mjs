@@ -218,7 +218,7 @@ test('an upload that is still open is cancelled by the server alone', async (t) 
 });
 
 test('a forgotten upload is swept away', async (t) => {
-  const { redis, server } = await fleet(t, ['--upload-ttl', '1s']);
+  const { redis, server } = await fleet(t, ['--upload-ttl', '5s']);
   const upload = await Upload.create(server, { bytes: await clipBytes({ seconds: 1 }), chunks: 2 });
   await upload.put(0);
   const failed = await upload.reach('failed');

@@ -2,13 +2,16 @@
 // One Azurite (Azure's blob protocol) on a free port of the loopback, which keeps all in
 // memory and ends when standard input closes. Prints one line of JSON: url, key, sas, ...
 //
+//     azurite_server.mjs [CERTIFICATE KEY]     with those (PEM) it speaks https
+//
 // Azurite 3.35 has neither Put Block From URL nor Put Blob From URL. They are done here,
 // before it: the source is fetched and put, by the very URLs that were signed, so both must
 // be good.
 import { spawn } from 'node:child_process';
 import { createHmac, randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import os from 'node:os';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -18,6 +21,10 @@ const account = 'reelaytest';
 const key = randomBytes(64).toString('base64');
 const container = 'reelay-test';
 const version = '2020-12-06';
+const [certificate, secret] = process.argv.slice(2);
+const scheme = certificate ? 'https' : 'http';
+const module = certificate ? https : http;
+const identity = certificate ? { cert: readFileSync(certificate), key: readFileSync(secret) } : {};
 
 const program = fileURLToPath(new URL('../storage/node_modules/azurite/dist/src/blob/main.js', import.meta.url));
 if (!existsSync(program)) {
@@ -65,6 +72,7 @@ const cors = `<?xml version="1.0" encoding="utf-8"?><StorageServiceProperties><C
 const folder = mkdtempSync(path.join(os.tmpdir(), 'reelay-azurite-'));
 const child = spawn(process.execPath, [program, '--blobHost', '127.0.0.1', '--blobPort', '0',
   '--inMemoryPersistence', '--silent', '--disableTelemetry', '--disableProductStyleUrl', '--skipApiVersionCheck',
+  ...(certificate ? ['--cert', certificate, '--key', secret] : []),
 ], { cwd: folder, env: { ...process.env, AZURITE_ACCOUNTS: `${account}:${key}` }, stdio: ['ignore', 'pipe', 'inherit'] });
 
 function end(code) {
@@ -80,22 +88,21 @@ const port = await new Promise((resolve) => {
   let said = '';
   child.stdout.setEncoding('utf8').on('data', (text) => {
     said += text;
-    const found = /listen\w* (?:at|on) http:\/\/127\.0\.0\.1:(\d+)/.exec(said);
+    const found = /listen\w* (?:at|on) https?:\/\/127\.0\.0\.1:(\d+)/.exec(said);
     if (found) resolve(found[1]);
   });
 });
 
-const agent = new http.Agent({ keepAlive: true });
-
-// The same request, to Azurite; `body` instead of its own if there is one.
+// The same request, to Azurite; `body` instead of its own if there is one. On a connection of
+// its own: Azurite may be ending a kept one just now.
 function passOn(request, answer, body) {
   const headers = { ...request.headers };
   if (body) {
     delete headers['x-ms-copy-source'];
     headers['content-length'] = body.length;
   }
-  const onward = http.request({
-    host: '127.0.0.1', port, method: request.method, path: request.url, headers, agent, setHost: false,
+  const onward = module.request({
+    host: '127.0.0.1', port, method: request.method, path: request.url, headers, agent: false, setHost: false,
   }, (back) => {
     answer.writeHead(back.statusCode, back.statusMessage, back.rawHeaders);
     pipeline(back, answer).catch(() => {});
@@ -116,13 +123,13 @@ async function copyFrom(request, answer) {
   answer.end('<?xml version="1.0" encoding="utf-8"?><Error><Code>CannotVerifyCopySource</Code></Error>');
 }
 
-const front = http.createServer((request, answer) => {
+const front = module.createServer(identity, (request, answer) => {
   if (request.headers['x-ms-copy-source']) copyFrom(request, answer).catch(() => answer.destroy());
   else passOn(request, answer);
 });
 front.requestTimeout = 0;
 await new Promise((resolve) => front.listen(0, '127.0.0.1', resolve));
-const endpoint = `http://127.0.0.1:${front.address().port}/${account}`;
+const endpoint = `${scheme}://127.0.0.1:${front.address().port}/${account}`;
 await ask('PUT', endpoint, `/${container}`, { restype: 'container' });
 await ask('PUT', endpoint, '/', { comp: 'properties', restype: 'service' }, cors);
 const bare = `azure://${account}/${container}?endpoint=${endpoint}`;

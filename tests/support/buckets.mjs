@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url';
 
 import { within } from './wait.mjs';
 
-async function start(program, words) {
+async function start(program, words, more = {}) {
   const file = fileURLToPath(new URL(program, import.meta.url));
-  const child = spawn(file, words, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(file, words, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...more } });
   const exited = new Promise((resolve) => child.on('close', resolve));
   const said = new Promise((resolve, reject) => {
     let text = '';
@@ -26,9 +26,9 @@ async function start(program, words) {
   return { ...(await within(said, `${program} to be up`, 60_000)), pid: child.pid, stop };
 }
 
-// `page`: how many rows its lists have at most.
-export async function startSwift({ page = 1000 } = {}) {
-  const swift = await start('swift_server.py', ['--page', String(page)]);
+// `page`: how many rows its lists have at most; `isVirtual`: the bucket is a host of its own.
+export async function startSwift({ page = 1000, isVirtual = false } = {}) {
+  const swift = await start('swift_server.py', ['--page', String(page), ...(isVirtual ? ['--virtual'] : [])]);
   return {
     ...swift,
     env: { AWS_ACCESS_KEY_ID: swift.accessKey, AWS_SECRET_ACCESS_KEY: swift.secretKey },
@@ -36,8 +36,11 @@ export async function startSwift({ page = 1000 } = {}) {
 }
 
 // `sas` is a token for the container, to be used instead of the key: AZURE_STORAGE_SAS_TOKEN.
-export async function startAzurite() {
-  const azurite = await start('azurite_server.mjs', []);
+// With a certificate (tls.mjs) it speaks https.
+export async function startAzurite({ certificate } = {}) {
+  const azurite = await (certificate
+    ? start('azurite_server.mjs', certificate.files, { NODE_EXTRA_CA_CERTS: certificate.ca })
+    : start('azurite_server.mjs', []));
   return { ...azurite, env: { AZURE_STORAGE_KEY: azurite.key } };
 }
 

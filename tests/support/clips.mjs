@@ -10,7 +10,15 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const folder = path.join(os.tmpdir(), `reelay-clips-${os.userInfo().uid}`);
 
-async function make(args, ending) {
+const made = new Map(); // what this process makes is made once, also when two want it at once
+
+function make(args, ending) {
+  const key = args.join('\0') + ending;
+  if (!made.has(key)) made.set(key, makeOnce(args, ending));
+  return made.get(key);
+}
+
+async function makeOnce(args, ending) {
   const name = createHash('sha256').update(args.join('\0')).digest('hex').slice(0, 16) + ending;
   const file = path.join(folder, name);
   if (!existsSync(file)) {

@@ -14,8 +14,8 @@ export class Conversion {
     const audience = await Audience.during(t, [[fleet.a], [fleet.b]], upload.id, upload.token);
     await upload.assemble();
     const holder = await fleet.holder();
-    await grown(treeOf(fleet, upload), segments);
-    await audience.progress();
+    await holder.paced(() => grown(treeOf(fleet, upload), segments));
+    await holder.paced(() => audience.progress());
     return Object.assign(new Conversion(), { fleet, seconds, upload, audience, holder });
   }
 

@@ -4,7 +4,7 @@
 //   const relay = await faultyBefore(t, swift);
 //   const url = through(swift.url, swift, relay.origin);
 //   relay.refuse({ count: 3 })                    503 to the next three requests
-//   relay.refuse({ seconds: 2, status: 500 })     ... to all for so long
+//   relay.refuse({ seconds: 2, status: 500 })     ... to all for so long; with a `body`
 //   relay.slow(bytesPerSecond)                    both ways; 0: as fast as can be
 //   relay.truncate({ count, bytes })              answers that end too early
 //   relay.reset({ count, bytes })                 connections that break behind so many bytes of the request's body
@@ -79,7 +79,7 @@ export class Faulty {
     if (fault.kind === 'refuse') {
       request.resume();
       const headers = fault.retryAfter === undefined ? {} : { 'retry-after': String(fault.retryAfter) };
-      answer.writeHead(fault.status ?? 503, headers).end();
+      answer.writeHead(fault.status ?? 503, headers).end(fault.body);
       return;
     }
     if (fault.kind === 'reset') {

@@ -273,15 +273,35 @@ export class Worker extends Server {
   // Stops its ffmpeg where it is, until `thaw`: so that a conversion is in its middle
   // for as long as a test needs, on any machine.
   freeze() {
-    this.frozen = this.ffmpegs.map(({ pid }) => pid);
-    assert.ok(this.frozen.length > 0, 'the conversion was over too soon');
-    for (const pid of this.frozen) process.kill(pid, 'SIGSTOP');
+    assert.ok(this.stops(), 'the conversion was over too soon');
     return this.frozen;
+  }
+
+  // Whether there was one.
+  stops() {
+    this.frozen = this.ffmpegs.map(({ pid }) => pid).filter(isAlive);
+    for (const pid of this.frozen) process.kill(pid, 'SIGSTOP');
+    return this.frozen.length > 0;
   }
 
   thaw() {
     for (const pid of this.frozen ?? []) if (isAlive(pid)) process.kill(pid, 'SIGCONT');
     this.frozen = [];
+  }
+
+  // Waits for something that its ffmpeg does, and lets it do that little by little: so that
+  // the conversion is not over by then on a machine that is fast.
+  async paced(wait) {
+    let isOver = false;
+    const done = wait().finally(() => (isOver = true));
+    done.catch(() => {});
+    for (let ms = 20; !isOver; ms *= 1.1) {
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      this.stops(); // or it is between two of them
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      this.thaw();
+    }
+    return done;
   }
 
   async end() {

@@ -40,6 +40,19 @@ export class Redis {
     return stdout.trimEnd();
   }
 
+  // Until so many nodes listen to what is said of a job: that goes another way than what the
+  // viewers are told when they come, and than reports.
+  async isHeard(id, nodes = 1) {
+    const channel = `progress:${id}`; // the last of three
+    await waitFor(async () => Number((await this.cli('pubsub', 'numsub', channel)).split('\n')[1]) >= nodes,
+      `${nodes} nodes to listen to ${channel}`);
+  }
+
+  // The same for those who listen to everything: each has three patterns.
+  async isAllHeard(nodes = 1) {
+    await waitFor(async () => Number(await this.cli('pubsub', 'numpat')) >= 3 * nodes, `${nodes} nodes to listen to all`);
+  }
+
   // What is published to the channels that fit, from when this returns on.
   async subscribe(pattern) {
     const child = spawn('redis-cli', ['-p', String(this.port), '--csv', 'psubscribe', pattern], {

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 import { request } from './http.mjs';
+import { freePort } from './ports.mjs';
 import { addWitness, waitFor, within } from './wait.mjs';
 import { watch } from './watcher.mjs';
 
@@ -52,8 +53,9 @@ export async function reelay(args, { env, cwd, input, timeout = 120_000 } = {}) 
 }
 
 export class Server {
-  // Options: args, env, dataDir (kept by who made it), port; an address and a command
-  // to start it by, for one that lives in a network of its own.
+  // Options: args, env, dataDir (kept by who made it), port (else one that is still its own
+  // when it is started again); an address and a command to start it by, for one that lives
+  // in a network of its own.
   static async start(options = {}) {
     const server = new Server(options);
     await server.start();
@@ -68,7 +70,7 @@ export class Server {
     return server;
   }
 
-  constructor({ args = [], env = {}, dataDir, port = 0, address = '127.0.0.1', by = [] } = {}) {
+  constructor({ args = [], env = {}, dataDir, port, address = '127.0.0.1', by = [] } = {}) {
     this.args = args;
     this.env = env;
     this.address = address;
@@ -92,6 +94,7 @@ export class Server {
   }
 
   async start() {
+    this.port ??= await freePort();
     // setpriv: should this process be cut down, the server goes with it.
     this.process = spawn(
       'setpriv',

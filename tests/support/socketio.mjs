@@ -9,9 +9,12 @@ export const TRANSPORTS = [['websocket'], ['polling'], ['polling', 'websocket']]
 export class Gateway {
   events = []; // [name, data]
   errors = []; // connect_error
+  connects = 0;
+  known = 1; // so many of them were waited for
 
   constructor(server, { namespace = '/file-processing', ...options } = {}) {
     this.socket = io(`${server.origin}${namespace}`, { forceNew: true, reconnectionDelay: 20, reconnectionDelayMax: 50, ...options });
+    this.socket.on('connect', () => this.connects++);
     this.socket.onAny((...event) => this.events.push(event));
     this.socket.on('connect_error', (error) => this.errors.push(error));
     this.forgetWitness = addWitness(() => `--- ${this.socket.nsp}: ${this.errors} ${JSON.stringify(this.events.slice(-8))}`);
@@ -62,13 +65,15 @@ export class Gateway {
 
   // Cuts the connection as a network does; the client comes back by itself.
   async lose() {
+    this.known = this.connects;
     this.engine.close();
     await this.back();
   }
 
+  // Behind a loss, however short it was.
   async back() {
-    await waitFor(() => !this.socket.connected, 'the loss of the connection');
-    await waitFor(() => this.socket.connected, 'the connection to come back');
+    await waitFor(() => this.connects > this.known && this.socket.connected, 'the connection to come back');
+    this.known = this.connects;
   }
 
   // Everything said before this is answered has been heard.

@@ -3,7 +3,7 @@
 container and object server in one process, one replica, in a folder that goes when it
 ends, which it does when its standard input closes.
 
-    swift_server.py [--page N]     prints one line of JSON: url, endpoint, bucket, ...
+    swift_server.py [--page N] [--virtual]     prints one line of JSON: url, endpoint, bucket, ...
 
 It needs a folder with user xattrs (ext4 has them; TMPDIR says where)."""
 
@@ -27,6 +27,8 @@ from swift.common.ring import RingBuilder  # noqa: E402
 from swift.common.wsgi import SwiftHttpProtocol, loadapp  # noqa: E402
 
 ACCESS_KEY, SECRET_KEY, BUCKET = "test:tester", "testing", "reelay-test"
+# Buckets are also hosts below it; names below localhost are this machine's (RFC 6761).
+DOMAIN = "s3.localhost"
 SERVERS = ("account", "container", "object")
 
 SWIFT_CONF = """
@@ -77,6 +79,7 @@ use = egg:swift#gatekeeper
 [filter:s3api]
 use = egg:swift#s3api
 location = us-east-1
+storage_domain = {domain}
 s3_acl = false
 allow_multipart_uploads = true
 max_bucket_listing = {page}
@@ -165,7 +168,8 @@ def start(folder, page):
         eventlet.spawn(serve, socket, loadapp(f"{folder}/{kind}.conf"))
     socket = eventlet.listen(("127.0.0.1", 0), backlog=1024)
     port = socket.getsockname()[1]
-    write(f"{folder}/proxy.conf", PROXY_CONF.format(folder=folder, port=port, page=page))
+    write(f"{folder}/proxy.conf", PROXY_CONF.format(folder=folder, port=port, page=page,
+                                                      domain=DOMAIN))
     eventlet.spawn(serve, socket, with_cache(loadapp(f"{folder}/proxy.conf")))
     return f"http://127.0.0.1:{port}"
 
@@ -188,9 +192,11 @@ def make_bucket(endpoint):
     ask("PUT", f"{account}/{quote(BUCKET + '+segments')}", X_Auth_Token=token)
 
 
-def describe(endpoint):
+def describe(endpoint, style):
     key, secret = quote(ACCESS_KEY, safe=""), quote(SECRET_KEY, safe="")
-    query = f"endpoint={endpoint}&region=us-east-1&style=path"
+    if style == "virtual":
+        endpoint = endpoint.replace("127.0.0.1", DOMAIN)
+    query = f"endpoint={endpoint}&region=us-east-1&style={style}"
     return {"url": f"s3://{key}:{secret}@{BUCKET}?{query}", "endpoint": endpoint, "bucket": BUCKET,
             "bare": f"s3://{BUCKET}?{query}", "accessKey": ACCESS_KEY, "secretKey": SECRET_KEY,
             "region": "us-east-1", "wrong": f"s3://{key}:wrong@{BUCKET}?{query}",
@@ -208,13 +214,15 @@ def wait_for_the_end():
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--page", type=int, default=1000, help="how many rows a list has at most")
+    parser.add_argument("--virtual", action="store_const", dest="style", default="path",
+                        const="virtual", help="URLs whose host is the bucket's")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     folder = tempfile.mkdtemp(prefix="reelay-swift-")
     try:
         endpoint = start(folder, arguments.page)
         make_bucket(endpoint)
-        print(json.dumps(describe(endpoint)), flush=True)
+        print(json.dumps(describe(endpoint, arguments.style)), flush=True)
         wait_for_the_end()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

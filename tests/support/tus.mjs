@@ -115,10 +115,10 @@ export class TusUpload {
 }
 
 // Between a client and a server: cuts connections when `cuts` says so, of so many bytes
-// that went up.
+// that went up; it is given how many were cut so far.
 export class Relay {
   static async during(t, server, cuts = () => Infinity) {
-    const relay = Object.assign(new Relay(), { server, cuts, count: 0, broken: 0, pairs: new Set() });
+    const relay = Object.assign(new Relay(), { server, cuts, broken: 0, pairs: new Set() });
     relay.listener = net.createServer((client) => relay.#join(client));
     await new Promise((resolve) => relay.listener.listen(0, '127.0.0.1', resolve));
     t.after(() => relay.end());
@@ -136,7 +136,7 @@ export class Relay {
       this.pairs.delete(pair);
       for (const socket of pair) socket.destroy();
     };
-    let left = this.cuts(this.count++);
+    let left = this.cuts(this.broken);
     this.pairs.add(pair);
     for (const socket of pair) socket.on('error', end).on('close', end);
     upstream.on('data', (bytes) => client.write(bytes));

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { ago, bytes, duration, moment, pace, percent, speed } from '../format.js';
+import {
+    address, ago, bytes, duration, moment, pace, percent, sentence, shortAddress, speed,
+} from '../format.js';
 
 test('bytes_are_rounded_to_what_people_read', () => {
     const cases = [[0, '0 B'], [999, '999 B'], [1000, '1.0 kB'], [32_000_000, '32 MB'],
@@ -41,4 +43,24 @@ test('a_moment_may_be_text_seconds_or_milliseconds', () => {
     assert.equal(moment(at), at);
     assert.equal(moment(at / 1000), at);
     assert.equal(moment(null), 0);
+});
+
+test('what_a_program_says_becomes_a_sentence', () => {
+    const cases = [['the chunks are gone', 'The chunks are gone.'], ['Well.', 'Well.'],
+        ['ffmpeg failed', 'ffmpeg failed.'], ['10.0.0.1 is private', '10.0.0.1 is private.'], ['', '']];
+    for (const [said, text] of cases)
+        assert.equal(sentence(said), text);
+});
+
+test('an_address_without_a_scheme_is_https', () => {
+    assert.equal(address(' example.org/talk.mp4 '), 'https://example.org/talk.mp4');
+    assert.equal(address('localhost:8080/a'), 'https://localhost:8080/a');
+    assert.equal(address('HTTP://example.org'), 'HTTP://example.org');
+    assert.equal(address('ftp://example.org/a'), 'ftp://example.org/a');
+});
+
+test('an_address_is_shown_without_its_secrets', () => {
+    assert.equal(shortAddress('https://me:pw@example.org/a/talk.mp4?key=1#x'), 'example.org/a/talk.mp4');
+    assert.equal(shortAddress('https://example.org/'), 'example.org');
+    assert.equal(shortAddress('https://'), 'https://');
 });

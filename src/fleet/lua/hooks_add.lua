@@ -4,6 +4,7 @@
 -- ARGV: 1 job, 2 number of its state, 3 ms that it is known what was told, 4 ms that deliveries are
 --   kept at most, ended or not, 5 id and 6 body of "job.created", 7 type of its end ("": it has not
 --   ended), 8 id and 9 body of that, 10... hashes and URLs, in turn.
+-- Channel: ring, something was made due.
 -- Of a job: of:JOB has the number of the last end that was told. Of a delivery: d:ID; due:HASH has
 -- what is to be sent by time; turn:HASH:JOB those that are pending, the first goes first.
 -- Answers how many were added.

@@ -1,4 +1,5 @@
--- What has ended is pending again, from the first attempt.
+-- What has ended is pending again, from the first attempt of one more round. Who delivers hears of
+-- it: that may be another node.
 -- KEYS: see hooks_add. ARGV: 1 id, 2... hashes of the URLs that there are.
 -- Answers "ok" or "missing".
 local hooks = KEYS[1]
@@ -13,7 +14,9 @@ if not state or state == 'pending' or not is_known then
 end
 local time = redis.call('TIME')
 redis.call('HSET', key, 'state', 'pending', 'attempts', '0')
+redis.call('HINCRBY', key, 'round', 1)
 redis.call('ZREM', hooks .. 'ended', ARGV[1])
 redis.call('LPUSH', hooks .. 'turn:' .. hash .. ':' .. job, ARGV[1])
 redis.call('ZADD', hooks .. 'due:' .. hash, time[1] * 1000, ARGV[1])
+redis.call('PUBLISH', hooks .. 'ring', ARGV[1])
 return 'ok'

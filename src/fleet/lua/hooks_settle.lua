@@ -1,11 +1,13 @@
 -- What an attempt came to.
 -- KEYS: see hooks_add. ARGV: 1 id, 2 state, 3 attempts with this one, 4 status, 5 why, 6 when it is
---   tried again (of a pending one).
+--   tried again (of a pending one), 7 the round that it was of.
 -- Answers "ok"; "stale": another has told what came of it.
 local hooks = KEYS[1]
 local key = hooks .. 'd:' .. ARGV[1]
-local state, attempts, hash, job = unpack(redis.call('HMGET', key, 'state', 'attempts', 'hash', 'job'))
-if state ~= 'pending' or tonumber(attempts) + 1 ~= tonumber(ARGV[3]) then
+local state, attempts, hash, job, round = unpack(redis.call('HMGET', key, 'state', 'attempts',
+    'hash', 'job', 'round'))
+if state ~= 'pending' or (round or '0') ~= ARGV[7] or
+    tonumber(attempts) + 1 ~= tonumber(ARGV[3]) then
     return 'stale'
 end
 local due = hooks .. 'due:' .. hash

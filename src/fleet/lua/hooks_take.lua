@@ -2,7 +2,7 @@
 -- KEYS: see hooks_add. ARGV: 1 node, 2 ms that it is the one, 3 hash of the URL, 4 how many at
 --   most, 5 ms until what is taken and not settled is due again.
 -- Answers {"other"}, or {"ok", when the next is due ("": never), {id, message, job, type, url,
---   attempts, created, body}...}.
+--   attempts, created, body, round}...}.
 local hooks = KEYS[1]
 local one = redis.call('GET', hooks .. 'leader')
 if one and one ~= ARGV[1] then
@@ -15,8 +15,9 @@ local due = hooks .. 'due:' .. ARGV[3]
 local reply = {'ok', ''}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, ARGV[4])) do
     local d = redis.call('HMGET', hooks .. 'd:' .. id, 'message', 'job', 'type', 'url', 'attempts',
-        'created', 'body')
+        'created', 'body', 'round')
     if d[1] then
+        d[8] = d[8] or '0'
         redis.call('ZADD', due, now + tonumber(ARGV[5]), id)
         reply[#reply + 1] = {id, unpack(d)}
     else

@@ -9,6 +9,7 @@ end
 if state == 'open' then
     redis.call('DEL', KEYS[1])
     redis.call('ZREM', KEYS[6], ARGV[2])
+    redis.call('ZREM', KEYS[9], ARGV[2])
     if over == '1' then
         local time = redis.call('TIME')
         redis.call('ZADD', KEYS[8], math.floor(time[1] * 1000 + time[2] / 1000), ARGV[2])

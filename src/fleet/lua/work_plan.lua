@@ -2,8 +2,8 @@
 -- KEYS: see work_create. ARGV: 2 id, 3 chunks ("0": says nothing of them).
 -- Answers {"ok" or "exists" (it was another number), state, chunks, touched, step, spec,
 --   place},
---   {"state"} or {"missing"}.
-local state, chunks = unpack(redis.call('HMGET', KEYS[1], 'state', 'chunks'))
+--   {"state"} (also of one that comes in no chunks) or {"missing"}.
+local state, chunks, spec = unpack(redis.call('HMGET', KEYS[1], 'state', 'chunks', 'spec'))
 if not state then
     return {'missing'}
 end
@@ -16,6 +16,10 @@ redis.call('HSET', KEYS[1], 'touched', ms)
 redis.call('ZADD', KEYS[6], ms, ARGV[2])
 if ARGV[3] == '0' then
     return {'ok'}
+end
+-- The member as upload_write has it: no other text can hold it unescaped.
+if string.find(spec, '"is_tus":true', 1, true) then
+    return {'state'}
 end
 if chunks == '0' then
     redis.call('HSET', KEYS[1], 'chunks', ARGV[3])

@@ -8,6 +8,7 @@ for _, job in ipairs(redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', '(' .. ARGV[2]
     'LIMIT', 0, ARGV[3])) do
     local state, over = unpack(redis.call('HMGET', KEYS[1] .. job, 'state', 'over'))
     redis.call('ZREM', KEYS[6], job)
+    redis.call('ZREM', KEYS[9], job)
     if state == 'open' or state == 'dropped' then
         redis.call('DEL', KEYS[1] .. job)
         dropped[#dropped + 1] = job

@@ -105,6 +105,12 @@ static void every_counter_is_written_once_under_its_own_name(void **state)
         { COUNT_ANSWERS_LAST, "reelay_http_answers_total{code=\"5xx\"}" },
         { COUNT_LOST_WEBSOCKETS, "reelay_websocket_lost_total" },
         { COUNT_ENDED_LAST, "reelay_jobs_ended_total{state=\"cancelled\"}" },
+        { COUNT_DOWNLOADS_ENDED, "reelay_downloads_ended_total{state=\"completed\"}" },
+        { COUNT_DOWNLOADS_ENDED_LAST, "reelay_downloads_ended_total{state=\"cancelled\"}" },
+        { COUNT_UPLOADED_CHUNKS, "reelay_upload_bytes_total{door=\"chunks\"}" },
+        { COUNT_UPLOADED_RPC, "reelay_upload_bytes_total{door=\"rpc\"}" },
+        { COUNT_UPLOADED_TUS, "reelay_upload_bytes_total{door=\"tus\"}" },
+        { COUNT_DOWNLOADED, "reelay_download_bytes_total" },
         { COUNT_DELIVERIES, "reelay_deliveries_total" },
     };
     char line[128];

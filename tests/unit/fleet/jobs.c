@@ -440,6 +440,21 @@ static void a_status_alone_is_found_and_heard(void **state)
     WAIT_FOR(&loop, has_heard(&b, JOB_COMPLETED, 1));
 }
 
+/* It was published when nobody listened yet. */
+static void an_end_whose_status_comes_late_is_heard(void **state)
+{
+    (void)state;
+    run("SETEX job_status:s2 3600 %s", "{\"status\":\"processing\",\"progress\":0.5}");
+    watch(&a, "s2");
+    watch(&a, "s3");
+    WAIT_FOR(&loop, has_heard(&a, JOB_PROCESSING, 0.5) && fleet_jobs_is_ready(a.jobs));
+    run("SETEX job_status:s2 3600 %s", "{\"status\":\"completed\",\"progress\":1}");
+    run("SETEX job_status:s3 3600 %s", "{\"status\":\"completed\",\"progress\":1}");
+    WAIT_FOR(&loop, a.count == 3);
+    assert_int_equal(a.seen[1]->state, JOB_COMPLETED);
+    assert_int_equal(a.seen[2]->state, JOB_COMPLETED);
+}
+
 static void an_unknown_job_is_missing(void **state)
 {
     struct outcome o = { 0 };
@@ -787,6 +802,7 @@ int main(void)
         TEST(bytes_are_a_report_too),
         TEST(what_is_no_report_is_dropped),
         TEST(a_status_alone_is_found_and_heard),
+        TEST(an_end_whose_status_comes_late_is_heard),
         TEST(an_unknown_job_is_missing),
         TEST(what_was_said_while_it_was_deaf_is_made_good),
         TEST(a_redis_that_lost_its_memory_is_told_again),

@@ -488,6 +488,32 @@ static void a_cancelled_one_is_not_delayed(void **state)
     assert_int_equal(node_finish(&f->b, last(&f->b)), OK);
 }
 
+static void parts_of_uploads_are_so_many_at_all_nodes_together(void **state)
+{
+    struct fleet *f = *state;
+    struct outcome o = { .is_done = false };
+
+    assert_int_equal(node_create(&f->a, "s", "{}"), OK); /* does not count */
+    assert_int_equal(node_create_part(&f->a, "s1", 3), OK);
+    assert_int_equal(node_create_part(&f->b, "s2", 3), OK);
+    assert_int_equal(node_create_part(&f->b, "s2", 3), FAIL_EXISTS);
+    assert_int_equal(node_create_part(&f->a, "s3", 3), OK);
+    assert_int_equal(node_create_part(&f->b, "s4", 3), FAIL_LIMIT);
+    assert_int_equal(node_find(&f->b, "s4").err, FAIL_MISSING);
+    assert_int_equal(node_create(&f->b, "so", "{}"), OK);
+    assert_int_equal(node_cancel(&f->a, "s1"), FAIL_STATE); /* there is room for one */
+    assert_int_equal(node_create_part(&f->b, "s4", 3), OK);
+    assert_int_equal(node_create_part(&f->b, "s5", 3), FAIL_LIMIT);
+    assert_int_equal(node_redis(&f->a, "DEL " FLEET_WORK "job:s2"), 1); /* its memory was full */
+    assert_int_equal(node_create_part(&f->b, "s5", 3), OK);
+    assert_int_equal(node_create_part(&f->b, "s6", 3), FAIL_LIMIT);
+    fleet_work_stale(f->a.work, INT64_MAX / 2, 10, on_stale, &o);
+    WAIT_FOR(&f->loop, o.is_done);
+    assert_int_equal(node_redis(&f->a, "EXISTS " FLEET_WORK "parts"), 0);
+    assert_int_equal(node_create_part(&f->b, "s6", 3), OK);
+    assert_int_equal(node_cancel(&f->b, "s6"), FAIL_STATE);
+}
+
 static void stale_uploads_are_given_to_one_node_each(void **state)
 {
     struct fleet *f = *state;
@@ -581,6 +607,18 @@ static void idle_uploads_are_told_and_stay(void **state)
     assert_true(told.reached_ms >= later && told.reached_ms < INT64_MAX / 2);
     assert_int_equal(node_drop(&f->a, INT64_MAX / 2), 64);
     assert_int_equal(node_drop(&f->a, INT64_MAX / 2), 8);
+}
+
+static void what_grows_at_its_end_has_no_number_of_chunks(void **state)
+{
+    struct fleet *f = *state;
+
+    assert_int_equal(node_create(&f->a, "s-grows", "{\"is_tus\":true}"), OK);
+    assert_int_equal(node_plan(&f->b, "s-grows", 3).err, FAIL_STATE);
+    assert_int_equal(node_find(&f->a, "s-grows").chunks, 0);
+    assert_int_equal(node_create(&f->a, "s-other", "{\"title\":\"\\\"is_tus\\\":true\"}"), OK);
+    assert_int_equal(node_plan(&f->b, "s-other", 3).err, OK);
+    assert_int_equal(node_drop(&f->a, INT64_MAX / 2), 2);
 }
 
 static void the_first_word_on_the_number_of_chunks_counts(void **state)
@@ -1114,8 +1152,10 @@ int main(void)
         TEST(a_cancelled_one_whose_holder_died_is_taken_over_as_cancelled),
         TEST(one_that_is_cancelled_while_it_fails_is_not_open_again),
         TEST(a_cancelled_one_is_not_delayed),
+        TEST(parts_of_uploads_are_so_many_at_all_nodes_together),
         TEST(stale_uploads_are_given_to_one_node_each),
         TEST(idle_uploads_are_told_and_stay),
+        TEST(what_grows_at_its_end_has_no_number_of_chunks),
         TEST(the_first_word_on_the_number_of_chunks_counts),
         TEST(the_first_word_on_the_size_counts),
         TEST(of_two_who_place_chunks_the_first_counts),

@@ -292,6 +292,14 @@ int node_create(struct node *n, const char *job, const char *spec)
     return outcome_of(n, &o);
 }
 
+int node_create_part(struct node *n, const char *job, uint32_t most)
+{
+    struct outcome o = { .is_done = false };
+
+    fleet_work_create_part(n->work, job, "{}", most, node_on_done, &o);
+    return outcome_of(n, &o);
+}
+
 int node_enqueue(struct node *n, const char *job, enum fleet_priority priority)
 {
     struct outcome o = { .is_done = false };

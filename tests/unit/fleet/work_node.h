@@ -43,6 +43,7 @@ void node_serve(struct node *n, uint32_t slots);
 
 /* These wait for what they ask. */
 int node_create(struct node *n, const char *job, const char *spec);
+int node_create_part(struct node *n, const char *job, uint32_t most);
 int node_enqueue(struct node *n, const char *job, enum fleet_priority priority);
 int node_put(struct node *n, const char *job, enum fleet_priority priority); /* both */
 int node_cancel(struct node *n, const char *job);

@@ -251,6 +251,18 @@ static void it_reads_its_input_and_writes_in_its_folder(void **state)
     buf_deinit(&r.lines);
 }
 
+static void it_reads_the_certificates_that_are_named_to_it(void **state)
+{
+    struct place *p = *state;
+    struct run r = { 0 };
+
+    shell(&r, "read x < $SSL_CERT_FILE; echo $x",
+          &(struct child_limits){
+              .read_path = p->input, .ca_file = p->secret, .write_path = p->folder });
+    assert_lines(&r, "the secret|");
+    buf_deinit(&r.lines);
+}
+
 static void it_reads_and_writes_nothing_else(void **state)
 {
     struct place *p = *state;
@@ -551,6 +563,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_environment_is_cleared),
         cmocka_unit_test(no_descriptor_of_ours_is_inherited),
         cmocka_unit_test_setup_teardown(it_reads_its_input_and_writes_in_its_folder, make_place,
+                                        drop_place),
+        cmocka_unit_test_setup_teardown(it_reads_the_certificates_that_are_named_to_it, make_place,
                                         drop_place),
         cmocka_unit_test_setup_teardown(it_reads_and_writes_nothing_else, make_place, drop_place),
         cmocka_unit_test(a_second_program_or_process_is_refused),

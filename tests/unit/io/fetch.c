@@ -16,7 +16,7 @@
 #include "scripted.h"
 
 struct seen {
-    int calls, err, status;
+    int calls, err, status, head_status;
     char body[256], why[256], location[256];
     int64_t retry_after_s;
 };
@@ -28,6 +28,7 @@ static void on_done(void *context, const struct fetch_answer *a)
     seen->calls++;
     seen->err = a->err;
     seen->status = a->status;
+    seen->head_status = a->head_status;
     seen->retry_after_s = a->retry_after_s;
     snprintf(seen->body, sizeof(seen->body), "%.*s", STR_ARG(a->body));
     snprintf(seen->why, sizeof(seen->why), "%s", a->why ? a->why : "");
@@ -287,14 +288,16 @@ static void what_was_cancelled_says_nothing(void **state)
 
 static void only_this_machine_is_local(void **state)
 {
-    static const char *const local[] = { "http://127.0.0.1", "http://127.1.2.3:80/x",
-                                         "https://localhost:3001", "http://[::1]:3001/",
-                                         "http://LOCALHOST/" };
+    static const char *const local[] = {
+        "http://127.0.0.1",   "http://127.1.2.3:80/x", "https://localhost:3001",
+        "http://[::1]:3001/", "http://LOCALHOST/",     "http://bucket.s3.LocalHost:9000/"
+    };
     static const char *const remote[] = { "http://127.0.0.1.example.org/",
                                           "http://10.0.0.1",
                                           "http://128.0.0.1",
                                           "http://[::2]/",
                                           "http://localhost.example.org",
+                                          "http://notlocalhost/",
                                           "http://127.0.0.1@evil/",
                                           "" };
 
@@ -321,6 +324,53 @@ static void a_proxy_is_not_asked_about_this_machine(void **state)
     scripted_stop(&server);
 }
 
+static void trailers_without_an_end_end_it(void **state)
+{
+    static const char head[] =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n";
+    static const char field[] = "X-More: 0123456789012345678901234567890123456789012345678\r\n";
+    struct buf text;
+    struct scripted server;
+    struct seen seen;
+
+    buf_init(&text, 4 << 20);
+    buf_puts(&text, head);
+    while (text.len < (2 << 20))
+        buf_puts(&text, field);
+    assert_false(text.failed);
+    const struct scripted_answer script[] = {
+        { .text = text.data, .len = text.len, .keeps_open = true },
+        { .text = text.data, .len = sizeof(head) - 1 + 100 * (sizeof(field) - 1) },
+    };
+    scripted_start(&server, script, 2);
+    run(*state, (struct fetch_request){ .url = server.url }, &seen);
+    assert_int_equal(seen.err, FAIL_LIMIT);
+    run(*state, (struct fetch_request){ .url = server.url }, &seen);
+    assert_int_not_equal(seen.err, FAIL_LIMIT); /* it broke off */
+    scripted_stop(&server);
+    buf_deinit(&text);
+}
+
+static void the_head_is_known_though_the_body_breaks_off(void **state)
+{
+    static const struct scripted_answer script[] = {
+        { .text = ANSWER("200 OK", "Content-Length: 5\r\n", "") },
+        { .text = "HTTP/1.1 103 Early Hints\r\n\r\n" },
+        { .text = "HTTP/1.1 103 Early Hints\r\n\r\n" ANSWER("410 Gone", "", "") },
+    };
+    static const int statuses[] = { 200, 0, 410 };
+    struct scripted server;
+    struct seen seen;
+
+    scripted_start(&server, script, 3);
+    for (int i = 0; i < 3; i++) {
+        run(*state, (struct fetch_request){ .url = server.url }, &seen);
+        assert_int_equal(seen.err == OK, i == 2);
+        assert_int_equal(seen.head_status, statuses[i]);
+    }
+    scripted_stop(&server);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -331,6 +381,8 @@ int main(void)
         TEST(a_files_range_is_sent),
         TEST(a_file_that_ends_too_early_is_said),
         TEST(an_answer_longer_than_its_limit_ends),
+        TEST(trailers_without_an_end_end_it),
+        TEST(the_head_is_known_though_the_body_breaks_off),
         TEST(broken_connections_are_told_from_none),
         TEST(an_answer_that_does_not_come_is_given_up),
         TEST(what_was_cancelled_says_nothing),

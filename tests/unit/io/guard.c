@@ -237,6 +237,24 @@ static void deny_stands_above_all_else(void **state)
     CHECK_URLS(&lists, rows);
 }
 
+static void a_net_of_one_family_has_nothing_of_the_other(void **state)
+{
+    static const struct lists denied = { .deny = { "::/0" } }, allowed = { .allow = { "::/0" } };
+    static const struct url_row by_denial[] = {
+        { "http://8.8.8.8/", OK, NULL },
+        { "http://[2a00::1]/", FAIL_DENIED, "denied" },
+    };
+    static const struct url_row by_allowance[] = {
+        { "http://127.0.0.1/", FAIL_DENIED, NULL },
+        { "http://[::ffff:127.0.0.1]/", FAIL_DENIED, NULL },
+        { "http://[::1]/", OK, NULL },
+    };
+
+    (void)state;
+    CHECK_URLS(&denied, by_denial);
+    CHECK_URLS(&allowed, by_allowance);
+}
+
 static void allow_opens_what_is_not_public(void **state)
 {
     static const struct lists lists = { .allow = { "10.1.0.0/16", "127.0.0.1:8080", "[::1]:8080",
@@ -378,6 +396,7 @@ int main(void)
         cmocka_unit_test(what_parsers_disagree_about_is_refused),
         cmocka_unit_test(only_http_and_https_are_fetched),
         cmocka_unit_test(deny_stands_above_all_else),
+        cmocka_unit_test(a_net_of_one_family_has_nothing_of_the_other),
         cmocka_unit_test(allow_opens_what_is_not_public),
         cmocka_unit_test(only_shuts_all_that_it_does_not_name),
         cmocka_unit_test(at_the_moment_of_connecting_the_address_decides),

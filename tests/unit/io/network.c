@@ -43,7 +43,10 @@ static void ipv4_and_ipv6_are_kept_apart(void **state)
     assert_false(has("0.0.0.0/0", "::1"));
     assert_false(has("0.0.0.0/0", "2001:db8::1"));
     assert_true(has("10.0.0.0/8", "::ffff:10.1.1.1"));
-    assert_true(has("::/0", "10.1.1.1"));
+    assert_false(has("::/0", "10.1.1.1"));
+    assert_false(has("::/64", "10.1.1.1"));
+    assert_true(has("::ffff:0:0/96", "10.1.1.1"));
+    assert_true(has("::/0", "::1"));
 }
 
 static void what_is_no_range_is_refused(void **state)

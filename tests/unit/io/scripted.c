@@ -98,6 +98,8 @@ static void *serve(void *context)
         int fd = accept(s->listener, NULL, NULL);
         must(fd >= 0);
         hear(s, i, fd);
+        if (s->answers[i].late_ms > 0)
+            usleep(s->answers[i].late_ms * 1000);
         if (s->answers[i].text == NULL) {
             struct linger now = { .l_onoff = 1, .l_linger = 0 };
             setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));

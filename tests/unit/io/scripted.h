@@ -13,6 +13,7 @@ struct scripted_answer {
     const char *text; /* NULL: reset the connection; %s in it: the WebSocket key's answer */
     size_t len;       /* 0: strlen */
     bool keeps_open;  /* until the client closes */
+    unsigned late_ms; /* behind the request */
 };
 
 struct scripted {

@@ -137,6 +137,18 @@ static void a_content_range_is_whole_or_nothing(void **state)
         assert_int_equal(download_content_range(bad[i], &first, &total), FAIL_SYNTAX);
 }
 
+static void what_is_out_of_range_may_say_how_long_it_is(void **state)
+{
+    static const char *const bad[] = { "",           "bytes",     "bytes */",    "bytes */*",
+                                       "items */10", "bytes */a", "bytes 0-1/2", "bytes */-1" };
+
+    (void)state;
+    assert_int_equal(download_unsatisfied_range("bytes */1000"), 1000);
+    assert_int_equal(download_unsatisfied_range("Bytes */0"), 0);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        assert_int_equal(download_unsatisfied_range(bad[i]), -1);
+}
+
 static void pages_and_manifests_are_told_from_files(void **state)
 {
     (void)state;
@@ -330,6 +342,7 @@ int main(void)
         cmocka_unit_test(a_file_name_leads_nowhere),
         cmocka_unit_test(a_file_name_is_cut_between_characters),
         cmocka_unit_test(a_content_range_is_whole_or_nothing),
+        cmocka_unit_test(what_is_out_of_range_may_say_how_long_it_is),
         cmocka_unit_test(pages_and_manifests_are_told_from_files),
         cmocka_unit_test(a_page_says_what_is_there),
         cmocka_unit_test(odd_answers_of_a_page_do_no_harm),

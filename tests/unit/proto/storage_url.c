@@ -69,6 +69,8 @@ static void a_bucket_at_an_endpoint_is_part_of_the_path_unless_asked_otherwise(v
            "s3 http://127.0.0.1:8080/bucket/p/ us-east-1 k:s:-");
     expect("s3://k:s@bucket?endpoint=https%3A%2F%2Fminio%3A443%2Fs3%2F&region=x", NULL,
            "s3 https://minio/s3/bucket/ x k:s:-");
+    expect("s3://k:s@bucket?style=virtual&endpoint=http://minio1:9000", NULL,
+           "s3 http://bucket.minio1:9000/ us-east-1 k:s:-");
     expect("s3://k:s@bucket?style=virtual&endpoint=http://minio.example:80", NULL,
            "s3 http://bucket.minio.example/ us-east-1 k:s:-");
     expect("s3://k:s@bucket?endpoint=http://[::1]:9000", NULL,
@@ -177,6 +179,10 @@ static void what_is_wrong_is_named_and_secrets_are_not(void **state)
     expect_refusal("s3://bucket?region=a/b", aws, FAIL_SYNTAX, "region");
     expect_refusal("s3://bucket?style=new", aws, FAIL_SYNTAX, "style");
     expect_refusal("s3://my.bucket?style=virtual", aws, FAIL_SYNTAX, "style=path");
+    expect_refusal("s3://bucket?style=virtual&endpoint=http://127.0.0.1:9000", aws, FAIL_SYNTAX,
+                   "style=path");
+    expect_refusal("s3://bucket?style=virtual&endpoint=https://[::1]", aws, FAIL_SYNTAX,
+                   "style=path");
     expect_refusal("s3://bucket?endpoint=ftp://h", aws, FAIL_SYNTAX, "https://");
     expect_refusal("s3://bucket?endpoint=http://", aws, FAIL_SYNTAX, "host");
     expect_refusal("s3://bucket?endpoint=http://a%0d%0ab", aws, FAIL_SYNTAX, "query");

@@ -139,6 +139,17 @@ static void what_the_buffer_held_stays_before_the_result(void **state)
     buf_deinit(&out);
 }
 
+static void letters_of_a_url_are_encoded_and_nothing_else(void **state)
+{
+    (void)state;
+    struct buf out;
+
+    buf_init(&out, 100);
+    url_encode_letters(STR("http://a:b@c/d%20é/ü?x=я&y=%2f#z"), &out);
+    assert_string_equal(buf_text(&out), "http://a:b@c/d%20%C3%A9/%C3%BC?x=%D1%8F&y=%2f#z");
+    buf_deinit(&out);
+}
+
 static void a_full_buffer_is_a_limit(void **state)
 {
     (void)state;
@@ -157,6 +168,7 @@ static void a_full_buffer_is_a_limit(void **state)
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(what_the_buffer_held_stays_before_the_result),
+    cmocka_unit_test(letters_of_a_url_are_encoded_and_nothing_else),
     cmocka_unit_test(a_full_buffer_is_a_limit),
 };
 

@@ -21,6 +21,7 @@ struct contract_driver {
     const char *provider;
     const char *server;  /* a program below tests/support, or NULL: a folder */
     const char *options; /* one word for it, or NULL */
+    const char *style;   /* another */
     bool uses_sas;       /* a token from the environment instead of a key in the URL */
     bool has_urls, has_object_urls;
     bool has_no_uploads;      /* multipart uploads are nothing until they are completed */
@@ -125,6 +126,7 @@ void expect_object(const char *key, int file, uint64_t offset, uint64_t length);
 
 /* A plain HTTP client; gives the status. `body` (may be NULL) gets head and body. */
 long plain_get(const char *url, struct buf *answer);
+long plain_head(const char *url, struct buf *answer);
 long plain_put(const char *url, int file, uint64_t offset, uint64_t length);
 
 #endif

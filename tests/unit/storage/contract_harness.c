@@ -30,7 +30,7 @@ static void become_server(const struct contract_driver *d, int in, int out)
     dup2(in, STDIN_FILENO);
     dup2(out, STDOUT_FILENO);
     snprintf(path, sizeof path, "%s/%s", getenv("TESTS_SUPPORT"), d->server);
-    execl(path, path, d->options, NULL);
+    execl(path, path, d->options, d->style, NULL);
     _exit(127);
 }
 
@@ -605,6 +605,15 @@ long plain_get(const char *url, struct buf *answer)
     CURL *curl = curl_easy_init();
 
     assert_non_null(curl);
+    return perform(curl, url, answer);
+}
+
+long plain_head(const char *url, struct buf *answer)
+{
+    CURL *curl = curl_easy_init();
+
+    assert_non_null(curl);
+    curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
     return perform(curl, url, answer);
 }
 

@@ -29,6 +29,7 @@ static void without_urls_none_is_given(void **state)
     (void)state;
     buf_init(&url, URL_BYTES);
     assert_int_equal(storage_url(contract.place->s, "a", NULL, 60, &url), FAIL_UNSUPPORTED);
+    assert_int_equal(storage_head_url(contract.place->s, "a", 60, &url), FAIL_UNSUPPORTED);
     assert_int_equal(storage_part_url(contract.place->s, "a", "b", 1, 60, &url), FAIL_UNSUPPORTED);
     buf_deinit(&url);
 }
@@ -65,6 +66,22 @@ static void a_url_reads_the_object_with_what_is_known_of_it(void **state)
     assert_non_null(strstr(buf_text(&answer), "\r\n\r\na segment"));
     assert_non_null(strcasestr(buf_text(&answer), "\r\ncontent-type: video/mp2t"));
     assert_non_null(strcasestr(buf_text(&answer), "max-age=31536000, immutable"));
+    buf_deinit(&url);
+    buf_deinit(&answer);
+}
+
+static void a_url_for_a_head_answers_it(void **state)
+{
+    struct buf url, answer;
+
+    (void)state;
+    assert_int_equal(put_text("url/head", "nine byte"), OK);
+    buf_init(&url, URL_BYTES);
+    buf_init(&answer, URL_BYTES);
+    assert_int_equal(storage_head_url(contract.place->s, "url/head", 60, &url), OK);
+    assert_int_equal(plain_head(buf_text(&url), &answer), 200);
+    assert_non_null(strcasestr(buf_text(&answer), "\r\ncontent-length: 9\r\n"));
+    assert_null(strstr(buf_text(&answer), "nine byte"));
     buf_deinit(&url);
     buf_deinit(&answer);
 }
@@ -200,6 +217,7 @@ int contract_urls_cases(void)
 {
     const struct CMUnitTest urls[] = {
         CASE(a_url_reads_the_object_with_what_is_known_of_it),
+        CASE(a_url_for_a_head_answers_it),
         CASE(a_url_can_name_the_file_that_is_saved),
         CASE(a_url_that_was_changed_is_refused),
         CASE(a_url_has_its_time),

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "storage/http_pages.h"
 #include "storage/storage.h"
 
 #define ANSWER(status, fields, body)                                                               \
@@ -432,6 +433,29 @@ static void a_whole_object_goes_up_once_more_after_a_break(void **state)
     stop(w);
 }
 
+/* What was handed over is still on its way, for longer than a server may be silent. */
+static void a_body_has_the_time_that_it_takes(void **state)
+{
+    enum { BYTES = 256 * 1024 };
+    static const struct scripted_answer script[] = {
+        { .text = ANSWER("200 OK", NONE, ""), .late_ms = 9000 },
+    };
+    struct world *w = *state;
+    struct storage_put put = { .key = "a",
+                               .has_file = true,
+                               .file = w->file,
+                               .length = BYTES,
+                               .done = on_done,
+                               .context = w };
+
+    assert_int_equal(ftruncate(w->file, BYTES), 0);
+    start(w, script, 1, 1000);
+    storage_put(w->storage, &put);
+    wait_for(w);
+    assert_int_equal(w->err, OK);
+    stop(w);
+}
+
 static void other_bytes_than_were_sent_are_noticed(void **state)
 {
     static const char other[] =
@@ -546,10 +570,12 @@ static void a_list_that_does_not_end_is_ended(void **state)
                "<Contents><Key>below/x</Key><Size>1</Size></Contents>"
                "<Contents><Key>elsewhere</Key><Size>1</Size></Contents>"
                "<NextContinuationToken>t +</NextContinuationToken></ListBucketResult>");
-    static const struct scripted_answer script[] = { { .text = page }, { .text = page } };
+    static const struct scripted_answer script[] = {
+        { .text = page }, { .text = page }, { .text = page }, { .text = page }
+    };
     struct world *w = *state;
 
-    start(w, script, 2, 20000);
+    start(w, script, 4, 20000);
     storage_list(w->storage, "", count_object, on_done, w);
     wait_for(w);
     assert_int_equal(w->err, FAIL_SYNTAX);
@@ -559,10 +585,202 @@ static void a_list_that_does_not_end_is_ended(void **state)
     stop(w);
 }
 
+static bool count_pending(void *context, const struct storage_pending *pending)
+{
+    struct world *w = context;
+
+    assert_string_equal(pending->key, "x");
+    w->listed++;
+    return true;
+}
+
+static void on_parts(void *context, int err, const char *why, const struct storage_part *parts,
+                     size_t count)
+{
+    (void)parts, (void)count;
+    hear(context, err, why);
+}
+
+#define LIST_PAGE(after)                                                                           \
+    ANSWER("200 OK", "",                                                                           \
+           "<ListBucketResult><IsTruncated>true</IsTruncated>"                                     \
+           "<Contents><Key>below/x</Key><Size>1</Size></Contents>"                                 \
+           "<NextContinuationToken>" after "</NextContinuationToken></ListBucketResult>")
+#define UPLOADS_PAGE(after)                                                                        \
+    ANSWER("200 OK", "",                                                                           \
+           "<ListMultipartUploadsResult><IsTruncated>true</IsTruncated>"                           \
+           "<Upload><Key>below/x</Key><UploadId>i</UploadId></Upload>"                             \
+           "<NextKeyMarker>" after "</NextKeyMarker></ListMultipartUploadsResult>")
+#define PARTS_PAGE(after)                                                                          \
+    ANSWER("200 OK", "",                                                                           \
+           "<ListPartsResult><IsTruncated>true</IsTruncated>"                                      \
+           "<NextPartNumberMarker>" after "</NextPartNumberMarker></ListPartsResult>")
+
+static const char again_and_again[] = "the storage gives the same page of a list again and again";
+
+static void pages_that_come_round_again_are_the_end_of_it(void **state)
+{
+    static const struct scripted_answer objects[] = { { .text = LIST_PAGE("a") },
+                                                      { .text = LIST_PAGE("b") },
+                                                      { .text = LIST_PAGE("a") },
+                                                      { .text = LIST_PAGE("b") } };
+    static const struct scripted_answer uploads[] = { { .text = UPLOADS_PAGE("a") },
+                                                      { .text = UPLOADS_PAGE("b") },
+                                                      { .text = UPLOADS_PAGE("a") },
+                                                      { .text = UPLOADS_PAGE("b") } };
+    static const struct scripted_answer parts[] = { { .text = PARTS_PAGE("1") },
+                                                    { .text = PARTS_PAGE("2") },
+                                                    { .text = PARTS_PAGE("1") },
+                                                    { .text = PARTS_PAGE("2") } };
+    struct world *w = *state;
+
+    start(w, objects, 4, 20000);
+    storage_list(w->storage, "", count_object, on_done, w);
+    wait_for(w);
+    assert_int_equal(w->err, FAIL_SYNTAX);
+    assert_string_equal(w->why, again_and_again);
+    assert_int_equal(w->listed, 4);
+    stop(w);
+    start(w, uploads, 4, 20000);
+    storage_uploads(w->storage, "", count_pending, on_done, w);
+    wait_for(w);
+    assert_int_equal(w->err, FAIL_SYNTAX);
+    assert_string_equal(w->why, again_and_again);
+    stop(w);
+    start(w, parts, 4, 20000);
+    storage_parts(w->storage, "x", "i", on_parts, w);
+    wait_for(w);
+    assert_int_equal(w->err, FAIL_SYNTAX);
+    assert_string_equal(w->why, again_and_again);
+    stop(w);
+}
+
+static void a_tree_that_comes_round_again_is_not_removed_for_ever(void **state)
+{
+    static const char gone[] = ANSWER("204 Gone", "", "");
+    static const struct scripted_answer script[] = {
+        { .text = LIST_PAGE("a") }, { .text = gone }, { .text = LIST_PAGE("b") }, { .text = gone },
+        { .text = LIST_PAGE("a") }, { .text = gone }, { .text = LIST_PAGE("b") }, { .text = gone },
+    };
+    struct world *w = *state;
+
+    start(w, script, 8, 20000);
+    storage_remove_all(w->storage, "", on_done, w);
+    wait_for(w);
+    assert_int_equal(w->err, FAIL_SYNTAX);
+    assert_string_equal(w->why, again_and_again);
+    stop(w);
+}
+
+static void ever_new_pages_come_to_an_end(void **state)
+{
+    struct http_pages pages = { 0 };
+    const char *why = NULL;
+    uint32_t turned = 0;
+    char after[16];
+
+    (void)state;
+    do
+        snprintf(after, sizeof(after), "%u", turned++);
+    while (turned < 10 * HTTP_PAGES_MAX && http_pages_turn(&pages, after, &why) == OK);
+    assert_int_equal(turned, HTTP_PAGES_MAX);
+    assert_string_equal(why, "the storage gives a list without end");
+    http_pages_deinit(&pages);
+}
+
+static void a_circle_of_pages_is_found_however_long_it_is(void **state)
+{
+    (void)state;
+    for (uint32_t before = 0; before < 20; before++) {
+        for (uint32_t around = 1; around < 40; around++) {
+            struct http_pages pages = { 0 };
+            const char *why = NULL;
+            uint32_t turned = 0;
+            int err = OK;
+            while (err == OK && turned < 1000) {
+                char after[16];
+                uint32_t at = turned < before ? turned : before + (turned - before) % around;
+                snprintf(after, sizeof(after), "%u", at);
+                err = http_pages_turn(&pages, after, &why);
+                turned++;
+            }
+            assert_int_equal(err, FAIL_SYNTAX);
+            assert_true(turned > before + around && turned <= 4 * (before + around) + 1);
+            http_pages_deinit(&pages);
+        }
+    }
+}
+
 static void never(void *context, int err, const char *why, uint64_t bytes)
 {
     (void)context, (void)err, (void)why, (void)bytes;
     fail();
+}
+
+#define HTML "<html><body>Please log in</body></html>"
+
+static void a_good_answer_that_is_spoilt_is_asked_for_again(void **state)
+{
+    static const char html[] =
+        ANSWER("200 OK", "Content-Type: text/html\r\nContent-Length: 40\r\n", HTML "\n");
+    static const struct scripted_answer script[] = {
+        { .text = html },
+        { .text = ANSWER("200 OK", "Content-Length: 27\r\n", "<ListBucketResult><Contents>") },
+        { .text = ANSWER("200 OK", "Content-Length: 19\r\n", "<ListBucketResult/>") },
+        { .text = html },
+        { .text = html },
+        { .text = html },
+    };
+    struct world *w = *state;
+
+    start(w, script, 6, 20000);
+    storage_list(w->storage, "", count_object, on_done, w);
+    wait_for(w);
+    assert_int_equal(w->err, OK);
+    assert_int_equal(storage_trouble(w->storage), OK);
+    storage_list(w->storage, "", count_object, on_done, w);
+    wait_for(w);
+    assert_int_equal(w->err, FAIL_SYNTAX);
+    assert_string_equal(w->why, "the storage's answer cannot be understood (200, text/html)");
+    assert_int_equal(storage_trouble(w->storage), FAIL_SYNTAX);
+    stop(w);
+}
+
+static void a_range_that_ends_too_early_is_gone_on_with(void **state)
+{
+    static const struct scripted_answer script[] = {
+        { .text =
+              ANSWER("206 Part", "Content-Length: 2\r\nContent-Range: bytes 0-4/11\r\n", "he") },
+        { .text =
+              ANSWER("206 Part", "Content-Length: 3\r\nContent-Range: bytes 2-4/11\r\n", "llo") },
+    };
+    struct world *w = *state;
+    struct storage_get request = {
+        .key = "a", .length = 5, .file = w->file, .at = 100, .done = on_get, .context = w
+    };
+
+    start(w, script, 2, 20000);
+    storage_get(w->storage, &request);
+    wait_for(w);
+    assert_int_equal(w->err, OK);
+    assert_file_holds(w->file, "hello");
+    stop(w);
+}
+
+static void a_bucket_that_is_somewhere_else_is_trouble(void **state)
+{
+    static const struct scripted_answer script[] = {
+        { .text = ANSWER("301 There", "x-amz-bucket-region: eu-central-1\r\n" NONE, "") },
+    };
+    struct world *w = *state;
+
+    start(w, script, 1, 20000);
+    storage_list(w->storage, "", count_object, on_done, w);
+    wait_for(w);
+    assert_int_equal(w->err, FAIL_UNSUPPORTED);
+    assert_string_equal(w->why, "the storage answers 301 (the bucket is in region eu-central-1)");
+    assert_int_equal(storage_trouble(w->storage), FAIL_UNSUPPORTED);
+    stop(w);
 }
 
 static void a_file_may_be_closed_behind_a_cancellation(void **state)
@@ -651,11 +869,19 @@ int main(void)
         TEST(a_range_is_never_more_than_was_asked_for),
         TEST(a_server_that_stalls_is_left),
         TEST(a_whole_object_goes_up_once_more_after_a_break),
+        TEST(a_body_has_the_time_that_it_takes),
         TEST(other_bytes_than_were_sent_are_noticed),
         TEST(a_good_status_with_an_error_in_it_is_an_error),
         TEST(a_completion_whose_answer_was_lost_is_found_out),
         TEST(a_wrong_clock_is_set_by_the_servers),
         TEST(a_list_that_does_not_end_is_ended),
+        TEST(pages_that_come_round_again_are_the_end_of_it),
+        TEST(a_tree_that_comes_round_again_is_not_removed_for_ever),
+        TEST(ever_new_pages_come_to_an_end),
+        TEST(a_circle_of_pages_is_found_however_long_it_is),
+        TEST(a_good_answer_that_is_spoilt_is_asked_for_again),
+        TEST(a_range_that_ends_too_early_is_gone_on_with),
+        TEST(a_bucket_that_is_somewhere_else_is_trouble),
         TEST(a_file_may_be_closed_behind_a_cancellation),
         TEST(who_hears_of_progress_may_cancel),
         TEST(a_storage_may_be_closed_by_what_it_calls),

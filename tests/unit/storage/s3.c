@@ -76,6 +76,22 @@ static void a_page_of_parts_is_read(void **state)
     http_result_deinit(&page);
 }
 
+/* As a server of AWS's API for tests (moto) calls it. */
+static void a_root_may_be_called_a_response(void **state)
+{
+    struct http_result page;
+
+    (void)state;
+    assert_int_equal(read_it(VERB_PARTS, NULL,
+                             "<ListPartsResponse><IsTruncated>false</IsTruncated>"
+                             "<Part><PartNumber>7</PartNumber><ETag>\"e\"</ETag><Size>5</Size>"
+                             "</Part></ListPartsResponse>",
+                             &page),
+                     OK);
+    assert_int_equal(page.count, 1);
+    http_result_deinit(&page);
+}
+
 static void a_page_of_uploads_is_read(void **state)
 {
     struct http_result page;
@@ -105,6 +121,7 @@ static void what_is_no_such_document_is_refused(void **state)
     } rows[] = {
         { VERB_LIST, "" },
         { VERB_LIST, "<html/>" },
+        { VERB_LIST, "<ListBucket/>" },
         { VERB_LIST, "<ListBucketResult><Contents>" },
         { VERB_LIST, "<ListBucketResult><Contents><Key>a</Key><Size>-1</Size></Contents>"
                      "</ListBucketResult>" },
@@ -196,6 +213,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_page_of_objects_is_read),
         cmocka_unit_test(a_page_of_parts_is_read),
+        cmocka_unit_test(a_root_may_be_called_a_response),
         cmocka_unit_test(a_page_of_uploads_is_read),
         cmocka_unit_test(what_is_no_such_document_is_refused),
         cmocka_unit_test(times_are_read_in_utc),

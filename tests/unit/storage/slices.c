@@ -86,6 +86,26 @@ static void the_last_piece_may_be_empty(void **state)
     assert_string_equal(place_read(p, "uploads/v/000000"), "abc");
 }
 
+static void a_size_that_is_said_behind_the_last_piece_makes_it_whole(void **state)
+{
+    struct place *p = *state;
+    struct slices s;
+
+    assert_int_equal(disk_slices_of(p->disk, "v", 0, &s), OK);
+    assert_int_equal(add(p->disk, "v", 0, "abc", false, &s), OK);
+    assert_int_equal(disk_slices_of(p->disk, "v", -1, &s), OK);
+    assert_true(s.grows);
+    assert_int_equal(disk_slices_of(p->disk, "v", 4, &s), OK);
+    assert_true(s.grows);
+    assert_int_equal(disk_slices_of(p->disk, "v", 3, &s), OK);
+    assert_false(s.grows);
+    assert_int_equal(s.chunks, 1);
+    assert_int_equal(s.bytes, 3);
+    assert_string_equal(place_read(p, "uploads/v/000000"), "abc");
+    assert_int_equal(disk_slices_of(p->disk, "v", 3, &s), OK);
+    assert_int_equal(s.bytes, 3);
+}
+
 static void a_piece_that_belongs_elsewhere_changes_nothing(void **state)
 {
     struct place *p = *state;
@@ -223,6 +243,7 @@ int main(void)
         TEST(small_pieces_share_a_chunk_until_it_is_full),
         TEST(with_the_last_piece_all_are_chunks),
         TEST(the_last_piece_may_be_empty),
+        TEST(a_size_that_is_said_behind_the_last_piece_makes_it_whole),
         TEST(a_piece_that_belongs_elsewhere_changes_nothing),
         TEST(what_a_crash_left_behind_the_bytes_that_count_does_not_count),
         TEST(names_that_only_look_like_pieces_do_not_count),
