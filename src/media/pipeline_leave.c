@@ -77,6 +77,8 @@ void pipeline_free(struct pipeline *p)
     buf_deinit(&p->why);
     mem_free(p->scratch);
     mem_free(p->source);
+    mem_free(p->note);
+    mem_free(p->inherited);
     mem_free(p);
     pipelines_drained(ps);
 }

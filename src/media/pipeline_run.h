@@ -77,6 +77,8 @@ struct pipeline {
     uint64_t published; /* bytes of the finished tree */
     char *scratch;      /* folder; set before the first step runs */
     char *source;       /* SCRATCH/source */
+    char *note;         /* what it is converted of and by, the same on every node; or NULL */
+    char *inherited;    /* the key of the tree that its first segments were fetched from; or NULL */
     int err;            /* of the work on a worker thread */
     struct buf why;
     void (*answer)(void *context, int err, const char *why);

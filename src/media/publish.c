@@ -16,6 +16,17 @@ enum {
     WHY_MAX = 1024,
 };
 
+const char publish_note[] = "recipe", publish_sound[] = "sound-";
+
+static enum publish_kind kind_of(const char *name)
+{
+    if (strcmp(name, publish_note) == 0 || str_starts(str_of(name), str_of(publish_sound)))
+        return PUBLISH_NOTE;
+    if (strcmp(name, "master.m3u8") == 0)
+        return PUBLISH_MASTER;
+    return str_ends(str_of(name), STR(".m3u8")) ? PUBLISH_PLAYLIST : PUBLISH_DATA;
+}
+
 static struct publish_file *file_of(struct publish *p, const char *name)
 {
     struct publish_file *f;
@@ -26,9 +37,7 @@ static struct publish_file *file_of(struct publish *p, const char *name)
     f = mem_new(struct publish_file);
     snprintf(f->name, sizeof(f->name), "%s", name);
     f->state = PUBLISH_ABSENT;
-    f->kind = strcmp(name, "master.m3u8") == 0       ? PUBLISH_MASTER
-              : str_ends(str_of(name), STR(".m3u8")) ? PUBLISH_PLAYLIST
-                                                     : PUBLISH_DATA;
+    f->kind = kind_of(name);
     HASH_ADD_STR(p->files, name, f);
     return f;
 }
@@ -53,6 +62,8 @@ static void free_publish(struct publish *p)
     mem_free(p->scan.finds.items);
     mem_free(p->tree);
     mem_free(p->key);
+    mem_free(p->note);
+    mem_free(p->from);
     buf_deinit(&p->why);
     mem_free(p);
 }
@@ -155,6 +166,15 @@ static void list(struct publish *p, storage_done *done)
 
 static void settle(struct publish *p);
 
+/* Before anything that it is about. */
+static void send_note(struct publish *p)
+{
+    if (p->note == NULL)
+        return;
+    publish_enqueue(p, file_of(p, publish_note));
+    publish_pump(p);
+}
+
 static void learned(void *context, int err, const char *why)
 {
     struct publish *p = context;
@@ -165,6 +185,8 @@ static void learned(void *context, int err, const char *why)
     p->phase = p->is_finishing ? PHASE_SETTLING : PHASE_FOLLOWING;
     if (p->is_finishing)
         settle(p);
+    else
+        send_note(p);
 }
 
 static void take_finds(struct publish *p)
@@ -231,7 +253,7 @@ static void on_follow(uv_timer_t *timer)
 }
 
 struct publish *publish_begin(uv_loop_t *loop, struct storage *storage, const char *tree,
-                              const char *key)
+                              const char *key, const char *note)
 {
     struct publish *p = mem_new(struct publish);
 
@@ -240,6 +262,8 @@ struct publish *publish_begin(uv_loop_t *loop, struct storage *storage, const ch
     p->storage = storage;
     p->tree = mem_strdup(tree);
     p->key = mem_strdup(key);
+    p->note = note != NULL ? mem_strdup(note) : NULL;
+    p->scan.has_notes = note != NULL;
     buf_init(&p->why, WHY_MAX);
     uv_timer_init(loop, &p->timer);
     p->timer.data = p;
@@ -248,8 +272,33 @@ struct publish *publish_begin(uv_loop_t *loop, struct storage *storage, const ch
     return p;
 }
 
+void publish_inherit(struct publish *p, const char *key, uint32_t segments)
+{
+    mem_free(p->from);
+    p->from = mem_strdup(key);
+    p->inherited = segments;
+}
+
+/* One that is on its way stays: the sound that is made again is the same. */
+static void take_back_sound(struct publish *p)
+{
+    struct publish_file *f, *next;
+
+    HASH_ITER(hh, p->files, f, next)
+    {
+        if (f->kind != PUBLISH_NOTE || strcmp(f->name, publish_note) == 0 ||
+            (f->state != PUBLISH_SENT && f->state != PUBLISH_WAITING))
+            continue;
+        f->is_doomed = true;
+        publish_enqueue(p, f);
+    }
+    publish_pump(p);
+}
+
 void publish_again(struct publish *p)
 {
+    p->inherited = 0;
+    take_back_sound(p);
     p->is_anew = p->is_scanning;
     if (!p->is_scanning)
         p->scan.folder_count = 0;
@@ -296,6 +345,27 @@ static void want(struct publish *p, const struct publish_found *found)
         f->state = PUBLISH_WAITING;
 }
 
+/* Those that there was no time for: it may take long yet. */
+static void want_notes(struct publish *p)
+{
+    struct publish_file *recipe;
+
+    if (p->note == NULL)
+        return;
+    recipe = file_of(p, publish_note);
+    if (recipe->state != PUBLISH_SENT)
+        publish_enqueue(p, recipe);
+    for (size_t i = 0; i < p->scan.finds.count && p->scan.is_sound_whole; i++) {
+        const char *name = p->scan.finds.items[i].name;
+        char note[PUBLISH_NAME];
+        if (!publish_is_sound(name) || !str_ends(str_of(name), STR("/index.m3u8")))
+            continue;
+        snprintf(note, sizeof(note), "%s%.*s", publish_sound, (int)strcspn(name, "/"), name);
+        if (file_of(p, note)->state != PUBLISH_SENT)
+            publish_enqueue(p, file_of(p, note));
+    }
+}
+
 static void look_at_all_work(void *context)
 {
     struct publish *p = context;
@@ -319,8 +389,10 @@ static void looked_at_all(void *context)
         publish_fail(p, p->scan.err, "what was converted cannot be read");
     else if (!file_of(p, "master.m3u8")->is_wanted)
         publish_fail(p, FAIL_STATE, "what was converted is not whole");
-    else
+    else {
+        want_notes(p);
         begin_phase(p, PHASE_SENDING, PUBLISH_DATA);
+    }
 }
 
 /* Nothing runs any more that could take an old file for a new one. */
@@ -355,6 +427,8 @@ void publish_finish(struct publish *p, const struct publish_events *events, void
 /* Whether a file has to be sent, or looked for, or removed. */
 static bool is_amiss(struct publish_file *f)
 {
+    if (f->kind == PUBLISH_NOTE)
+        return false;
     if (!f->is_wanted)
         return f->is_listed && !f->is_sure;
     if (f->kind != PUBLISH_DATA || f->is_sure)
@@ -400,6 +474,17 @@ static void check(struct publish *p)
     list(p, checked);
 }
 
+static void tidy(struct publish *p)
+{
+    struct publish_file *f, *next;
+
+    p->phase = PHASE_TIDYING;
+    HASH_ITER(hh, p->files, f, next)
+    if (f->kind == PUBLISH_NOTE)
+        publish_enqueue(p, f);
+    go_on(p);
+}
+
 static void next_phase(struct publish *p)
 {
     if (p->phase == PHASE_SENDING)
@@ -407,6 +492,8 @@ static void next_phase(struct publish *p)
     else if (p->phase == PHASE_PLAYLISTS)
         begin_phase(p, PHASE_MASTER, PUBLISH_MASTER);
     else if (p->phase == PHASE_MASTER)
+        tidy(p);
+    else if (p->phase == PHASE_TIDYING)
         over(p);
 }
 

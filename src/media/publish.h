@@ -3,7 +3,7 @@
  *
  *   follow: segments that a later one stands behind ──┐
  *   finish: all else there is ── list: is it all there, and nothing besides? ──
- *           media playlists ── master.m3u8
+ *           media playlists ── master.m3u8 ── the note is removed
  *
  * What was sent may be made anew before the end (a conversion that is repeated, a tail
  * that is dropped): a file that is not the one that was sent is sent again, and what is
@@ -29,10 +29,19 @@ struct publish_events {
     void (*done)(void *context, int err, const char *why, uint64_t bytes);
 };
 
-/* Begins to follow. `tree` (a folder, which may not be there yet) and `key` are copied.
- * Trouble is kept for the end, which tries once more. */
+/* Where a tree says, as long as it is not whole, what it is made of: KEY/recipe; and
+ * KEY/sound-a0 that all of that track is there, which is the playlist that it has by then. */
+extern const char publish_note[], publish_sound[];
+
+/* Begins to follow. `tree` (a folder, which may not be there yet), `key` and `note` are
+ * copied; `note` (or NULL) lies at KEY/recipe until all is there. Trouble is kept for the
+ * end, which tries once more. */
 struct publish *publish_begin(uv_loop_t *loop, struct storage *storage, const char *tree,
-                              const char *key);
+                              const char *key, const char *note);
+
+/* The picture's first `segments` were fetched from below `key`: they need not be sent, as
+ * long as they are copied there. */
+void publish_inherit(struct publish *p, const char *key, uint32_t segments);
 
 /* The tree is made anew, from the beginning. */
 void publish_again(struct publish *p);

@@ -22,7 +22,7 @@ struct publish_stamp {
     int64_t seconds, nanoseconds;
 };
 
-enum publish_kind { PUBLISH_DATA, PUBLISH_PLAYLIST, PUBLISH_MASTER };
+enum publish_kind { PUBLISH_DATA, PUBLISH_PLAYLIST, PUBLISH_MASTER, PUBLISH_NOTE };
 
 enum publish_state {
     PUBLISH_WAITING,
@@ -41,6 +41,7 @@ struct publish_file {
     bool is_known;  /* an earlier process may have sent it: `there`, `etag` */
     bool is_listed; /* by the storage, with `there` bytes */
     bool is_asked;  /* is not listed: to be asked for by itself */
+    bool is_doomed; /* a note that is not true any more */
     bool is_sure;   /* the storage has said so by itself: lists may be late */
     uint64_t there;
     uint64_t moved; /* bytes, of what is being sent */
@@ -70,6 +71,8 @@ struct publish_scan {
     struct publish_finds finds;
     struct publish_folder folders[PUBLISH_FOLDERS_MAX];
     unsigned folder_count;
+    bool is_sound_whole;
+    bool has_notes; /* sound that is whole goes as such, with a note that says so */
     int err;
 };
 
@@ -78,7 +81,9 @@ struct publish_scan {
 void publish_look(const char *tree, struct publish_scan *scan);
 /* All there is. FAIL_UNSUPPORTED: something in it is no file; FAIL_LIMIT. */
 void publish_look_at_all(const char *tree, struct publish_scan *scan);
-/* Opens one for reading. FAIL_MISSING. Blocks. */
+/* Of a name in the tree: whether it is below a folder of sound. */
+bool publish_is_sound(const char *name);
+/* Opens one for reading, or what is a note's text. FAIL_MISSING. Blocks. */
 int publish_open(const char *tree, const char *name, int *fd, struct publish_stamp *stamp);
 
 enum publish_phase {
@@ -89,6 +94,7 @@ enum publish_phase {
     PHASE_CHECKING,
     PHASE_PLAYLISTS,
     PHASE_MASTER,
+    PHASE_TIDYING, /* the note goes: until now another could have gone on with it */
     PHASE_OVER,
 };
 
@@ -97,6 +103,9 @@ struct publish {
     uv_loop_t *loop;
     struct storage *storage;
     char *tree, *key;
+    char *note; /* or NULL */
+    char *from; /* the key that segments below `inherited` came from, or NULL */
+    uint32_t inherited;
     enum publish_phase phase;
     struct publish_file *files, *queue;
     struct publish_sending *sendings;

@@ -10,7 +10,10 @@
 #include "base/mem.h"
 #include "media/publish_room.h"
 #include "media/rendition.h"
+#include "media/resume.h"
 #include "storage/disk_dir.h"
+
+static const char index_file[] = "index.m3u8";
 
 enum { LOOK_MAX = 4096 }; /* found at one look; the next one goes on */
 
@@ -50,21 +53,62 @@ static bool is_segment_there(int fd, uint32_t number, struct stat *st)
     return fstatat(fd, name, st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st->st_mode);
 }
 
-/* The last one may be that of a run that was broken off, and be made anew. */
-static void follow(int fd, struct publish_folder *folder, struct publish_finds *finds)
+struct walk {
+    struct publish_finds *finds;
+    const char *folder;
+};
+
+/* Of the first run, which is the one that stays. */
+static int find_init(void *context, int fd, const char *name, const struct stat *st)
+{
+    const struct walk *w = context;
+    struct str file = str_of(name);
+    bool is_first = strcmp(name, "init.mp4") == 0 ||
+                    (str_starts(file, STR("init_")) && str_ends(file, STR(".mp4")));
+
+    (void)fd;
+    return is_first && S_ISREG(st->st_mode) ? add(w->finds, w->folder, name, st) : OK;
+}
+
+static void add_sound_note(int fd, const char *track, struct publish_finds *finds)
+{
+    char name[PUBLISH_NAME];
+    struct stat st;
+
+    snprintf(name, sizeof(name), "%s%s", publish_sound, track);
+    if (fstatat(fd, index_file, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+        add(finds, "", name, &st);
+}
+
+/* The last one may be that of a run that was broken off, and be made anew; unless all of
+ * the folder is known to be there. */
+static void follow(int fd, struct publish_folder *folder, struct publish_finds *finds,
+                   bool is_whole)
 {
     struct stat here, behind;
+    bool is_last = !is_segment_there(fd, folder->next, &here);
 
-    if (!is_segment_there(fd, folder->next, &here))
-        return;
-    while (finds->count < LOOK_MAX && is_segment_there(fd, folder->next + 1, &behind)) {
+    while (!is_last && finds->count < LOOK_MAX) {
         char name[PLAYLIST_NAME];
+        is_last = !is_segment_there(fd, folder->next + 1, &behind);
+        if (is_last && !is_whole)
+            return;
+        if (folder->next == 0)
+            dir_each(fd, find_init, &(struct walk){ .finds = finds, .folder = folder->name });
         rendition_segment_name(folder->next, name);
         if (add(finds, folder->name, name, &here) != OK)
             return;
         folder->next++;
         here = behind;
+        if (is_last)
+            add_sound_note(fd, folder->name, finds);
     }
+}
+
+/* The picture's are named by their size. */
+bool publish_is_sound(const char *name)
+{
+    return name[0] == 'a';
 }
 
 static struct publish_folder *folder_of(struct publish_scan *scan, const char *name)
@@ -88,7 +132,7 @@ static int look_at(void *context, int fd, const char *name, const struct stat *s
 
     if (folder == NULL || dir_open(fd, name, &dir) != OK)
         return OK;
-    follow(dir, folder, &scan->finds);
+    follow(dir, folder, &scan->finds, scan->is_sound_whole && publish_is_sound(name));
     close(dir);
     return OK;
 }
@@ -100,16 +144,12 @@ void publish_look(const char *tree, struct publish_scan *scan)
     scan->err = dir_open(AT_FDCWD, tree, &fd);
     if (scan->err)
         return;
+    scan->is_sound_whole = scan->has_notes && resume_has_sound(fd);
     scan->err = dir_each(fd, look_at, scan);
     close(fd);
 }
 
 /* When it is made */
-
-struct walk {
-    struct publish_finds *finds;
-    const char *folder;
-};
 
 static int collect(void *context, int fd, const char *name, const struct stat *st)
 {
@@ -135,6 +175,7 @@ void publish_look_at_all(const char *tree, struct publish_scan *scan)
     scan->err = dir_open(AT_FDCWD, tree, &fd);
     if (scan->err)
         return;
+    scan->is_sound_whole = scan->has_notes && resume_has_sound(fd);
     scan->err = dir_each(fd, collect, &(struct walk){ .finds = &scan->finds, .folder = "" });
     close(fd);
 }
@@ -145,7 +186,10 @@ int publish_open(const char *tree, const char *name, int *fd, struct publish_sta
     struct stat st;
 
     buf_init(&path, MEDIA_PATH_MAX);
-    buf_printf(&path, "%s/%s", tree, name);
+    if (str_starts(str_of(name), str_of(publish_sound)))
+        buf_printf(&path, "%s/%s/%s", tree, name + strlen(publish_sound), index_file);
+    else
+        buf_printf(&path, "%s/%s", tree, name);
     *fd = open(buf_text(&path), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     buf_deinit(&path);
     if (*fd < 0)

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "io/thread.h"
 #include "media/publish_room.h"
+#include "media/rendition.h"
 #include "proto/content.h"
 
 enum {
@@ -16,7 +17,9 @@ enum {
 };
 
 /*   open (worker) ──> put ──> ended
- *        └── it is there already ──┘
+ *        ├── it is there already ──┤
+ *        └── copy ── done ─────────┘
+ *               └── failed ──> put
  *   ask (head) ──> ended, or open */
 struct publish_sending {
     struct publish_sending *prev, *next;
@@ -73,10 +76,10 @@ static void end(struct publish_sending *s, int err, const char *why)
     f->moved = 0;
     f->state = err ? PUBLISH_WAITING : PUBLISH_SENT;
     f->stamp = s->stamp;
-    if (err == OK && p->is_finishing && p->phase >= PHASE_SENDING)
+    if (err == OK && f->is_wanted && p->phase >= PHASE_SENDING)
         p->sent += s->stamp.size;
     sending_free(s);
-    if (err)
+    if (err && !(f->kind == PUBLISH_NOTE && p->is_finishing))
         publish_fail(p, err, why);
     publish_sending_ended(p);
 }
@@ -85,6 +88,8 @@ static void moved(void *context, uint64_t bytes)
 {
     struct publish_sending *s = context;
 
+    if (!s->file->is_wanted)
+        return;
     s->file->moved = bytes;
     publish_tell(s->owner, false);
 }
@@ -118,6 +123,64 @@ static void put(struct publish_sending *s)
     buf_deinit(&key);
 }
 
+static void put_note(struct publish_sending *s)
+{
+    struct publish *p = s->owner;
+    struct buf key;
+
+    publish_key(p, publish_note, &key);
+    s->task = storage_put(p->storage, &(struct storage_put){ .key = buf_text(&key),
+                                                             .content_type = "text/plain",
+                                                             .bytes = str_of(p->note),
+                                                             .moved = moved,
+                                                             .done = put_ended,
+                                                             .context = s });
+    buf_deinit(&key);
+}
+
+/* What another claim had sent already becomes ours without passing through us. */
+
+static bool is_inherited(const struct publish *p, const struct publish_file *f)
+{
+    const char *slash = strchr(f->name, '/');
+    char expected[PLAYLIST_NAME];
+    unsigned number;
+
+    /* The picture's folders are named by their size. */
+    if (p->inherited == 0 || slash == NULL || f->name[0] < '0' || f->name[0] > '9' ||
+        sscanf(slash + 1, "s%9u.m4s", &number) != 1 || number >= p->inherited)
+        return false;
+    rendition_segment_name(number, expected);
+    return strcmp(slash + 1, expected) == 0;
+}
+
+/* Where one cannot be copied, none is tried any more. */
+static void copied(void *context, int err, const char *why)
+{
+    struct publish_sending *s = context;
+
+    s->task = NULL;
+    if (err == OK) {
+        end(s, OK, why);
+        return;
+    }
+    s->owner->inherited = 0;
+    put(s);
+}
+
+static void copy(struct publish_sending *s)
+{
+    struct publish *p = s->owner;
+    struct buf key, from;
+
+    publish_key(p, s->file->name, &key);
+    buf_init(&from, PUBLISH_KEY_MAX);
+    buf_printf(&from, "%s/%s", p->from, s->file->name);
+    s->task = storage_copy(p->storage, buf_text(&key), buf_text(&from), copied, s);
+    buf_deinit(&key);
+    buf_deinit(&from);
+}
+
 static void open_work(void *context)
 {
     struct publish_sending *s = context;
@@ -126,7 +189,7 @@ static void open_work(void *context)
 
     s->err = publish_open(s->owner->tree, f->name, &s->fd, &s->stamp);
     if (s->err == OK && f->is_known && f->there == s->stamp.size &&
-        digest_md5_of_file(s->fd, s->stamp.size, digest) == OK)
+        digest_md5_of_file(s->fd, s->stamp.size, NULL, digest) == OK)
         s->is_same = strcmp(digest, f->etag) == 0;
 }
 
@@ -149,6 +212,8 @@ static void opened(void *context)
         publish_sending_ended(p);
     } else if (s->err || s->is_same) {
         end(s, s->err, s->err ? "a finished file cannot be read" : NULL);
+    } else if (is_inherited(p, s->file)) {
+        copy(s);
     } else {
         put(s);
     }
@@ -196,8 +261,9 @@ static void removed(void *context, int err, const char *why)
 
     s->file->state = PUBLISH_ABSENT;
     s->file->is_sure = true;
+    bool is_note = s->file->kind == PUBLISH_NOTE; /* it does no harm */
     sending_free(s);
-    if (err)
+    if (err && !is_note)
         publish_fail(p, err, why);
     publish_sending_ended(p);
 }
@@ -213,8 +279,16 @@ static void remove_object(struct publish_sending *s)
 
 static void begin(struct publish_sending *s)
 {
-    if (s->owner->is_finishing && !s->file->is_wanted)
+    const struct publish *p = s->owner;
+    bool is_note = s->file->kind == PUBLISH_NOTE;
+    bool goes = is_note ? s->file->is_doomed || p->phase == PHASE_TIDYING
+                        : p->is_finishing && !s->file->is_wanted;
+
+    s->file->is_doomed = false;
+    if (goes)
         remove_object(s);
+    else if (strcmp(s->file->name, publish_note) == 0)
+        put_note(s);
     else if (s->file->is_asked)
         ask(s);
     else

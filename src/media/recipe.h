@@ -28,6 +28,12 @@ struct recipe {
 struct arguments *recipe_picture(const struct recipe *r);
 struct arguments *recipe_sound(const struct recipe *r);
 
+/* What is made, of what, and by which program: what was made by the same text can be put
+ * together. `source` says which input it is, the same on every node; NULL: its size, time
+ * and inode do, on this one. Initialises `out`. Blocks. */
+enum { RECIPE_DESCRIBED_MAX = 256 * 1024 };
+void recipe_describe(const struct recipe *r, const char *source, struct buf *out);
+
 /* For the renditions of a sound track: the folder's name, "a0". */
 enum { RECIPE_AUDIO_NAME = 8 };
 void recipe_audio_name(unsigned track, char out[RECIPE_AUDIO_NAME]);

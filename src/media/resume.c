@@ -15,81 +15,15 @@
 #include "media/rendition.h"
 #include "storage/disk_dir.h"
 
-enum { RECIPE_TEXT_MAX = 256 * 1024 };
-
 static const char recipe_file[] = "recipe", sound_file[] = "sound", tree_folder[] = "tree";
 
 /* Which recipe it is */
-
-static struct stat write_stamp(const char *what, const char *path, struct buf *out)
-{
-    struct stat st = { 0 };
-
-    if (stat(path, &st) != 0)
-        st = (struct stat){ 0 };
-    buf_printf(out, "%s: %jd bytes of %jd.%09ld\n", what, (intmax_t)st.st_size,
-               (intmax_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
-    return st;
-}
-
-/* The folder may have moved since: another node has taken over. */
-static void write_source(const char *path, struct buf *out)
-{
-    struct stat st = write_stamp("of", path, out);
-
-    buf_printf(out, "inode %ju\n", (uintmax_t)st.st_ino);
-}
-
-/* Another build of ffmpeg is another file; on another node the same one is too. */
-static void write_program(const char *name, struct buf *out)
-{
-    const char *folders = getenv("PATH");
-    struct str rest = str_of(folders ? folders : "/usr/local/bin:/usr/bin:/bin");
-    struct buf path;
-
-    buf_init(&path, MEDIA_PATH_MAX);
-    while (strchr(name, '/') == NULL && rest.at != NULL) {
-        struct str folder = str_cut(&rest, ':');
-        buf_reset(&path);
-        buf_printf(&path, "%.*s/%s", STR_ARG(folder), name);
-        if (access(buf_text(&path), X_OK) == 0)
-            break;
-    }
-    buf_printf(out, "%s\n", path.len ? buf_text(&path) : name);
-    write_stamp("by", path.len ? buf_text(&path) : name, out);
-    buf_deinit(&path);
-}
-
-static void write_arguments(struct arguments *a, struct buf *out)
-{
-    const char *const *list = arguments_list(a);
-
-    for (; list != NULL && *list; list++)
-        buf_printf(out, "%s\n", *list);
-    arguments_free(a);
-}
-
-static void describe(const struct recipe *recipe, struct buf *out)
-{
-    struct recipe whole = *recipe;
-
-    whole.start = (struct recipe_start){ 0 };
-    whole.path = "source";
-    whole.out_dir = tree_folder;
-    buf_init(out, RECIPE_TEXT_MAX);
-    write_source(recipe->path, out);
-    write_program(recipe->settings->ffmpeg, out);
-    if (recipe->rung_count > 0)
-        write_arguments(recipe_picture(&whole), out);
-    if (recipe_audio_count(recipe->info) > 0)
-        write_arguments(recipe_sound(&whole), out);
-}
 
 static bool is_same_recipe(int folder, const struct buf *text)
 {
     struct buf have;
 
-    if (text->failed || rendition_read_file(folder, recipe_file, RECIPE_TEXT_MAX, &have) != OK)
+    if (text->failed || rendition_read_file(folder, recipe_file, RECIPE_DESCRIBED_MAX, &have) != OK)
         return false;
     bool is_same = str_equal(buf_str(&have), buf_str(text));
     buf_deinit(&have);
@@ -337,16 +271,22 @@ static int keep_what_fits(int folder, const struct recipe *recipe, struct resume
     return err;
 }
 
-/* The old recipe goes before what was made by it, the new one comes last. */
-static int begin_anew(int folder, const struct buf *text)
+/* The recipe goes before what was made by it. */
+static int clear(int folder)
 {
-    int tree;
     int err = dir_remove(folder, recipe_file);
 
     if (err == OK)
         err = dir_remove(folder, sound_file);
-    if (err == OK)
-        err = dir_remove(folder, tree_folder);
+    return err ? err : dir_remove(folder, tree_folder);
+}
+
+/* The new recipe comes last. */
+static int begin_anew(int folder, const struct buf *text)
+{
+    int tree;
+    int err = clear(folder);
+
     if (err == OK)
         err = dir_make(folder, tree_folder, &tree);
     if (err)
@@ -365,7 +305,7 @@ static int make_ready(const char *path, const struct recipe *recipe, bool may_ke
 
     if (err)
         return err;
-    describe(recipe, &text);
+    recipe_describe(recipe, NULL, &text);
     if (may_keep && is_same_recipe(folder, &text))
         err = keep_what_fits(folder, recipe, &found);
     else
@@ -389,6 +329,110 @@ int resume_wipe(const char *folder, const struct recipe *recipe)
     return make_ready(folder, recipe, false, &nothing);
 }
 
+/* By their names alone. */
+static uint32_t count_named(int tree, const char *rung)
+{
+    char name[PLAYLIST_NAME];
+    uint32_t count = 0;
+    int dir;
+
+    if (dir_open(tree, rung, &dir) != OK)
+        return 0;
+    for (; count < PLAYLIST_SEGMENTS_MAX; count++) {
+        rendition_segment_name(count, name);
+        if (faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+            break;
+    }
+    close(dir);
+    return count;
+}
+
+static uint32_t count_row(int folder, const struct recipe *recipe)
+{
+    uint32_t row = recipe->rung_count > 0 ? PLAYLIST_SEGMENTS_MAX : 0;
+    int tree;
+
+    if (dir_open(folder, tree_folder, &tree) != OK)
+        return 0;
+    for (unsigned i = 0; i < recipe->rung_count; i++) {
+        uint32_t count = count_named(tree, recipe->rungs[i].name);
+        row = count < row ? count : row;
+    }
+    close(tree);
+    return row;
+}
+
+uint32_t resume_count(const char *path, const struct recipe *recipe)
+{
+    struct buf text;
+    int folder;
+
+    if (dir_open(AT_FDCWD, path, &folder) != OK)
+        return 0;
+    recipe_describe(recipe, NULL, &text);
+    uint32_t count = is_same_recipe(folder, &text) ? count_row(folder, recipe) : 0;
+    close(folder);
+    buf_deinit(&text);
+    return count;
+}
+
+static int make_rendition(int tree, const char *name)
+{
+    int dir;
+    int err = dir_make(tree, name, &dir);
+
+    if (err == OK)
+        close(dir);
+    return err;
+}
+
+static int make_renditions(int folder, const struct recipe *recipe)
+{
+    char track[RECIPE_AUDIO_NAME];
+    int tree;
+    int err = dir_make(folder, tree_folder, &tree);
+
+    if (err)
+        return err;
+    for (unsigned i = 0; i < recipe->rung_count && err == OK; i++)
+        err = make_rendition(tree, recipe->rungs[i].name);
+    for (unsigned i = 0; i < recipe_audio_count(recipe->info) && err == OK; i++) {
+        recipe_audio_name(i, track);
+        err = make_rendition(tree, track);
+    }
+    close(tree);
+    return err;
+}
+
+int resume_empty(const char *path, const struct recipe *recipe)
+{
+    int folder;
+    int err = dir_open(AT_FDCWD, path, &folder);
+
+    if (err)
+        return err;
+    err = clear(folder);
+    if (err == OK)
+        err = make_renditions(folder, recipe);
+    close(folder);
+    return err;
+}
+
+int resume_adopt(const char *path, const struct recipe *recipe)
+{
+    struct buf text;
+    int folder;
+    int err = dir_open(AT_FDCWD, path, &folder);
+
+    if (err)
+        return err;
+    recipe_describe(recipe, NULL, &text);
+    err = write_recipe(folder, &text);
+    close(folder);
+    buf_deinit(&text);
+    return err;
+}
+
 int resume_note_sound(const char *folder)
 {
     int dir;
@@ -403,4 +447,12 @@ int resume_note_sound(const char *folder)
         close(fd);
     close(dir);
     return err;
+}
+
+bool resume_has_sound(int tree)
+{
+    char path[16];
+
+    snprintf(path, sizeof(path), "../%s", sound_file);
+    return faccessat(tree, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }

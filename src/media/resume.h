@@ -27,7 +27,19 @@ int resume_look(const char *folder, const struct recipe *recipe, struct resume *
 /* Makes it ready for a run from the beginning. */
 int resume_wipe(const char *folder, const struct recipe *recipe);
 
+/* How many segments the folder has in every rendition that were made by this recipe, whole
+ * or not. */
+uint32_t resume_count(const char *folder, const struct recipe *recipe);
+
+/* For a tree that was made by this recipe elsewhere: the folder, which exists, is made
+ * empty but for the renditions' folders; `adopt`, when files are in them, makes them
+ * what resume_look looks at. Broken off in between, nothing is kept. */
+int resume_empty(const char *folder, const struct recipe *recipe);
+int resume_adopt(const char *folder, const struct recipe *recipe);
+
 /* All of the sound is there. */
 int resume_note_sound(const char *folder);
+/* Whether that was said; of a folder's tree. */
+bool resume_has_sound(int tree);
 
 #endif

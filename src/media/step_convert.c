@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "media/inherit.h"
 #include "media/pipeline_run.h"
 #include "media/publish.h"
 
@@ -38,6 +39,8 @@ static void resumed(void *context, uint32_t segments, int64_t ms)
 
     log_info("conversion_resumed", LOG_S("job", p->video), LOG_I("segments", segments),
              LOG_I("ms", ms));
+    if (p->inherited != NULL && p->publish != NULL)
+        publish_inherit(p->publish, p->inherited, segments);
 }
 
 static void repeated(void *context, const char *why)
@@ -84,7 +87,7 @@ static void follow(struct pipeline *p)
 
     write_tree(p, &tree);
     p->has_sent = true;
-    p->publish = publish_begin(parts->loop, parts->storage, buf_text(&tree), p->spec.key);
+    p->publish = publish_begin(parts->loop, parts->storage, buf_text(&tree), p->spec.key, p->note);
     buf_deinit(&tree);
 }
 
@@ -111,6 +114,23 @@ static void convert_ready(void *context)
         follow(p);
 }
 
+/* Each claim publishes under a key of its own: what is below others' keys may be gone on
+ * with. */
+static void folder_made(void *context)
+{
+    struct pipeline *p = context;
+    struct buf path;
+
+    if (p->token == 0 || p->owner->parts.storage == NULL || p->err || atomic_load(&p->is_stopped)) {
+        convert_ready(p);
+        return;
+    }
+    buf_init(&path, 4096);
+    buf_printf(&path, "%s/%s", p->scratch, convert_folder);
+    inherit_begin(p, buf_text(&path), convert_ready);
+    buf_deinit(&path);
+}
+
 static void run_convert(struct pipeline *p)
 {
     struct pipelines *ps = p->owner;
@@ -124,7 +144,7 @@ static void run_convert(struct pipeline *p)
     snprintf(p->spec.out, sizeof(p->spec.out), "%s/tree", convert_folder);
     pipeline_say(p, "converting", 0, "Starting HLS conversion", NULL);
     pipeline_say(p, "converting", fetching, "Downloading from storage", NULL);
-    pipeline_offload(p, convert_work, convert_ready);
+    pipeline_offload(p, convert_work, folder_made);
 }
 
 /* publish */

@@ -7,17 +7,27 @@ import { waitFor } from './wait.mjs';
 
 export const MiB = 1024 * 1024;
 
-// What lies below uploads/ in the bucket, multipart uploads included, as Swift itself tells.
-export async function remains(swift, prefix = 'uploads/') {
+// Asks Swift itself, below the S3 that it speaks.
+async function swiftSays(swift, target, options = {}) {
   const { headers } = await request(`${new URL(swift.endpoint).origin}/auth/v1.0`, {
     headers: { 'x-storage-user': 'test:tester', 'x-storage-pass': 'testing' },
   });
+  return request(`${headers['x-storage-url']}/${target}`,
+    { ...options, headers: { 'x-auth-token': headers['x-auth-token'] } });
+}
+
+// An object, as it is; and made another one.
+export const getObject = (swift, key) => swiftSays(swift, `${swift.bucket}/${key}`);
+export async function putObject(swift, key, body) {
+  const answer = await swiftSays(swift, `${swift.bucket}/${key}`, { method: 'PUT', body });
+  assert.equal(answer.status, 201, answer.text);
+}
+
+// What lies below uploads/ in the bucket, multipart uploads included, as Swift itself tells.
+export async function remains(swift, prefix = 'uploads/') {
   const all = [];
   for (const container of [swift.bucket, `${swift.bucket}+segments`]) {
-    const answer = await request(
-      `${headers['x-storage-url']}/${encodeURIComponent(container)}?format=json&prefix=${prefix}`,
-      { headers: { 'x-auth-token': headers['x-auth-token'] } },
-    );
+    const answer = await swiftSays(swift, `${encodeURIComponent(container)}?format=json&prefix=${prefix}`);
     if (answer.status === 200) all.push(...answer.json.map(({ name }) => `${container}/${name}`));
   }
   return all;

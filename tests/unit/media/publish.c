@@ -15,7 +15,8 @@
 #include "media/publish.h"
 #include "storage/disk_dir.h"
 
-#define KEY "videos/hls/1-00000000000000ff"
+#define KEY   "videos/hls/1-00000000000000ff"
+#define OTHER "videos/hls/1-00000000000000aa"
 
 enum { PATH_ROOM = 512, TEXT_ROOM = 256, WAIT_MS = 10000 };
 
@@ -159,9 +160,14 @@ static void on_done(void *context, int err, const char *why, uint64_t bytes)
 
 static const struct publish_events events = { .moved = on_moved, .done = on_done };
 
+static struct publish *begin_with(struct room *r, const char *note)
+{
+    return publish_begin(&r->loop, r->storage, r->tree, KEY, note);
+}
+
 static struct publish *begin(struct room *r)
 {
-    return publish_begin(&r->loop, r->storage, r->tree, KEY);
+    return begin_with(r, NULL);
 }
 
 static int finish(struct room *r, struct publish *p)
@@ -311,6 +317,121 @@ static void one_that_is_cancelled_ends_once(void **state)
     assert_int_equal(r->err, FAIL_CANCELLED);
 }
 
+static void a_note_is_there_until_all_is(void **state)
+{
+    struct room *r = *state;
+    struct publish *p = begin_with(r, "what it is made of");
+
+    await(r, "recipe", "what it is made of");
+    make_whole(r);
+    await(r, "720p/init_0.mp4", "init");
+    assert_int_equal(finish(r, p), OK);
+    assert_string_equal(stored(r, "recipe"), "");
+    assert_string_equal(stored(r, "master.m3u8"), "master");
+}
+
+static void a_note_that_an_earlier_process_left_goes_too(void **state)
+{
+    struct room *r = *state;
+    struct publish *p = begin_with(r, "what it is made of");
+
+    await(r, "recipe", "what it is made of");
+    publish_abandon(p);
+    uv_run(&r->loop, UV_RUN_DEFAULT);
+    make_whole(r);
+    assert_int_equal(finish(r, begin(r)), OK);
+    assert_string_equal(stored(r, "recipe"), "");
+}
+
+/* One that could grow is not: who goes on with it would have to hear a seam. */
+static void sound_that_is_whole_goes_as_such(void **state)
+{
+    struct room *r = *state;
+    struct publish *p = begin_with(r, "what it is made of");
+    char path[PATH_ROOM];
+
+    path_of(r, "tree", "a0", path);
+    assert_int_equal(mkdir(path, 0700), 0);
+    make(r, "a0/init.mp4", "init");
+    make(r, "a0/s00000.m4s", "first");
+    make(r, "a0/s00001.m4s", "last");
+    make(r, "a0/index.m3u8", "its playlist");
+    await(r, "a0/s00000.m4s", "first");
+    assert_string_equal(stored(r, "a0/s00001.m4s"), "");
+    assert_string_equal(stored(r, "sound-a0"), "");
+    path_of(r, ".", "sound", path);
+    make_at(path, "");
+    await(r, "sound-a0", "its playlist");
+    await(r, "a0/s00001.m4s", "last");
+    assert_string_equal(stored(r, "a0/index.m3u8"), "");
+
+    assert_int_equal(unlink(path), 0);
+    publish_again(p); /* without it */
+    await(r, "sound-a0", "");
+    make_at(path, "");
+    await(r, "sound-a0", "its playlist");
+    make_whole(r);
+    assert_int_equal(finish(r, p), OK);
+    assert_string_equal(stored(r, "sound-a0"), "");
+    assert_string_equal(stored(r, "a0/index.m3u8"), "its playlist");
+}
+
+/* What lies under the other key, as long as it is: so that it shows where it came from. */
+static void make_other(struct room *r, const char *name, const char *text)
+{
+    char path[PATH_ROOM];
+    const char *const folders[] = { "videos", "videos/hls", OTHER, OTHER "/720p" };
+
+    for (unsigned i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+        path_of(r, "bucket", folders[i], path);
+        mkdir(path, 0700);
+    }
+    path_of(r, "bucket/" OTHER, name, path);
+    make_at(path, text);
+}
+
+static void what_was_inherited_is_copied(void **state)
+{
+    struct room *r = *state;
+
+    make_other(r, "720p/s00000.m4s", "FIRST");
+    make_other(r, "720p/s00001.m4s", "SECOND");
+    struct publish *p = begin(r);
+    publish_inherit(p, OTHER, 1);
+    make_whole(r);
+    assert_int_equal(finish(r, p), OK);
+    assert_string_equal(stored(r, "720p/s00000.m4s"), "FIRST");
+    assert_string_equal(stored(r, "720p/s00001.m4s"), "second");
+}
+
+static void what_cannot_be_copied_is_sent(void **state)
+{
+    struct room *r = *state;
+    struct publish *p = begin(r);
+
+    publish_inherit(p, OTHER, 2);
+    make_whole(r);
+    assert_int_equal(finish(r, p), OK);
+    assert_string_equal(stored(r, "720p/s00000.m4s"), "first");
+    assert_string_equal(stored(r, "720p/s00001.m4s"), "second");
+}
+
+static void what_is_made_anew_is_not_what_was_inherited(void **state)
+{
+    struct room *r = *state;
+    struct publish *p = begin(r);
+
+    make_other(r, "720p/s00000.m4s", "FIRST");
+    publish_inherit(p, OTHER, 1);
+    make(r, "720p/s00000.m4s", "first");
+    make(r, "720p/s00001.m4s", "second");
+    await(r, "720p/s00000.m4s", "FIRST");
+    publish_again(p);
+    make_whole(r);
+    assert_int_equal(finish(r, p), OK);
+    assert_string_equal(stored(r, "720p/s00000.m4s"), "first");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -324,6 +445,12 @@ int main(void)
         TEST(a_tree_without_a_master_playlist_is_not_published),
         TEST(what_is_no_file_is_not_published),
         TEST(one_that_is_cancelled_ends_once),
+        TEST(a_note_is_there_until_all_is),
+        TEST(a_note_that_an_earlier_process_left_goes_too),
+        TEST(sound_that_is_whole_goes_as_such),
+        TEST(what_was_inherited_is_copied),
+        TEST(what_cannot_be_copied_is_sent),
+        TEST(what_is_made_anew_is_not_what_was_inherited),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -259,6 +259,67 @@ static void another_recipe_or_input_begins_anew(void **state)
     assert_int_equal(kept_behind("true"), 0);
 }
 
+static void describe(const char *path, const char *as, struct buf *out)
+{
+    recipe.path = path;
+    recipe_describe(&recipe, as, out);
+    recipe.path = source;
+}
+
+static void an_input_is_known_by_name_or_by_its_file(void **state)
+{
+    struct buf a, b, c_, d;
+    char copy[256];
+    (void)state;
+
+    if (recipe.info == NULL)
+        prepare();
+    snprintf(copy, sizeof(copy), "%s", clips_path("copy.mp4"));
+    clips_ask("cp %s %s", source, copy);
+    describe(source, "a name", &a);
+    describe(copy, "a name", &b);
+    describe(source, NULL, &c_);
+    describe(copy, NULL, &d);
+    assert_string_equal(buf_text(&a), buf_text(&b));
+    assert_string_not_equal(buf_text(&c_), buf_text(&d));
+    buf_deinit(&a);
+    buf_deinit(&b);
+    buf_deinit(&c_);
+    buf_deinit(&d);
+}
+
+/* Files that were made by the same recipe elsewhere. */
+static void a_picture_from_elsewhere_is_looked_at_once_it_is_adopted(void **state)
+{
+    (void)state;
+    if (recipe.info == NULL)
+        prepare();
+    assert_int_equal(resume_count(c.folder, &recipe), 5);
+    settings.crf++;
+    assert_int_equal(resume_count(c.folder, &recipe), 0);
+    settings.crf--;
+    clips_ask("rm -rf %s.saved; cp -a %s %s.saved", c.folder, c.folder, c.folder);
+    for (unsigned round = 0; round < 2; round++) {
+        assert_int_equal(resume_empty(c.folder, &recipe), OK);
+        assert_string_equal(clips_ask("ls %s; ls %s", c.folder, c.out), "tree\n360p\n480p\na0");
+        clips_ask("for i in 480p 360p; do cp %s.saved/tree/$i/init* %s.saved/tree/$i/s0000[0-3]* "
+                  "%s/$i; done",
+                  c.folder, c.folder, c.out);
+        if (round == 0)
+            assert_int_equal(resume_count(c.folder, &recipe), 0);
+    }
+    assert_int_equal(resume_adopt(c.folder, &recipe), OK);
+    assert_int_equal(resume_count(c.folder, &recipe), 4);
+    assert_int_equal(resume_look(c.folder, &recipe, &found), OK);
+    assert_int_equal(found.start.segments, 3);
+    assert_false(found.has_sound);
+    clips_ask("cp -a %s.saved/tree/a0 %s", c.folder, c.out);
+    assert_int_equal(resume_note_sound(c.folder), OK);
+    assert_int_equal(resume_look(c.folder, &recipe, &found), OK);
+    assert_true(found.has_sound);
+    clips_ask("rm -rf %s; mv %s.saved %s", c.folder, c.folder, c.folder);
+}
+
 static void a_seam_that_does_not_hold_makes_it_begin_anew_once(void **state)
 {
     (void)state;
@@ -319,6 +380,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_a_power_cut_spoils_is_made_again),
         cmocka_unit_test(sound_is_kept_when_all_of_it_is_there),
         cmocka_unit_test(runs_whose_streams_differ_are_not_joined),
+        cmocka_unit_test(an_input_is_known_by_name_or_by_its_file),
+        cmocka_unit_test(a_picture_from_elsewhere_is_looked_at_once_it_is_adopted),
         cmocka_unit_test(another_recipe_or_input_begins_anew),
     };
     return cmocka_run_group_tests(tests, clips_setup, clips_teardown);
