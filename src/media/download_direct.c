@@ -123,7 +123,7 @@ void direct_end(struct direct *d, int err, const char *why)
 
 /* What it is, by its first bytes */
 
-void direct_sniff(const struct direct *d, struct verdict *out)
+void direct_sniff(const struct direct *d, size_t least, struct verdict *out)
 {
     char *bytes = mem_alloc(SNIFF_BYTES);
     ssize_t len = pread(d->file, bytes, SNIFF_BYTES, 0);
@@ -131,6 +131,8 @@ void direct_sniff(const struct direct *d, struct verdict *out)
     *out = (struct verdict){ .why = "the file cannot be read" };
     if (len < 0) {
         out->err = FAIL_IO;
+    } else if ((size_t)len < least) {
+        out->is_early = true;
     } else if (sniff_demuxer(bytes, (size_t)len, &out->why) == NULL) {
         out->is_page = download_is_page(bytes, (size_t)len);
         out->err = FAIL_UNSUPPORTED;
@@ -144,11 +146,12 @@ void direct_refuse(struct direct *d, const struct verdict *v)
     direct_end(d, v->err, v->why);
 }
 
+/* What was received may be on its way to the disk, on another worker thread. */
 static void sniff_work(void *context)
 {
     struct direct *d = context;
 
-    direct_sniff(d, &d->sniffing);
+    direct_sniff(d, SNIFF_BYTES, &d->sniffing);
 }
 
 static void sniffed(void *context)
@@ -157,8 +160,8 @@ static void sniffed(void *context)
 
     if (direct_come_back(d))
         return;
-    if (d->sniffed_of != d->anew)
-        d->is_sniffed = false; /* it was cut short meanwhile */
+    if (d->sniffed_of != d->anew || d->sniffing.is_early)
+        d->is_sniffed = false; /* it was cut short meanwhile, or is not there yet */
     else if (d->sniffing.err)
         direct_refuse(d, &d->sniffing);
 }

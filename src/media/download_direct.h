@@ -20,6 +20,7 @@ enum {
 struct verdict {
     int err;
     bool is_page;
+    bool is_early;   /* there is too little to say anything yet */
     const char *why; /* static */
 };
 
@@ -61,8 +62,9 @@ void direct_ask(struct direct *d);
 void direct_end(struct direct *d, int err, const char *why);
 /* Ends it for what the bytes are. */
 void direct_refuse(struct direct *d, const struct verdict *v);
-/* What it is, by its first bytes. On a worker thread. */
-void direct_sniff(const struct direct *d, struct verdict *out);
+/* What it is, by its first bytes; early: if the file has less than `least`. On a worker
+ * thread. */
+void direct_sniff(const struct direct *d, size_t least, struct verdict *out);
 /* What the running request has brought. */
 void direct_count(struct direct *d);
 int direct_make_room(struct direct *d, uint64_t bytes);

@@ -21,7 +21,7 @@ static void whole_work(void *context)
     struct direct *d = context;
     struct verdict *v = &d->storing;
 
-    direct_sniff(d, v);
+    direct_sniff(d, 0, v);
     if (v->err)
         return;
     if (fsync(d->file) != 0 || rename(d->part, d->path) != 0)

@@ -173,6 +173,21 @@ describe('a URL of a file', () => {
     watcher.drop();
   });
 
+  test('may pause before there is enough to write to the disk', async (t) => {
+    const there = await Elsewhere.during(t);
+    const video = padded(bytes, MiB);
+    const url = there.put('/v.mp4', video, { hold: 100_000 });
+    const all = await server.watchAll();
+    const id = await ask(server, { url });
+    await all.until((m) => m.video_id === id && m.downloaded_bytes === 100_000, 'all that was sent');
+    there.release('/v.mp4');
+    const watcher = await server.watchDownload(id);
+    const { data } = await watcher.until(ended, 'its end');
+    await isSame(server, data, video);
+    all.drop();
+    watcher.drop();
+  });
+
   test('may have letters outside of ASCII', async (t) => {
     const there = await Elsewhere.during(t);
     there.put('/vid%C3%A9o%20%D1%8F.mp4', bytes);

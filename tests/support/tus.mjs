@@ -92,7 +92,7 @@ export class TusUpload {
   receiving() {
     if (!existsSync(this.folder)) return 0;
     const names = readdirSync(this.folder).filter((name) => name.endsWith('.tmp'));
-    return names.reduce((sum, name) => sum + statSync(path.join(this.folder, name)).size, 0);
+    return names.reduce((sum, name) => sum + (statSync(path.join(this.folder, name), { throwIfNoEntry: false })?.size ?? 0), 0);
   }
 
   job() {
@@ -103,9 +103,19 @@ export class TusUpload {
     return path.join(this.server.dataDir, 'uploads', this.id);
   }
 
-  // The bytes that count, as they lie on the disk.
+  // The bytes that count, as they lie on the disk: also while a server renames and removes.
   stored() {
-    if (!existsSync(this.folder)) return Buffer.alloc(0);
+    for (;;) {
+      if (!existsSync(this.folder)) return Buffer.alloc(0);
+      try {
+        return this.#read();
+      } catch (error) {
+        if (error.code !== 'ENOENT') throw error;
+      }
+    }
+  }
+
+  #read() {
     const names = readdirSync(this.folder).filter((name) => /^\d{6}(\.\d+\.part)?$/.test(name)).sort();
     return Buffer.concat(names.map((name) => {
       const bytes = readFileSync(path.join(this.folder, name));

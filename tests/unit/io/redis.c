@@ -566,8 +566,8 @@ static void a_unix_socket_is_as_good(void **state)
     WAIT_FOR(&o->loop, o->ups > 0);
     expect_text(o, "SET k v", "OK");
     server_kill(&o->server);
-    WAIT_FOR(&o->loop, o->downs > 1);
-    assert_non_null(strstr(o->why, "/socket: "));
+    /* Perhaps it was let in still, by a server that was dying already. */
+    WAIT_FOR(&o->loop, strstr(o->why, "/socket: ") != NULL);
     server_start_again(&o->server);
     WAIT_FOR(&o->loop, o->ups > 1);
     expect_text(o, "PING", "PONG");

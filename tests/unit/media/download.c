@@ -5,9 +5,12 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
+#include "media/download_direct.h"
 #include "media/download_read.h"
 #include "media/uploads.h"
 
@@ -180,6 +183,28 @@ static struct page_info read_page(const char *json)
     return info;
 }
 
+static void what_is_on_its_way_to_the_disk_is_judged_later(void **state)
+{
+    char name[] = "/tmp/reelay-download-XXXXXX";
+    struct direct d = { .file = mkstemp(name) };
+    struct verdict v;
+
+    (void)state;
+    assert_true(d.file >= 0);
+    unlink(name);
+    direct_sniff(&d, 8, &v);
+    assert_true(v.is_early);
+    assert_int_equal(v.err, OK);
+    assert_int_equal(write(d.file, "<html>", 6), 6);
+    direct_sniff(&d, 8, &v);
+    assert_true(v.is_early);
+    direct_sniff(&d, 6, &v);
+    assert_false(v.is_early);
+    assert_int_equal(v.err, FAIL_UNSUPPORTED);
+    assert_true(v.is_page);
+    close(d.file);
+}
+
 static void a_page_says_what_is_there(void **state)
 {
     struct page_info info = read_page(two_formats);
@@ -344,6 +369,7 @@ int main(void)
         cmocka_unit_test(a_content_range_is_whole_or_nothing),
         cmocka_unit_test(what_is_out_of_range_may_say_how_long_it_is),
         cmocka_unit_test(pages_and_manifests_are_told_from_files),
+        cmocka_unit_test(what_is_on_its_way_to_the_disk_is_judged_later),
         cmocka_unit_test(a_page_says_what_is_there),
         cmocka_unit_test(odd_answers_of_a_page_do_no_harm),
         cmocka_unit_test(two_passes_make_one_bar),
