@@ -31,4 +31,8 @@ struct command_help {
 int command_begin(const struct command_help *help, struct config *config, int argc, char **argv,
                   size_t least, size_t most);
 
+/* Whether the file that `option` names can be read and holds certificates, unless it is NULL
+ * or empty. FAIL_IO, FAIL_SYNTAX, and `why` names the option. */
+int command_check_ca(const char *option, const char *file, struct buf *why);
+
 #endif

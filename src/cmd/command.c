@@ -2,8 +2,9 @@
 
 #include "base/err.h"
 #include "cmd/cmd.h"
+#include "io/fetch.h"
 
-enum { HELP_MAX = 64 * 1024, WHY_MAX = 1024 };
+enum { HELP_MAX = 64 * 1024, WHY_MAX = 1024, FILE_TEXT_MAX = 4096 + 256 };
 
 static void print_help(const struct command_help *help)
 {
@@ -38,4 +39,18 @@ int command_begin(const struct command_help *help, struct config *config, int ar
     }
     buf_deinit(&why);
     return status;
+}
+
+int command_check_ca(const char *option, const char *file, struct buf *why)
+{
+    struct buf text;
+
+    if (file == NULL || *file == '\0')
+        return OK;
+    buf_init(&text, FILE_TEXT_MAX);
+    int err = fetch_check_ca(file, &text);
+    if (err)
+        buf_printf(why, "%s: %s", option, buf_text(&text));
+    buf_deinit(&text);
+    return err;
 }

@@ -5,9 +5,9 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "cmd/cmd.h"
 #include "cmd/keys.h"
 #include "fleet/mark.h"
-#include "io/fetch.h"
 
 enum { DESCRIPTION_MAX = 2048, PATH_MAX_HERE = 4096 };
 
@@ -43,20 +43,6 @@ static int check_keys(const struct serve_options *o, struct buf *why)
     return FAIL_DENIED;
 }
 
-int depot_check_ca(const char *file, struct buf *why)
-{
-    struct buf text;
-
-    if (file == NULL || *file == '\0')
-        return OK;
-    buf_init(&text, PATH_MAX_HERE);
-    int err = fetch_check_ca(file, &text);
-    if (err)
-        buf_printf(why, "--storage-ca-file: %s", buf_text(&text));
-    buf_deinit(&text);
-    return err;
-}
-
 int depot_check(const struct serve_options *o, bool is_fleet, bool serves, struct buf *why)
 {
     if (!depot_is_bucket(o)) {
@@ -72,7 +58,7 @@ int depot_check(const struct serve_options *o, bool is_fleet, bool serves, struc
                    o->storage_public_url);
         return FAIL_SYNTAX;
     }
-    if (depot_check_ca(o->storage_ca_file, why) != OK)
+    if (command_check_ca("--storage-ca-file", o->storage_ca_file, why) != OK)
         return FAIL_SYNTAX;
     return is_fleet && serves ? check_keys(o, why) : OK;
 }

@@ -15,10 +15,6 @@ bool depot_is_bucket(const struct serve_options *o);
  * FAIL_SYNTAX, FAIL_DENIED; `why` names the option. */
 int depot_check(const struct serve_options *o, bool is_fleet, bool serves, struct buf *why);
 
-/* Whether it can be read and holds certificates, unless it is NULL or empty; `why` names the
- * option. */
-int depot_check_ca(const char *file, struct buf *why);
-
 /* NULL if it is the data directory. Logs which it is. */
 int depot_open(uv_loop_t *loop, const struct serve_options *o, struct storage **out,
                struct buf *why);

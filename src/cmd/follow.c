@@ -14,6 +14,7 @@ enum {
     BACKOFF_MAX_MS = 10 * 1000,
     GIVE_UP_AFTER_MS = 5 * 60 * 1000, /* without a sign of the server */
     REDRAW_MS = 250,
+    SILENCE_MS = 1000, /* from then on it is of a job that has nothing to say yet */
     PATH_MAX_LEN = 1024,
 };
 
@@ -22,10 +23,12 @@ struct follow {
     struct bar *bar;
     const char *id;
     struct job_view view;
-    unsigned attempt;  /* since something was heard */
-    uint64_t heard_ms; /* monotonic; 0: never */
-    bool is_broken;    /* the WebSocket has ended */
-    bool is_unwelcome; /* because of the token */
+    unsigned attempt;   /* since something was heard */
+    uint64_t heard_ms;  /* monotonic; 0: never */
+    uint64_t opened_ms; /* likewise: the WebSocket */
+    bool is_told;       /* `view` is the server's, not only what it begins with */
+    bool is_broken;     /* the WebSocket has ended */
+    bool is_unwelcome;  /* because of the token */
     struct ws_client *ws;
 };
 
@@ -43,7 +46,10 @@ static void heard(struct follow *f)
 
 static void on_open(void *context)
 {
-    heard(context);
+    struct follow *f = context;
+
+    heard(f);
+    f->opened_ms = f->heard_ms;
 }
 
 static void on_text(void *context, struct str message)
@@ -52,6 +58,7 @@ static void on_text(void *context, struct str message)
 
     heard(f);
     f->attempt = 0;
+    f->is_told = true;
     job_view_read_message(&f->view, message);
 }
 
@@ -68,12 +75,19 @@ static const struct ws_client_events ws_events = { .open = on_open,
                                                    .text = on_text,
                                                    .end = on_end };
 
+static bool is_silent(const struct follow *f)
+{
+    return f->opened_ms != 0 && clock_mono_ms() - f->opened_ms >= SILENCE_MS;
+}
+
 static void show(struct follow *f)
 {
     struct bar_state state;
 
     if (f->view.is_final)
         return; /* job_view_end says it */
+    if (!f->is_told && !is_silent(f))
+        return;
     job_view_state(&f->view, &state);
     bar_show(f->bar, &state);
 }
@@ -109,11 +123,13 @@ static int ask(struct follow *f, struct client_answer *answer)
         return EXIT_INTERRUPTED;
     if (client_is_good(answer)) {
         heard(f);
+        f->is_told = true;
         job_view_read_job(&f->view, answer->json);
         return -1;
     }
     if (answer->err == OK && answer->status == 404) {
         heard(f);
+        f->is_told = true;
         return -1;
     }
     bool is_patient = f->heard_ms != 0 && clock_mono_ms() - f->heard_ms < GIVE_UP_AFTER_MS;

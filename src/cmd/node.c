@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cmd/cmd.h"
 #include "dialect/dialects.h"
 #include "fleet/hooks.h"
 #include "proto/redis_url.h"
@@ -311,6 +312,8 @@ int node_open(uv_loop_t *loop, const struct node_settings *settings, struct node
               struct buf *why)
 {
     int err = check_engine(settings->engine, why);
+    if (err == OK)
+        err = command_check_ca("--redis-ca-file", settings->ca_file, why);
     if (err)
         return err;
     struct node *n = mem_new(struct node);

@@ -268,7 +268,7 @@ static int open_all(struct check *c, const struct storage_options *o, const char
                     struct buf *why)
 {
     uv_loop_init(&c->loop);
-    int err = depot_check_ca(o->ca_file, why);
+    int err = command_check_ca("--storage-ca-file", o->ca_file, why);
     if (err)
         return err;
     err = storage_open(&c->loop,

@@ -200,6 +200,8 @@ describe('the command line', () => {
     assert.equal(said.status, 0, said.stderr);
     assert.equal((await within(watcher.ended, 'the end of watch')).code, 1);
     assert.match(watcher.out + watcher.err, /Out of memory/);
+    const late = await reelay(['watch', '--json', 'doomed'], { env });
+    assert.deepEqual(objects(late.stdout).map((line) => line.state), ['failed'], 'it said what is long over');
   });
 
   test('watch survives a restart of the server', async (t) => {

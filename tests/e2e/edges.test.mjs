@@ -60,6 +60,8 @@ describe('a server that would do nothing useful says so instead of starting', ()
     [['--cors-origin', 'https://*.example'], /--cors-origin: "https:\/\/\*\.example" is not an origin/],
     [['--cors-origin', 'app.example'], /--cors-origin: "app\.example" is not an origin/],
     [['--cors-origin', 'https://a.example,https://b.example/'], /--cors-origin: "https:\/\/b\.example\/"/],
+    [['--engine', 'rediss://127.0.0.1:1', '--redis-ca-file', '/nonexistent/ca.pem'],
+      /--redis-ca-file: \/nonexistent\/ca\.pem: No such file/],
   ];
   for (const [args, expected] of cases) {
     test(args.join(' '), async (t) => {
