@@ -279,7 +279,7 @@ void publish_inherit(struct publish *p, const char *key, uint32_t segments)
     p->inherited = segments;
 }
 
-/* One that is on its way stays: the sound that is made again is the same. */
+/* One that is on its way goes when it has arrived. */
 static void take_back_sound(struct publish *p)
 {
     struct publish_file *f, *next;
@@ -287,10 +287,11 @@ static void take_back_sound(struct publish *p)
     HASH_ITER(hh, p->files, f, next)
     {
         if (f->kind != PUBLISH_NOTE || strcmp(f->name, publish_note) == 0 ||
-            (f->state != PUBLISH_SENT && f->state != PUBLISH_WAITING))
+            f->state == PUBLISH_ABSENT)
             continue;
         f->is_doomed = true;
-        publish_enqueue(p, f);
+        if (f->state != PUBLISH_SENDING)
+            publish_enqueue(p, f);
     }
     publish_pump(p);
 }

@@ -79,6 +79,8 @@ static void end(struct publish_sending *s, int err, const char *why)
     if (err == OK && f->is_wanted && p->phase >= PHASE_SENDING)
         p->sent += s->stamp.size;
     sending_free(s);
+    if (f->is_doomed)
+        publish_enqueue(p, f);
     if (err && !(f->kind == PUBLISH_NOTE && p->is_finishing))
         publish_fail(p, err, why);
     publish_sending_ended(p);
@@ -208,6 +210,8 @@ static void opened(void *context)
     s->file->is_known = false;
     if (s->err == FAIL_MISSING && !p->is_finishing) { /* it is being made anew */
         s->file->state = PUBLISH_ABSENT;
+        if (s->file->is_doomed)
+            publish_enqueue(p, s->file);
         sending_free(s);
         publish_sending_ended(p);
     } else if (s->err || s->is_same) {
