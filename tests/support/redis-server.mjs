@@ -50,7 +50,10 @@ export class Redis {
 
   // The same for those who listen to everything: each has three patterns.
   async isAllHeard(nodes = 1) {
-    await waitFor(async () => Number(await this.cli('pubsub', 'numpat')) >= 3 * nodes, `${nodes} nodes to listen to all`);
+    await waitFor(async () => {
+      const listening = [...(await this.cli('client', 'list')).matchAll(/ psub=(\d+)/g)].map(([, count]) => Number(count));
+      return listening.filter((count) => count >= 3).length >= nodes;
+    }, `${nodes} nodes to listen to all`);
   }
 
   // What is published to the channels that fit, from when this returns on.
