@@ -10,7 +10,7 @@ import { clip, clipBytes } from '../support/clips.mjs';
 import { Faulty } from '../support/faulty.mjs';
 import { verify } from '../support/hls.mjs';
 import { grown, treeOf } from '../support/segments.mjs';
-import { Server } from '../support/server.mjs';
+import { Server, signalAll } from '../support/server.mjs';
 import { Upload } from '../support/upload.mjs';
 import { waitFor } from '../support/wait.mjs';
 
@@ -141,12 +141,11 @@ test('what is made goes to a slow bucket before the conversion ends', async (t) 
   relay.slow(80_000); // of each connection
   await grown(treeOf(server, upload), 4);
   // On any machine: the bucket has the time that it needs.
-  const ffmpegs = server.children('ffmpeg');
-  for (const { pid } of ffmpegs) process.kill(pid, 'SIGSTOP');
+  const ffmpegs = signalAll(server.children('ffmpeg').map(({ pid }) => pid), 'SIGSTOP');
   assert.ok(ffmpegs.length > 0, 'the conversion was over too soon');
   await waitFor(() => puts(SEGMENT).length >= 6, 'three whole segments of each', { timeout: 120_000 });
   assert.equal((await upload.job()).stage, 'converting');
-  for (const { pid } of ffmpegs) process.kill(pid, 'SIGCONT');
+  signalAll(ffmpegs, 'SIGCONT');
   await watcher.until(({ message }) => message === 'Uploading HLS files to storage', 'the end of the conversion', { timeout: 120_000 });
   relay.slow(0);
   await verify(server, await upload.complete(), SECONDS);

@@ -13,7 +13,7 @@ import { Listener } from './listener.mjs';
 import { require } from './packages.mjs';
 import { freePort } from './ports.mjs';
 import { Redis } from './redis-server.mjs';
-import { Server, isAlive, temporaryFolder } from './server.mjs';
+import { Server, isAlive, signalAll, temporaryFolder } from './server.mjs';
 import { Upload } from './upload.mjs';
 import { addWitness, waitFor, within } from './wait.mjs';
 import { Watcher } from './watcher.mjs';
@@ -279,13 +279,13 @@ export class Worker extends Server {
 
   // Whether there was one.
   stops() {
-    this.frozen = this.ffmpegs.map(({ pid }) => pid).filter(isAlive);
-    for (const pid of this.frozen) process.kill(pid, 'SIGSTOP');
+    const running = this.ffmpegs.map(({ pid }) => pid).filter(isAlive);
+    this.frozen = signalAll(running, 'SIGSTOP');
     return this.frozen.length > 0;
   }
 
   thaw() {
-    for (const pid of this.frozen ?? []) if (isAlive(pid)) process.kill(pid, 'SIGCONT');
+    signalAll(this.frozen ?? [], 'SIGCONT');
     this.frozen = [];
   }
 

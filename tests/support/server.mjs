@@ -275,6 +275,18 @@ export function descendants(pid) {
   return below;
 }
 
+// Sends a signal to those that have not ended meanwhile, and returns these.
+export function signalAll(pids, name) {
+  return pids.filter((pid) => {
+    try {
+      return process.kill(pid, name);
+    } catch (error) {
+      if (error.code !== 'ESRCH') throw error;
+      return false;
+    }
+  });
+}
+
 // Whether a process runs; one that ended and waits for its parent does not.
 export function isAlive(pid) {
   try {
