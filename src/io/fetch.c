@@ -433,10 +433,6 @@ static void set_way(struct fetch *fetch, const struct fetch_request *request)
         follow(fetch, request);
     if (request->is_range)
         set_range(easy, request);
-    /* Large bodies side by side are better off with connections of their own than with
-     * streams of one, where one that is paused fills the others' window. */
-    if (request->has_file || request->has_sink)
-        curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 }
 
 struct fetch *fetch_start(struct fetcher *f, const struct fetch_request *request)

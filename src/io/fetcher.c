@@ -197,6 +197,7 @@ struct fetcher *fetcher_new(uv_loop_t *loop, const char *ca_file)
         abort(); /* as any small allocation */
     uv_timer_init(loop, &f->timer);
     f->timer.data = f;
+    curl_multi_setopt(f->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
     curl_multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, set_watch);
     curl_multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f);
     curl_multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, set_timer);
@@ -298,6 +299,11 @@ CURL *transfer_prepare(struct transfer *t, struct fetcher *f, const char *url)
     curl_easy_setopt(t->easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     curl_easy_setopt(t->easy, CURLOPT_USERAGENT, "reelay/" REELAY_VERSION);
+    /* Large bodies side by side are better off with connections of their own than with streams
+     * of one, where one that is paused fills the others' window. And never both versions: once
+     * a host has spoken HTTP/2, libcurl 7.88 takes its HTTP/1.1 connections for multiplexed
+     * ones, too, and gives the answer to one request to another. */
+    curl_easy_setopt(t->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     transfer_trust(t->easy, f->ca_file);
     if (f->admits != NULL || fetch_is_local(url))
         curl_easy_setopt(t->easy, CURLOPT_PROXY, "");

@@ -168,17 +168,37 @@ int http_attempt(struct http_call *c, void (*done)(void *, const struct fetch_an
     return err;
 }
 
-static bool has_sent_what_was_meant(struct http_call *c, const struct fetch_answer *answer)
+static bool is_sum_of(const struct fetch_answer *answer, struct str bytes)
 {
     uint8_t md5[EVP_MAX_MD_SIZE];
 
+    if (EVP_Digest(bytes.at, bytes.len, md5, NULL, EVP_md5(), NULL) != 1)
+        return true;
+    return http_sums_agree(answer, md5);
+}
+
+static bool has_sent_what_was_meant(struct http_call *c, const struct fetch_answer *answer)
+{
     if (c->s.ask.verb != VERB_PUT && c->s.ask.verb != VERB_PART_PUT)
         return true;
     if (c->s.has_file)
         return answer->md5 == NULL || http_sums_agree(answer, answer->md5);
-    if (EVP_Digest(c->s.bytes.at, c->s.bytes.len, md5, NULL, EVP_md5(), NULL) != 1)
-        return true;
-    return http_sums_agree(answer, md5);
+    return is_sum_of(answer, c->s.bytes);
+}
+
+static bool has_read_what_is_there(struct http_call *c, const struct fetch_answer *answer,
+                                   uint64_t had)
+{
+    if (c->s.ask.verb == VERB_GET && !c->s.has_sink)
+        return is_sum_of(answer, answer->body);
+    return !has_come_whole(c, had) || answer->md5 == NULL || http_sums_agree(answer, answer->md5);
+}
+
+/* RFC 9110, 15.3: any other success has no representation of what was asked for. */
+static bool is_no_object(const struct http_call *c, const struct fetch_answer *answer)
+{
+    return c->s.ask.verb == VERB_GET && answer->status != 200 &&
+           !(c->s.has_sink && answer->status == 206);
 }
 
 /* Once more from the beginning. */
@@ -220,7 +240,7 @@ void http_attempt_judge(struct http_call *c, const struct fetch_answer *answer, 
         snprintf(out->why, sizeof(out->why), "%s", c->amiss);
     if (out->err)
         return;
-    if (is_short(c, answer) && answer->status == 206) {
+    if (is_no_object(c, answer) || (is_short(c, answer) && answer->status == 206)) {
         judge_unread(c, answer, FAIL_IO, out);
         return;
     }
@@ -232,7 +252,7 @@ void http_attempt_judge(struct http_call *c, const struct fetch_answer *answer, 
         judge_other_bytes(c, out, "the storage has received other bytes than were sent");
         return;
     }
-    if (has_come_whole(c, had) && answer->md5 != NULL && !http_sums_agree(answer, answer->md5)) {
+    if (!has_read_what_is_there(c, answer, had)) {
         judge_other_bytes(c, out, "other bytes have come than the storage should have");
         return;
     }

@@ -177,8 +177,9 @@ describe('a bucket behind https', () => {
   });
 });
 
-// As most do who have a load balancer.
-test('a bucket behind HTTP/2', { timeout: 180_000 }, async (t) => {
+// As most do who have a load balancer. With connections of both versions libcurl 7.88 gives
+// the answer to one request to another: here, to a removal that is under way.
+test('a bucket that offers HTTP/2 is spoken to in HTTP/1.1', { timeout: 180_000 }, async (t) => {
   const { files: [cert, key] } = await ca.certificate();
   const log = path.join(ca.folder, 'h2.log');
   const origin = await nginxBefore(t, { origin: swift.endpoint }, (server, port) => `
@@ -203,12 +204,17 @@ test('a bucket behind HTTP/2', { timeout: 180_000 }, async (t) => {
   const server = await Server.during(t, { args: ['--storage', bucket.url, ...given(ca.file), ...PRESET] });
   for (const size of [5 * MiB, 1 * MiB]) {
     const { upload, job } = await publishes(server, bucket, size);
+    for (let at = 0; at < 10; at++) {
+      const { status } = await server.get(`/${job.hls_path}/none${at}/index.m3u8`);
+      assert.equal(status, 404);
+    }
     await verify(server, job, SECONDS);
     await nothingRemains(swift, upload);
   }
   assert.ok(!server.log.includes('storage_trouble'), server.log);
   const spoken = readFileSync(log, 'utf8');
-  for (const method of ['GET', 'PUT', 'POST', 'DELETE', 'HEAD']) assert.ok(spoken.includes(`HTTP/2.0 ${method} 20`), `${method}\n${spoken}`);
+  for (const method of ['GET', 'PUT', 'POST', 'DELETE', 'HEAD']) assert.ok(spoken.includes(`HTTP/1.1 ${method} 20`), `${method}\n${spoken}`);
+  assert.ok(!spoken.includes('HTTP/2'), spoken);
 });
 
 // ffprobe cannot resolve what lies below localhost, so it gets what was fetched.

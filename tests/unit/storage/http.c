@@ -485,6 +485,30 @@ static void other_bytes_than_were_sent_are_noticed(void **state)
     stop(w);
 }
 
+static void what_is_read_is_what_is_there(void **state)
+{
+    static const char hello[] =
+        ANSWER("200 OK", "Content-Length: 5\r\nETag: \"" MD5_OF_HELLO "\"\r\n", "hello");
+    static const struct scripted_answer script[] = {
+        { .text = ANSWER("204 No Content", "", "") },
+        { .text = ANSWER("200 OK", NONE "ETag: \"" MD5_OF_HELLO "\"\r\n", "") },
+        { .text = hello },
+        { .text = ANSWER("204 No Content", "", "") },
+        { .text = hello },
+    };
+    struct world *w = *state;
+
+    start(w, script, 5, 20000);
+    storage_read(w->storage, "a", 10, on_read, w);
+    wait_for(w);
+    assert_int_equal(w->err, OK);
+    assert_string_equal(w->body, "hello");
+    get(w);
+    assert_int_equal(w->err, OK);
+    assert_file_holds(w->file, "hello");
+    stop(w);
+}
+
 static void a_good_status_with_an_error_in_it_is_an_error(void **state)
 {
     static const struct scripted_answer script[] = {
@@ -871,6 +895,7 @@ int main(void)
         TEST(a_whole_object_goes_up_once_more_after_a_break),
         TEST(a_body_has_the_time_that_it_takes),
         TEST(other_bytes_than_were_sent_are_noticed),
+        TEST(what_is_read_is_what_is_there),
         TEST(a_good_status_with_an_error_in_it_is_an_error),
         TEST(a_completion_whose_answer_was_lost_is_found_out),
         TEST(a_wrong_clock_is_set_by_the_servers),
