@@ -113,6 +113,7 @@ test('what happened while nobody heard is told when somebody is there again', { 
   const silent = await nodeOf(t, redis);
   await told.report('before', { status: 'processing', progress: 0.5 });
   await receiver.has(1);
+  await waitFor(async () => (await deliveries(told, '?state=delivered')).length === 1, 'its answer to be noted');
   await told.kill();
   await silent.report('before', { status: 'completed' });
   await silent.report('meanwhile', { status: 'completed' });
