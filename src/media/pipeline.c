@@ -246,6 +246,7 @@ void pipeline_step_done(struct pipeline *p, int err, const char *why)
 {
     assert(p->task == NULL);
     if (p->is_lost || err == FAIL_STALE) {
+        p->is_lost = p->token > 0;
         pipeline_free(p);
     } else if (p->is_cancelled) {
         pipeline_end_cancelled(p);

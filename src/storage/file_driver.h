@@ -43,8 +43,10 @@ struct file_draft {
     char name[FILE_ID_SIZE];
 };
 int file_draft_make(const struct file_room *r, struct file_draft *out);
-/* Synced, it gets its place, whatever was there; the draft is spent if that went well.
- * FAIL_EXISTS: the key is a folder, or leads through an object. */
+/* Its bytes are on the disk: before it gets its place. */
+int file_draft_sync(const struct file_draft *d);
+/* It gets its place, whatever was there; the draft is spent if that went well. FAIL_EXISTS:
+ * the key is a folder, or leads through an object. */
 int file_draft_place(const struct file_room *r, struct file_draft *d, const char *key);
 int file_draft_place_at(const struct file_room *r, struct file_draft *d, int dir, const char *name);
 /* Fine when it is spent. */

@@ -156,7 +156,9 @@ static void work_complete(struct file_task *t)
         append_slice(t);
     if (t->err != OK || t->part_at < t->part_count)
         return;
-    t->err = file_draft_place(file_task_room(t), &t->draft, t->key);
+    t->err = file_draft_sync(&t->draft);
+    if (t->err == OK)
+        t->err = file_draft_place(file_task_room(t), &t->draft, t->key);
     /* Should this fail, the object is there all the same, and the upload is found by
      * whoever looks for old ones. */
     if (t->err == OK)

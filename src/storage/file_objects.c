@@ -21,12 +21,23 @@ static int write_all(int fd, struct str bytes)
     return OK;
 }
 
-static void work_put_file(struct file_task *t)
+static void work_place(struct file_task *t)
 {
-    if (!file_task_fill(t))
-        return;
     t->err = file_draft_place(file_task_room(t), &t->draft, t->key);
     t->is_over = true;
+}
+
+/* A disk may take long for it: who is cancelled meanwhile gets no place any more. */
+static void sync_then_place(struct file_task *t)
+{
+    t->err = file_draft_sync(&t->draft);
+    t->work = work_place;
+}
+
+static void work_put_file(struct file_task *t)
+{
+    if (file_task_fill(t))
+        sync_then_place(t);
 }
 
 static void work_put_bytes(struct file_task *t)
@@ -35,9 +46,8 @@ static void work_put_bytes(struct file_task *t)
     if (t->err == OK)
         t->err = write_all(t->draft.fd, buf_str(&t->bytes));
     if (t->err == OK)
-        t->err = file_draft_place(file_task_room(t), &t->draft, t->key);
+        sync_then_place(t);
     t->gone = t->bytes.len;
-    t->is_over = true;
 }
 
 struct storage_task *file_do_put(struct storage *s, const struct storage_put *put)

@@ -110,10 +110,13 @@ static int rename_draft(const struct file_room *r, const struct file_draft *d, i
     return errno == ENOENT ? FAIL_STALE : fail_from_errno(errno);
 }
 
+int file_draft_sync(const struct file_draft *d)
+{
+    return fsync(d->fd) == 0 ? OK : fail_from_errno(errno);
+}
+
 int file_draft_place_at(const struct file_room *r, struct file_draft *d, int dir, const char *name)
 {
-    if (fsync(d->fd) != 0)
-        return fail_from_errno(errno);
     int err = rename_draft(r, d, dir, name);
     if (err != OK)
         return err == FAIL_STALE ? FAIL_MISSING : err;
@@ -142,8 +145,6 @@ int file_draft_place(const struct file_room *r, struct file_draft *d, const char
 
     if (is_hidden(key))
         return FAIL_SYNTAX;
-    if (fsync(d->fd) != 0)
-        return fail_from_errno(errno);
     /* Who removes the last object of the folder removes that too: then once more. */
     for (unsigned i = 0; i < PLACE_TRIES; i++) {
         const char *name;

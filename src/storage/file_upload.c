@@ -39,6 +39,8 @@ static int write_key(const struct file_room *r, int dir, const char *key)
     else if ((size_t)put != strlen(key))
         err = FAIL_FULL;
     if (err == OK)
+        err = file_draft_sync(&draft);
+    if (err == OK)
         err = file_draft_place_at(r, &draft, dir, KEY_NAME);
     file_draft_drop(r, &draft);
     return err;
@@ -102,7 +104,8 @@ int file_upload_place(const struct file_room *r, int dir, uint32_t number, struc
     char name[PART_NAME_SIZE];
 
     part_name(number, name);
-    return file_draft_place_at(r, part, dir, name);
+    int err = file_draft_sync(part);
+    return err == OK ? file_draft_place_at(r, part, dir, name) : err;
 }
 
 struct parts {

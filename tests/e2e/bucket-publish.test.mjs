@@ -6,9 +6,10 @@ import path from 'node:path';
 import { test } from 'node:test';
 
 import { clip } from '../support/clips.mjs';
+import { Relay } from '../support/fleet.mjs';
 import { verify } from '../support/hls.mjs';
 import { Redis } from '../support/redis-server.mjs';
-import { Server, temporaryFolder } from '../support/server.mjs';
+import { Server, signalAll, temporaryFolder } from '../support/server.mjs';
 import { Upload } from '../support/upload.mjs';
 import { waitFor } from '../support/wait.mjs';
 import { Worker } from '../support/worker.mjs';
@@ -96,12 +97,12 @@ async function fleet(t) {
   const redis = await Redis.during(t);
   const server = await Server.during(t, { args: ['--engine', redis.url, ...storage.args], env: SECRET });
   await waitFor(() => server.log.includes('event=redis_up'), 'the server to reach Redis');
-  const worker = () => {
+  const worker = (way = redis) => {
     const dataDir = temporaryFolder();
     t.after(() => rmSync(dataDir, { recursive: true, force: true }));
-    return Worker.during(t, { redis, dataDir, args: ['--lease', '1s', ...SLOW, ...storage.args] });
+    return Worker.during(t, { redis: way, dataDir, args: ['--lease', '1s', ...SLOW, ...storage.args] });
   };
-  return { storage, server, worker };
+  return { redis, storage, server, worker };
 }
 
 test('nodes with folders of their own: whoever takes over publishes under another key', async (t) => {
@@ -136,4 +137,27 @@ test('a worker that was only stopped sends to where nobody looks, and clears tha
   const left = readdirSync(first.dataDir, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && (entry.parentPath ?? entry.path).includes('/work/'));
   assert.deepEqual(left.map(({ name }) => name), []);
+});
+
+test('a worker that fails when another one has its job already clears away what it sent', async (t) => {
+  const { redis, storage, server, worker } = await fleet(t);
+  const way = await Relay.during(t, redis);
+  const first = await worker(way);
+  const ffmpegs = () => first.children('ffmpeg').map(({ pid }) => pid);
+  const upload = await long(server);
+  await waitFor(() => segments(storage).length >= 4, 'segments in the storage', { timeout: 120_000, every: 5 });
+  const stopped = signalAll(ffmpegs(), 'SIGSTOP');
+  way.cut();
+  await worker();
+  const job = await upload.complete();
+  await leavesOnlyItsTree(storage, upload, job);
+  signalAll(stopped, 'SIGCONT'); // it knows of nothing
+  await waitFor(() => segments(storage).some((key) => !key.startsWith(job.hls_path)), 'it to go on');
+  await waitFor(() => {
+    signalAll(ffmpegs(), 'SIGKILL');
+    return first.log.includes('event=job_retried');
+  }, 'it to fail');
+  way.heal();
+  await leavesOnlyItsTree(storage, upload, job);
+  await verify(server, job, SECONDS);
 });

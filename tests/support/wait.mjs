@@ -16,14 +16,15 @@ export class TimeoutError extends Error {}
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-// The condition's first truthy value. `what` names it in the complaint.
+// The condition's first truthy value. `what` names it in the complaint, or is a function that does.
 export async function waitFor(condition, what, { timeout = 60_000, every = 15 } = {}) {
   const deadline = Date.now() + timeout;
   for (;;) {
     const value = await condition();
     if (value) return value;
     if (Date.now() > deadline) {
-      throw new TimeoutError(`waited ${timeout} ms in vain for ${what ?? condition}\n${testimony()}`);
+      const name = typeof what === 'function' ? what() : what ?? condition;
+      throw new TimeoutError(`waited ${timeout} ms in vain for ${name}\n${testimony()}`);
     }
     await pause(every);
   }
