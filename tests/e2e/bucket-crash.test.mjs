@@ -110,8 +110,6 @@ test('of several nodes each has a folder of its own', { timeout: 240_000 }, asyn
   t.after(() => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })));
   const [a, b] = [await serve(), await serve()];
   const workers = [await worker(), await worker()];
-  const holder = (but) => waitFor(
-    () => workers.find((one) => one !== but && one.exit === null && one.ffmpegs.length > 0), 'a worker to run ffmpeg', { every: 10 });
 
   // Two who ask at once, of two nodes, and one multipart upload.
   const upload = await Direct.create(a, { bytes: large, swift, size: 6 * MiB, declares: true });
@@ -131,8 +129,7 @@ test('of several nodes each has a folder of its own', { timeout: 240_000 }, asyn
     const next = await Direct.create(a, { bytes: large, swift, size });
     await next.putAll();
     await next.assemble();
-    const first = await holder();
-    first.freeze();
+    const first = await waitFor(() => workers.find((one) => one.exit === null && one.stops()), 'a worker to run ffmpeg', { every: 10 });
     await first.kill();
     const end = await next.complete();
     assert.ok(Math.abs(end.result.duration - SECONDS) < 0.6);
