@@ -27,7 +27,7 @@ async function ended(server, id) {
   return waitFor(async () => {
     const job = await server.job(id);
     return final.includes(job?.state) && job;
-  }, `the end of ${id}`, { timeout: 180_000, every: 100 });
+  }, `the end of ${id}`, { timeout: 380_000, every: 100 });
 }
 
 // { url: the job it became }, of all at once.

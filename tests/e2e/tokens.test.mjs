@@ -310,7 +310,7 @@ describe('somebody else\'s job is like one that is not there', () => {
 
   test('a poll for it is not answered when it moves', async () => {
     let isOver = false;
-    const poll = server.get(`/api/jobs/${job}?wait=2`, bob).then((answer) => ((isOver = true), answer));
+    const poll = server.get(`/api/jobs/${job}?wait=10`, bob).then((answer) => ((isOver = true), answer));
     const began = Date.now();
     for (let i = 0; !isOver && Date.now() - began < 1500; i++) {
       await server.tell(job, { stage: 'hidden', progress: 0.5, message: `hidden ${i}` }, alice);

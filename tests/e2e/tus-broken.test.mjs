@@ -125,7 +125,7 @@ test('a client that comes back does not wait for its old connection', async (t) 
   await waitFor(() => upload.receiving() > 0, 'bytes to come');
   const begin = Date.now();
   const offset = await upload.offset();
-  assert.ok(Date.now() - begin < 5000);
+  assert.ok(Date.now() - begin < 20_000, 'it waited for the old connection');
   assert.equal(await old.answered, 423);
   await upload.send(offset, bytes.subarray(offset));
   await failed(upload);
