@@ -8,6 +8,7 @@ import { bundle, launch } from '../support/browser.mjs';
 import { clip } from '../support/clips.mjs';
 import { mint, withSecret } from '../support/jwt.mjs';
 import { Server } from '../support/server.mjs';
+import { waitFor } from '../support/wait.mjs';
 
 const SCRIPT = `
   import { io } from 'socket.io-client';
@@ -104,7 +105,8 @@ describe('a page of another port', () => {
   test('finds in the log of the server that it is not among those listed', { timeout: 60_000 }, async (t) => {
     const server = await Server.during(t, { args: ['--cors-origin', 'https://yourdomain.com'] });
     await assert.rejects(travel(server));
-    assert.match(server.log, new RegExp(`level=warn event=page_refused origin=${origin} .*hint=--cors-origin`));
+    const refusal = new RegExp(`level=warn event=page_refused origin=${origin} .*hint=--cors-origin`);
+    await waitFor(() => refusal.test(server.log), 'the log to say so');
     for (let i = 0; i < 50; i++) await server.request('/api/jobs', { headers: { origin } });
     assert.equal(server.log.match(/event=page_refused/g).length, 1, 'a stranger fills no log');
   });

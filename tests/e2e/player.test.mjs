@@ -41,6 +41,7 @@ describe('the page', () => {
         return video.currentTime > 1 && video.videoWidth > 0 && { seconds: video.duration };
       }),
       'the video to play',
+      { timeout: 120_000 },
     );
 
   test('takes a file, converts it, and plays it to its end', { timeout: 180_000 }, async () => {
@@ -63,7 +64,7 @@ describe('the page', () => {
     const name = `${'a_name_without_a_place_to_break_it'.repeat(3)}.mp4`;
     await page.setInputFiles('input[type=file]', { name, mimeType: 'video/mp4', buffer: readFileSync(file) });
     const card = page.locator('[data-testid=upload-card]');
-    await waitFor(async () => (await card.getAttribute('data-state')) === 'completed', 'the end');
+    await waitFor(async () => (await card.getAttribute('data-state')) === 'completed', 'the end', { timeout: 110_000 });
     const wide = await page.evaluate(() => [...document.querySelectorAll('body *')]
       .filter((one) => one.checkVisibility() && one.getBoundingClientRect().right > 320)
       .map((one) => one.outerHTML.slice(0, 120)));

@@ -9,9 +9,12 @@ const esbuild = require('esbuild');
 const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
   .find((file) => existsSync(file));
 
+const PATIENCE = 120_000; // of who waits for a page, on any machine
+
 export function launch({ args = [] } = {}) {
   return chromium.launch({
     executablePath,
+    timeout: PATIENCE,
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
       '--disable-background-networking', '--disable-component-update', '--disable-sync',
       '--autoplay-policy=no-user-gesture-required', ...args],
@@ -72,6 +75,7 @@ export async function openPage(browser, server, { body = '', script = '' } = {})
   // A page that came out of the test's hands counts as public, and may reach
   // the loopback only if somebody allowed it.
   const context = await browser.newContext({ permissions: ['local-network-access'] });
+  context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   page.heard = [];
   page.broke = [];

@@ -38,7 +38,7 @@ export class Gateway {
   }
 
   ask(event, ...args) {
-    return this.socket.timeout(20_000).emitWithAck(event, ...args);
+    return this.socket.timeout(60_000).emitWithAck(event, ...args);
   }
 
   subscribe(fileId) {
