@@ -391,8 +391,8 @@ static void an_answer_whose_end_is_missing_is_asked_for_again(void **state)
              "HTTP/1.1 206 Part\r\nConnection: close\r\n%s"
              "Content-Range: bytes 0-4/11\r\n\r\n5\r\nhello\r\n",
              chunks);
-    snprintf(cut, sizeof(cut),
-             "HTTP/1.1 200 OK\r\nConnection: close\r\n%s\r\n5\r\nhello\r\n", chunks);
+    snprintf(cut, sizeof(cut), "HTTP/1.1 200 OK\r\nConnection: close\r\n%s\r\n5\r\nhello\r\n",
+             chunks);
     start(w, script, 5);
     storage_get(w->storage, &request);
     wait_for(w);
@@ -464,8 +464,9 @@ static void nothing_is_listed_that_was_not_asked_for(void **state)
     stop(w);
 }
 
-#define PARTS(items)  ANSWER("200 OK", "", "<ListPartsResult>" items "</ListPartsResult>")
-#define PART(n, size) "<Part><PartNumber>" n "</PartNumber><ETag>e</ETag><Size>" size "</Size></Part>"
+#define PARTS(items) ANSWER("200 OK", "", "<ListPartsResult>" items "</ListPartsResult>")
+#define PART(n, size)                                                                              \
+    "<Part><PartNumber>" n "</PartNumber><ETag>e</ETag><Size>" size "</Size></Part>"
 
 static void a_part_is_there_once(void **state)
 {
