@@ -44,7 +44,7 @@ struct config {
     void *into;  /* the command's struct */
     char **rest; /* what is not an option, in order; borrowed from argv */
     size_t rest_count;
-    bool wants_help;         /* --help or -h was given */
+    bool wants_help;                /* --help or -h was given */
     bool given[CONFIG_OPTIONS_MAX]; /* on the command line, by place in the table */
 };
 
