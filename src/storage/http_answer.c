@@ -156,6 +156,15 @@ static void judge_error(const struct http_driver *driver, const struct fetch_ans
         name_region(answer, out);
 }
 
+/* The storage is not there for a while; that is not to say that an object is not. */
+static void judge_absence(const struct fetch_answer *answer, struct http_verdict *out)
+{
+    out->err = FAIL_CLOSED;
+    out->may_pass = true;
+    snprintf(out->why, sizeof(out->why), "something else than the storage answers %d",
+             answer->status);
+}
+
 void http_judge(const struct http_driver *driver, enum http_verb verb,
                 const struct fetch_answer *answer, struct http_verdict *out)
 {
@@ -174,6 +183,8 @@ void http_judge(const struct http_driver *driver, enum http_verb verb,
         read_error(answer->body, &e);
     if (!is_good || e.is_error)
         judge_error(driver, answer, &e, out);
+    if (out->err == FAIL_MISSING && !e.is_error && http_is_nobodys(answer))
+        judge_absence(answer, out);
 }
 
 int64_t http_skew(const struct fetch_answer *answer, int64_t now_s)
