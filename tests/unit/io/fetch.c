@@ -221,17 +221,20 @@ static void broken_connections_are_told_from_none(void **state)
         { .text = NULL },
         { .text = ANSWER("200 OK", "Content-Length: 99\r\n", "hello") },
         { .text = "SMTP ready\r\n" },
+        { .text = "HTTP/3.7 200 OK\r\n\r\n" },
+        { .text = ANSWER("301 There", "Location: ftp://127.0.0.1/\r\nContent-Length: 0\r\n", "") },
     };
     struct scripted server;
     struct seen seen;
 
-    scripted_start(&server, script, 3);
-    for (int i = 0; i < 3; i++) {
+    scripted_start(&server, script, 5);
+    for (int i = 0; i < 4; i++) {
         run(*state, (struct fetch_request){ .url = server.url }, &seen);
-        assert_int_not_equal(seen.err, OK);
-        assert_int_not_equal(seen.err, FAIL_CLOSED);
+        assert_int_equal(seen.err, FAIL_IO);
         assert_true(strlen(seen.why) > 0);
     }
+    run(*state, (struct fetch_request){ .url = server.url, .redirects_max = 1 }, &seen);
+    assert_int_equal(seen.err, FAIL_SYNTAX);
     scripted_stop(&server);
     run(*state, (struct fetch_request){ .url = server.url }, &seen);
     assert_int_equal(seen.err, FAIL_CLOSED);
