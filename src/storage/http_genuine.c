@@ -24,8 +24,9 @@ static bool is_of_type(const struct fetch_answer *answer, struct str type)
 
 static bool has_request_id(const struct fetch_answer *answer)
 {
+    /* Of S3, Azure, Google and R2, which is never without the last one. */
     static const char *const names[] = { "x-amz-request-id", "x-ms-request-id",
-                                         "x-guploader-uploadid" };
+                                         "x-guploader-uploadid", "cf-ray" };
 
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         if (fetch_header_of(answer, names[i]) != NULL)
