@@ -103,10 +103,14 @@ static void judge_status(int status, struct http_verdict *out)
         int status, err;
         bool may_pass;
     } known[] = {
-        { 400, FAIL_SYNTAX, false },      { 401, FAIL_DENIED, false }, { 403, FAIL_DENIED, false },
-        { 404, FAIL_MISSING, false },     { 408, FAIL_TIMEOUT, true }, { 409, FAIL_STATE, false },
-        { 410, FAIL_MISSING, false },     { 412, FAIL_STATE, false },  { 413, FAIL_LIMIT, false },
-        { 416, FAIL_STATE, false },       { 425, FAIL_CLOSED, true },  { 429, FAIL_CLOSED, true },
+        { 302, FAIL_UNSUPPORTED, true },  { 303, FAIL_UNSUPPORTED, true },
+        { 307, FAIL_UNSUPPORTED, true }, /* for now; a portal, for example */
+        { 400, FAIL_SYNTAX, false },      { 401, FAIL_DENIED, false },
+        { 403, FAIL_DENIED, false },      { 404, FAIL_MISSING, false },
+        { 408, FAIL_TIMEOUT, true },      { 409, FAIL_STATE, false },
+        { 410, FAIL_MISSING, false },     { 412, FAIL_STATE, false },
+        { 413, FAIL_LIMIT, false },       { 416, FAIL_STATE, false },
+        { 425, FAIL_CLOSED, true },       { 429, FAIL_CLOSED, true },
         { 501, FAIL_UNSUPPORTED, false }, { 507, FAIL_FULL, false },
     };
 
