@@ -42,7 +42,7 @@ const isSource = ({ method, path }) => method === 'GET' && /\/source\?/.test(pat
 const forget = (relay) => relay.refuse({ status: 404, matching: ({ path }) => path.includes('uploadId=') });
 
 test('what was assembled and cannot be fetched is not to be sent again', { timeout: 120_000 }, async (t) => {
-  const { relay, ...world } = await begin(t, '--storage-patience', '1s');
+  const { relay, ...world } = await begin(t, '--storage-patience', '3s');
   const upload = await sent({ ...world });
   relay.refuse({ matching: isSource });
   await upload.assemble();
@@ -54,7 +54,7 @@ test('what was assembled and cannot be fetched is not to be sent again', { timeo
 });
 
 test('what was assembled and nobody heard of it is not to be sent again', { timeout: 120_000 }, async (t) => {
-  const { relay, ...world } = await begin(t, '--storage-patience', '1s');
+  const { relay, ...world } = await begin(t, '--storage-patience', '3s');
   const upload = await sent({ ...world });
   relay.truncate({ bytes: 0, matching: isCompletion });
   await upload.assemble();
@@ -173,7 +173,7 @@ test('a viewer whom the bucket keeps waiting does not hold up the end', { timeou
 });
 
 test('what cannot be removed now is removed later, without a restart', { timeout: 120_000 }, async (t) => {
-  const { relay, ...world } = await begin(t, '--storage-patience', '1s', '--upload-ttl', '30s');
+  const { relay, ...world } = await begin(t, '--storage-patience', '3s', '--upload-ttl', '30s');
   const upload = await sent({ ...world });
   const isSegment = ({ method, path }) => method === 'PUT' && path.includes('/videos/hls/');
   const published = () => remains(swift, `videos/hls/${upload.id}-`);
@@ -209,7 +209,7 @@ test('where multipart uploads are listed by a whole key only, none is left', { t
 });
 
 test('where multipart uploads cannot be listed, objects go all the same', { timeout: 120_000 }, async (t) => {
-  const { relay, server, bucket } = await begin(t, '--storage-patience', '1s');
+  const { relay, server, bucket } = await begin(t, '--storage-patience', '3s');
   relay.refuse({ status: 501, matching: isListOfUploads });
   const upload = await Direct.create(server, { bytes: large, swift: bucket, size: 4 * MiB });
   await upload.putAll();

@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { clip } from '../support/clips.mjs';
 import { Relay } from '../support/fleet.mjs';
 import { verify } from '../support/hls.mjs';
+import { goOn, hold, paced } from '../support/pace.mjs';
 import { Redis } from '../support/redis-server.mjs';
 import { Server, signalAll, temporaryFolder } from '../support/server.mjs';
 import { Upload } from '../support/upload.mjs';
@@ -44,6 +45,10 @@ async function begin(server, options) {
 const long = async (server) =>
   begin(server, { bytes: readFileSync(await clip({ seconds: SECONDS, size: '640x480', rate: 15 })) });
 
+// In the middle of what `node` converts: so many are there, and others are still to come.
+const someSegments = (storage, node, count) =>
+  paced(node, () => waitFor(() => segments(storage).length >= count, 'segments in the storage', { timeout: 120_000, every: 5 }));
+
 // Only what is published of it is there.
 async function leavesOnlyItsTree(storage, upload, job) {
   const others = () => keys(storage).filter((key) => !job || !key.startsWith(`${job.hls_path}/`));
@@ -54,9 +59,12 @@ test('segments are there before the conversion ends, the master playlist when al
   const storage = bucket(t);
   const server = await Server.during(t, { args: [...storage.args, ...SLOW] });
   const upload = await long(server);
-  await waitFor(() => segments(storage).length >= 4, 'segments in the storage', { timeout: 120_000, every: 5 });
+  await someSegments(storage, server, 4);
+  const held = hold(server);
+  assert.ok(held.length > 0, 'the conversion was over too soon');
   assert.equal((await upload.job()).state, 'processing');
   assert.deepEqual(keys(storage).filter((key) => key.endsWith('.m3u8')), []);
+  goOn(held);
   const job = await upload.complete();
   assert.equal(job.storage_provider ?? job.storageProvider ?? 'disk', 'disk');
   await verify(server, job, SECONDS);
@@ -70,7 +78,7 @@ test('a cancelled job leaves nothing in the storage', async (t) => {
   const storage = bucket(t);
   const server = await Server.during(t, { args: [...storage.args, ...SLOW] });
   const upload = await long(server);
-  await waitFor(() => segments(storage).length >= 4, 'segments in the storage', { timeout: 120_000, every: 5 });
+  await someSegments(storage, server, 4);
   const answer = await server.request(`/api/jobs/${upload.id}`, { method: 'DELETE', headers: { Authorization: `Bearer ${upload.token}` } });
   assert.ok(answer.status < 300, `${answer.status} ${answer.text}`);
   await upload.reach('cancelled');
@@ -81,7 +89,7 @@ test('a server that is cut down goes on under the same key', async (t) => {
   const storage = bucket(t);
   const server = await Server.during(t, { args: [...storage.args, ...SLOW] });
   const upload = await long(server);
-  await waitFor(() => segments(storage).length >= 6, 'segments in the storage', { timeout: 120_000, every: 5 });
+  await someSegments(storage, server, 6);
   const [mine] = segments(storage);
   await server.kill();
   await server.start();
@@ -97,10 +105,10 @@ async function fleet(t) {
   const redis = await Redis.during(t);
   const server = await Server.during(t, { args: ['--engine', redis.url, ...storage.args], env: SECRET });
   await waitFor(() => server.log.includes('event=redis_up'), 'the server to reach Redis');
-  const worker = (way = redis) => {
+  const worker = (way = redis, ...args) => {
     const dataDir = temporaryFolder();
     t.after(() => rmSync(dataDir, { recursive: true, force: true }));
-    return Worker.during(t, { redis: way, dataDir, args: ['--lease', '1s', ...SLOW, ...storage.args] });
+    return Worker.during(t, { redis: way, dataDir, args: ['--lease', '1s', ...SLOW, ...storage.args, ...args] });
   };
   return { redis, storage, server, worker };
 }
@@ -109,7 +117,7 @@ test('nodes with folders of their own: whoever takes over publishes under anothe
   const { storage, server, worker } = await fleet(t);
   const first = await worker();
   const upload = await long(server);
-  await waitFor(() => segments(storage).length >= 4, 'segments in the storage', { timeout: 120_000, every: 5 });
+  await someSegments(storage, first, 4);
   const [mine] = segments(storage);
   await first.kill();
   await worker();
@@ -123,7 +131,7 @@ test('a worker that was only stopped sends to where nobody looks, and clears tha
   const { storage, server, worker } = await fleet(t);
   const first = await worker();
   const upload = await long(server);
-  await waitFor(() => segments(storage).length >= 4, 'segments in the storage', { timeout: 120_000, every: 5 });
+  await someSegments(storage, first, 4);
   first.signal('SIGSTOP');
   const second = await worker();
   await second.said('job_claimed', `job=${upload.id}`);
@@ -142,17 +150,18 @@ test('a worker that was only stopped sends to where nobody looks, and clears tha
 test('a worker that fails when another one has its job already clears away what it sent', async (t) => {
   const { redis, storage, server, worker } = await fleet(t);
   const way = await Relay.during(t, redis);
-  const first = await worker(way);
+  const first = await worker(way, '--stall-timeout', '10m'); // its ffmpeg stands still for as long as another one needs
   const ffmpegs = () => first.children('ffmpeg').map(({ pid }) => pid);
   const upload = await long(server);
-  await waitFor(() => segments(storage).length >= 4, 'segments in the storage', { timeout: 120_000, every: 5 });
-  const stopped = signalAll(ffmpegs(), 'SIGSTOP');
+  await someSegments(storage, first, 4);
+  const held = hold(first);
+  assert.ok(held.length > 0, 'the conversion was over too soon');
   way.cut();
   await worker();
   const job = await upload.complete();
   await leavesOnlyItsTree(storage, upload, job);
-  signalAll(stopped, 'SIGCONT'); // it knows of nothing
-  await waitFor(() => segments(storage).some((key) => !key.startsWith(job.hls_path)), 'it to go on');
+  goOn(held); // it knows of nothing
+  await paced(first, () => waitFor(() => segments(storage).some((key) => !key.startsWith(job.hls_path)), 'it to go on'));
   await waitFor(() => {
     signalAll(ffmpegs(), 'SIGKILL');
     return first.log.includes('event=job_retried');

@@ -166,7 +166,7 @@ test('a server that is killed behind the last byte makes the video when it is ba
   const upload = await TusUpload.create(server, { length: bytes.length });
   await upload.send(0, bytes.subarray(0, 10_000));
   const unheard = upload.patch(10_000, bytes.subarray(10_000)).catch(() => null);
-  await within(held, 'the last bytes to be stored', 20_000);
+  await within(held, 'the last bytes to be stored');
   await server.kill();
   assert.equal(await unheard, null);
   await server.start();
@@ -190,7 +190,7 @@ test('another node takes up what a killed one had the last byte of', { timeout: 
   const upload = await TusUpload.create(a, { length: bytes.length, token: mint() });
   await upload.send(0, bytes.subarray(0, 10_000));
   upload.patch(10_000, bytes.subarray(10_000)).catch(() => null);
-  await within(held, 'the last bytes to be stored', 20_000);
+  await within(held, 'the last bytes to be stored');
   await a.kill();
   await at(upload, b).complete();
 });
@@ -211,7 +211,7 @@ test('a node that stores keeps others away, and for a moment when it is killed',
   const there = at(upload, b);
   await upload.send(0, 'abc');
   upload.patch(3, 'def').catch(() => null);
-  await within(held, 'the piece to be on its way', 20_000);
+  await within(held, 'the piece to be on its way');
   const place = () => redis.cli('hget', `{reelay}:job:${upload.id}`, 'place');
   const first = await place();
   // Several times it says that it is there still.

@@ -17,17 +17,19 @@ import { waitFor } from '../support/wait.mjs';
 import { Worker } from '../support/worker.mjs';
 
 const MiB = 1024 * 1024;
+const LEASE = '3s'; // not to be lost by a moment without the processor
 
 async function fleet(t, { args = [], doors = [], env = {}, workers = 1, isShared = true } = {}) {
   const redis = await Redis.during(t);
   const dataDir = temporaryFolder();
   t.after(() => rmSync(dataDir, { recursive: true, force: true }));
   const server = await Server.during(t, { args: ['--engine', redis.url, ...ALLOW, ...args, ...doors], env, dataDir });
+  await waitFor(async () => (await server.get('/ready')).status === 200, 'the server to be ready');
   const all = [];
   for (let i = 0; i < workers; i++) {
     const folder = isShared ? dataDir : temporaryFolder();
     if (!isShared) t.after(() => rmSync(folder, { recursive: true, force: true }));
-    all.push(await Worker.during(t, { redis, dataDir: folder, args: ['--lease', '1s', ...ALLOW, ...args], env }));
+    all.push(await Worker.during(t, { redis, dataDir: folder, args: ['--lease', LEASE, ...ALLOW, ...args], env }));
   }
   return { redis, server, workers: all };
 }
@@ -188,7 +190,7 @@ test('where only Redis and a bucket are shared another worker begins anew', asyn
   const folder = temporaryFolder();
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   await workers[0].kill();
-  await Worker.during(t, { redis: workers[0].redis, dataDir: folder, args: ['--lease', '1s', ...ALLOW, '--storage', swift.url] });
+  await Worker.during(t, { redis: workers[0].redis, dataDir: folder, args: ['--lease', LEASE, ...ALLOW, '--storage', swift.url] });
   const watcher = await server.watchDownload(id);
   const { data } = await watcher.until(ended, 'its end', { timeout: 90_000 });
   assert.equal(data.status, 'completed', JSON.stringify(data));

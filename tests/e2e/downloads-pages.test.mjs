@@ -47,8 +47,15 @@ describe('a page', () => {
     const there = await site(t);
     there.put('/clip.mp4', readFileSync(video));
     there.put('/poster.jpg', Buffer.from('x'), { type: 'image/jpeg' });
-    const url = there.put('/watch', html('<video poster="/poster.jpg" src="/clip.mp4"></video>'), { type: 'text/html; charset=utf-8' });
-    const { data, messages } = await completed(server, { url });
+    const url = there.put('/watch', html('<video poster="/poster.jpg" src="/clip.mp4"></video>'), { type: 'text/html; charset=utf-8', hold: 0 });
+    const id = await ask(server, { url });
+    const watcher = await server.watchDownload(id);
+    await watcher.settle();
+    there.release('/watch'); // now that every step is heard
+    const { data } = await watcher.until(ended, 'its end', { timeout: 120_000 });
+    assert.equal(data.status, 'completed', JSON.stringify(data));
+    watcher.drop();
+    const messages = watcher.messages.map((message) => message.data);
     isMonotone(messages.map((one) => one.progress));
     const info = messages.find((one) => one.progress === 10).videoInfo;
     assert.match(info.title, /^A page's title/);

@@ -25,10 +25,12 @@ describe('a URL of a file', () => {
   test('becomes a file here, and the job says how far it is as the document has it', async (t) => {
     const there = await Elsewhere.during(t);
     const video = padded(bytes, 4 * MiB);
-    const url = there.put('/some/holiday%20video.mp4', video, { hold: MiB });
+    const url = there.put('/some/holiday%20video.mp4', video, { hold: [0, MiB] });
     const all = await server.watchAll();
     const id = await ask(server, { url });
     const watcher = await server.watchDownload(id);
+    await watcher.settle();
+    there.release('/some/holiday%20video.mp4'); // now that every step is heard
     await watcher.until((m) => m.data.progress > 15, 'bytes to be heard of');
     const { json } = await server.get(`/api/status/${id}`);
     assert.equal(json.status, 'processing');
@@ -74,7 +76,7 @@ describe('a URL of a file', () => {
   });
 
   test('is gone on with where the other side stopped sending', async (t) => {
-    const hasty = await Server.during(t, { args: [...ALLOW, '--download-stall', '1s'] });
+    const hasty = await Server.during(t, { args: [...ALLOW, '--download-stall', '4s'] });
     const there = await Elsewhere.during(t);
     const video = padded(bytes, 3 * MiB);
     const url = there.put('/v.mp4', video, { hold: MiB });

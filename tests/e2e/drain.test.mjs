@@ -39,7 +39,7 @@ test('a job that was under way goes on after a restart', { timeout: 240_000 }, a
   const upload = await Upload.create(server, { bytes });
   await upload.putAll();
   await upload.assemble();
-  const [ffmpeg] = await waitFor(() => server.children('ffmpeg').length && server.children('ffmpeg'), 'ffmpeg to run');
+  const ffmpeg = await waitFor(() => server.children('ffmpeg')[0], 'ffmpeg to run');
   const before = await upload.job();
   await server.stop();
   assert.ok(!isAlive(ffmpeg.pid), 'ffmpeg outlived its server');

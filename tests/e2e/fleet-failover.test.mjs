@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { Conversion } from '../support/conversion.mjs';
-import { Audience, Fleet, FleetRedis, Sentinel, measure } from '../support/fleet.mjs';
+import { Audience, Fleet, FleetRedis, Sentinel, areListening, measure } from '../support/fleet.mjs';
 import { waitFor } from '../support/wait.mjs';
 
 const run = promisify(execFile);
@@ -56,6 +56,7 @@ test('a cluster, one node of which dies and comes back', { timeout: 180_000 }, a
   await job.end();
   // And a foreign reporter, at whatever node.
   const audience = await Audience.during(t, [[fleet.a], [fleet.b]], 'foreign', job.upload.token);
+  await areListening(nodes, 'foreign');
   const report = JSON.stringify({ job_id: 'foreign', status: 'processing', stage: 'rendering', progress: 0.5, message: 'half' });
   await nodes[1].cli('publish', 'job_progress:foreign', report);
   await audience.heard(1);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Conversion } from '../support/conversion.mjs';
-import { Audience, Fleet, measure } from '../support/fleet.mjs';
+import { Audience, Fleet, areListening, measure } from '../support/fleet.mjs';
 import { Cluster, Sentinels } from '../support/redis-many.mjs';
 
 const SECONDS = 24;
@@ -46,6 +46,7 @@ test('foreign reports at any server of a cluster are heard at every node', { tim
   const token = await fleet.a.token();
   for (const id of ['one', 'two', 'three']) {
     const audience = await Audience.during(t, [[fleet.a], [fleet.b]], id, token);
+    await areListening(fleet.redis.all, id);
     for (const [at, server] of fleet.redis.all.entries()) {
       await server.cli('publish', `job_progress:${id}`, message(id, (at + 1) / 10));
       await audience.heard(at + 1);

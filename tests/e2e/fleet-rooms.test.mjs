@@ -195,7 +195,7 @@ test("the document's component, which subscribes once, hears a real video to its
   const fleet = await Fleet.during(t, { workers: 1 });
   const balancer = await Balancer.during(t, fleet.a);
   const { io } = require('socket.io-client');
-  const upload = await fleet.upload({ seconds: 12 });
+  const upload = await fleet.upload({ seconds: 20 });
   const shown = [];
   const fileId = String(upload.id);
   const socket = io(`${balancer.origin}/file-processing`, { reconnectionDelay: 20, reconnectionDelayMax: 50 });

@@ -56,7 +56,7 @@ test('an upload that was begun at a node that dies is finished at the other', { 
 test('viewers of a node that is asked to end are sent to the other', { timeout: 120_000 }, async (t) => {
   const fleet = await Fleet.during(t, { workers: 1 });
   const { a, b } = fleet;
-  const upload = await fleet.upload({ seconds: 12 });
+  const upload = await fleet.upload({ seconds: 20 });
   const audience = await Audience.during(t, [[a, b]], upload.id, upload.token);
   await upload.assemble();
   const holder = await fleet.holder();

@@ -63,8 +63,7 @@ test('a job that kills its workers fails, and says so', { timeout: 120_000 }, as
   const { upload, audience, holder } = await inTheMiddle(t, fleet, 1, ['stream', 'events', 'broadcast']);
   holder.freeze();
   await holder.kill();
-  const second = await fleet.holder(holder);
-  second.freeze();
+  const second = await fleet.held(holder);
   await second.kill();
   const job = await upload.reach('completed', 'failed');
   assert.equal(job.state, 'failed');

@@ -62,7 +62,13 @@ test('connections, sessions, closes, updates and deliveries are counted', async 
   await server.tell('a', { stage: 'rendering', progress: 0.2 });
   await server.tell('a', { status: 'completed', result: {} });
   await server.tell('b', { status: 'failed', error: 'no' });
-  for (const watcher of [...three, all]) await watcher.settle();
+  // What another thread sends is counted, and heard, by and by.
+  const greetings = 2; // answers to one client, not deliveries
+  const heard = () => [...three, all].reduce((sum, one) => sum + one.messages.length, 0) - greetings;
+  const told = 'reelay_deliveries_total';
+  for (const watcher of [three[0], three[1], three[2]]) await watcher.until((message) => (message.status ?? message.data?.status) === 'completed');
+  await all.until((message) => message.video_id === 'b' && message.type === 'status');
+  await waitFor(async () => (await metrics(server)).get(told) - (old.get(told) ?? 0) === heard(), 'what was sent to be what was heard');
   let now = await metrics(server);
   has(now, 'reelay_sessions{dialect="jobs"}', 2);
   has(now, 'reelay_sessions{dialect="download"}', 1);
@@ -72,10 +78,7 @@ test('connections, sessions, closes, updates and deliveries are counted', async 
   has(now, 'reelay_jobs_ended_total{state="completed"}', 1);
   has(now, 'reelay_jobs_ended_total{state="failed"}', 1);
   has(now, 'reelay_updates_total', 4);
-  // Greetings are answers to one client, not deliveries.
-  const heard = [...three, all].reduce((sum, one) => sum + one.messages.length, 0);
-  const greetings = 2;
-  has(now, 'reelay_deliveries_total', heard - greetings);
+  has(now, told, heard());
 
   await three[0].leave();
   three[1].drop();
@@ -84,13 +87,11 @@ test('connections, sessions, closes, updates and deliveries are counted', async 
   await untilMetric(server, 'reelay_connections{kind="websocket"}', 0);
   now = await waitFor(async () => {
     const seen = await metrics(server);
-    return seen.get('reelay_websocket_lost_total') === 1 ? seen : null;
-  }, 'the one that was lost');
+    const isOver = ['jobs', 'download', 'broadcast'].every((name) => seen.get(`reelay_sessions{dialect="${name}"}`) === 0);
+    return isOver && seen.get('reelay_websocket_lost_total') === 1 ? seen : null;
+  }, 'the one that was lost, and the end of all sessions');
   has(now, 'reelay_websocket_client_closes_total{code="1000"}', 2);
   has(now, 'reelay_websocket_client_closes_total{code="1005"}', 1);
-  has(now, 'reelay_sessions{dialect="jobs"}', 0);
-  has(now, 'reelay_sessions{dialect="download"}', 0);
-  has(now, 'reelay_sessions{dialect="broadcast"}', 0);
 });
 
 test('the bytes of uploads are counted by their door, those of downloads, and how these end', { timeout: 120_000 }, async (t) => {

@@ -131,7 +131,7 @@ reporter.close()`,
 import logging, sys
 from reelay.sync import ProgressReporter
 logging.basicConfig(level=logging.INFO, format='%(levelname)s %(message)s')
-reporter = ProgressReporter(timeout=0.4)
+reporter = ProgressReporter(timeout=3)
 def heard(word):
     assert sys.stdin.readline().strip() == word
 reporter.report('away', 's', 0.1, 'before')
@@ -200,7 +200,8 @@ print(json.dumps(took))`;
       assert.ok(times.report < 1.3);
       assert.ok(times.complete > 1.1 && times['error raised'] > 1.1);
       assert.ok(ticks > 40, `the event loop went on: ${ticks}`);
-      if (!hangs) assert.ok(times.close < 1.4, `${times.close}`);
+      // Nobody who refuses is waited for twice.
+      if (!hangs) assert.ok(times.close < times.complete, `${times.close}`);
     };
     server.process.kill('SIGSTOP');
     try {
@@ -440,7 +441,7 @@ for thread in threads: thread.join()`,
 import logging, sys
 from reelay.sync import ProgressReporter
 logging.basicConfig(format='%(levelname)s %(message)s')
-reporter = ProgressReporter(timeout=0.3)
+reporter = ProgressReporter(timeout=3)
 reporter.report_complete('full', {'secret': 'hush'})
 print('went on')
 sys.stdin.readline()
@@ -533,8 +534,8 @@ with ProgressReporter() as reporter:
       script: `
 import sys, time
 from reelay.sync import ProgressReporter, ReportError
-reporter = ProgressReporter(timeout=0.5)
-strict = ProgressReporter(timeout=0.5, strict=True)
+reporter = ProgressReporter(timeout=3)
+strict = ProgressReporter(timeout=3, strict=True)
 def timed(call, *args):
     began = time.monotonic()
     try:

@@ -13,8 +13,11 @@ import { binary, environment, root, Server, temporaryFolder } from '../support/s
 import { Gateway } from '../support/socketio.mjs';
 import { waitFor, within } from '../support/wait.mjs';
 
-const serve = async (t, redis, options) =>
-  Object.assign(await Server.during(t, { args: ['--engine', redis.url], ...options }), { redis });
+async function serve(t, redis, options) {
+  const server = await Server.during(t, { args: ['--engine', redis.url], ...options });
+  await waitFor(async () => (await server.get('/ready')).status === 200, 'the server to be ready');
+  return Object.assign(server, { redis });
+}
 const REPORTERS = ['reelay', 'plain'];
 
 async function pair(t) {

@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { bundle, launch, openPage } from '../support/browser.mjs';
 import { clip } from '../support/clips.mjs';
 import { masterUrl, verify } from '../support/hls.mjs';
+import { paced } from '../support/pace.mjs';
 import { SEGMENT, grown, inodes, renditions, treeOf } from '../support/segments.mjs';
 import { Server } from '../support/server.mjs';
 import { Upload } from '../support/upload.mjs';
@@ -114,7 +115,7 @@ test('what was made before a kill is kept, however often', { timeout: 300_000 },
   let before = new Map();
   let progress = 0;
   for (const count of [3, 5, 7]) {
-    await grown(tree, count);
+    await paced(server, () => grown(tree, count));
     await server.kill();
     const now = inodes(tree);
     const last = kept(server).at(-1) ?? 0;
@@ -141,7 +142,7 @@ test('what was made before SIGTERM is kept', { timeout: 300_000 }, async (t) => 
   const server = await Server.during(t, { args: [...SLOW, '--drain-timeout', '100ms'] });
   const upload = await begin(server);
   const tree = treeOf(server, upload);
-  await grown(tree, 4);
+  await paced(server, () => grown(tree, 4));
   await server.stop();
   const before = inodes(tree);
   await server.start();
@@ -155,7 +156,7 @@ test('what was made before SIGTERM is kept', { timeout: 300_000 }, async (t) => 
 test('other options begin anew', { timeout: 300_000 }, async (t) => {
   const server = await Server.during(t, { args: SLOW });
   const upload = await begin(server, { sound: false });
-  await grown(treeOf(server, upload), 3);
+  await paced(server, () => grown(treeOf(server, upload), 3));
   await server.kill();
   server.args = ['--preset', 'ultrafast'];
   await server.start();
@@ -168,7 +169,7 @@ test('a conversion that had been broken off can be cancelled', { timeout: 120_00
   const server = await Server.during(t, { args: SLOW });
   const upload = await begin(server);
   const tree = treeOf(server, upload);
-  await grown(tree, 3);
+  await paced(server, () => grown(tree, 3));
   await server.kill();
   await server.start();
   await waitFor(() => kept(server).length > 0 && server.children('ffmpeg').length > 0, 'it to go on');

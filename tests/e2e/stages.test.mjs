@@ -6,8 +6,10 @@ import { test } from 'node:test';
 
 import { clip, clipBytes } from '../support/clips.mjs';
 import { verify } from '../support/hls.mjs';
+import { paced } from '../support/pace.mjs';
 import { Server } from '../support/server.mjs';
 import { Upload } from '../support/upload.mjs';
+import { waitFor } from '../support/wait.mjs';
 
 // [stage, percent, message], those that are said at one moment.
 const TABLE = [
@@ -32,6 +34,8 @@ test('an upload says every step of the document, in order', async (t) => {
   const watcher = await upload.watch();
   await upload.putAll();
   await upload.assemble();
+  const isRunning = ({ message }) => message === 'FFmpeg conversion running';
+  await paced(server, () => waitFor(() => watcher.messages.filter(isRunning).length > 1, 'ffmpeg to run for a while'));
   await watcher.until((message) => message.type === 'complete', 'the end', { timeout: 120_000 });
   await watcher.settle();
 

@@ -28,16 +28,22 @@ export class Elsewhere {
   //   ranges: false             a Range is passed over
   //   length: false             chunked, without Content-Length
   //   cuts: [n, ...]            the first answers break off behind n bytes each
-  //   hold: n                   behind n bytes of the first answer nothing comes until release(path)
+  //   hold: n, or [n, ...]      behind n bytes of the first answer nothing comes until release(path); each once
   put(path, body, how = {}) {
-    const held = { release: () => {} };
-    held.released = new Promise((resolve) => (held.release = resolve));
-    this.paths.set(path, { body, held, etag: '"v1"', type: 'video/mp4', ranges: true, length: true, ...how, cuts: [...(how.cuts ?? [])] });
+    const holds = [how.hold ?? []].flat().map((at) => {
+      const one = { at };
+      one.released = new Promise((resolve) => (one.release = resolve));
+      return one;
+    });
+    this.paths.set(path, {
+      body, etag: '"v1"', type: 'video/mp4', ranges: true, length: true, ...how,
+      cuts: [...(how.cuts ?? [])], holds, unreleased: [...holds],
+    });
     return this.url(path);
   }
 
   release(path) {
-    this.paths.get(path).held.release();
+    this.paths.get(path).unreleased.shift()?.release();
   }
 
   // Those of one path.
@@ -82,12 +88,11 @@ export class Elsewhere {
     answer.flushHeaders();
     const cut = one.cuts.length > 0 ? one.cuts.shift() : Infinity;
     const gone = new Promise((go) => answer.on('close', go));
-    const { hold } = one;
-    one.hold = undefined;
+    const holds = one.holds.splice(0);
     for (let at = from; at < to && !answer.destroyed;) {
-      const stop = Math.min(to, at + 65536, from + cut, hold !== undefined && at < hold ? hold : to);
-      if (hold !== undefined && at === hold) await Promise.race([one.held.released, gone]);
+      if (holds[0]?.at === at) await Promise.race([holds.shift().released, gone]);
       if (answer.destroyed) return;
+      const stop = Math.min(to, at + 65536, from + cut, holds[0]?.at > at ? holds[0].at : to);
       const more = answer.write(one.body.subarray(at, stop));
       entry.sent += stop - at;
       at = stop;

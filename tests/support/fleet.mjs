@@ -10,10 +10,11 @@ import { promisify } from 'node:util';
 
 import { clip } from './clips.mjs';
 import { Listener } from './listener.mjs';
+import { goOn, hold, paced } from './pace.mjs';
 import { require } from './packages.mjs';
 import { freePort } from './ports.mjs';
 import { Redis } from './redis-server.mjs';
-import { Server, isAlive, signalAll, temporaryFolder } from './server.mjs';
+import { Server, isAlive, temporaryFolder } from './server.mjs';
 import { Upload } from './upload.mjs';
 import { addWitness, waitFor, within } from './wait.mjs';
 import { Watcher } from './watcher.mjs';
@@ -267,11 +268,10 @@ export class Worker extends Server {
   }
 
   get ffmpegs() {
-    return this.children('ffmpeg');
+    return this.children('ffmpeg').filter(({ pid }) => isAlive(pid));
   }
 
-  // Stops its ffmpeg where it is, until `thaw`: so that a conversion is in its middle
-  // for as long as a test needs, on any machine.
+  // Stops its ffmpeg where it is, until `thaw`.
   freeze() {
     assert.ok(this.stops(), 'the conversion was over too soon');
     return this.frozen;
@@ -279,29 +279,17 @@ export class Worker extends Server {
 
   // Whether there was one.
   stops() {
-    const running = this.ffmpegs.map(({ pid }) => pid).filter(isAlive);
-    this.frozen = signalAll(running, 'SIGSTOP');
+    this.frozen = hold(this);
     return this.frozen.length > 0;
   }
 
   thaw() {
-    signalAll(this.frozen ?? [], 'SIGCONT');
+    goOn(this.frozen ?? []);
     this.frozen = [];
   }
 
-  // Waits for something that its ffmpeg does, and lets it do that little by little: so that
-  // the conversion is not over by then on a machine that is fast.
-  async paced(wait) {
-    let isOver = false;
-    const done = wait().finally(() => (isOver = true));
-    done.catch(() => {});
-    for (let ms = 20; !isOver; ms *= 1.1) {
-      await new Promise((resolve) => setTimeout(resolve, ms));
-      this.stops(); // or it is between two of them
-      await new Promise((resolve) => setTimeout(resolve, 20));
-      this.thaw();
-    }
-    return done;
+  paced(wait) {
+    return paced(this, wait);
   }
 
   async end() {
@@ -368,6 +356,15 @@ export class Fleet {
     return waitFor(
       () => this.workers.find((worker) => !but.includes(worker) && worker.exit === null && worker.ffmpegs.length > 0),
       'a worker to run ffmpeg',
+      { every: 10 },
+    );
+  }
+
+  // The same, when its ffmpeg stands still.
+  held(...but) {
+    return waitFor(
+      () => this.workers.find((worker) => !but.includes(worker) && worker.exit === null && worker.stops()),
+      'a worker whose ffmpeg is held',
       { every: 10 },
     );
   }
@@ -619,10 +616,13 @@ export class Audience {
     return waitFor(() => this.viewers.every(({ heard }) => heard.length >= count), `${count} messages at each door`);
   }
 
-  // Until everybody has heard more than they have now.
+  // Until everybody has heard more than they have now; behind the end there is no more.
   progress() {
     const from = this.viewers.map(({ heard }) => heard.length);
-    return waitFor(() => this.viewers.every(({ heard }, at) => heard.length > from[at]), 'news at each door');
+    return waitFor(
+      () => this.viewers.every(({ heard, ends }, at) => heard.length > from[at] || ends.length > 0),
+      'news at each door',
+    );
   }
 
   // Until everybody knows the end; and then nobody has heard anything twice.
@@ -635,6 +635,16 @@ export class Audience {
     await Promise.all(this.viewers.map((viewer) => viewer.connection?.settle()));
     for (const viewer of this.viewers) viewer.assertStory(end);
   }
+}
+
+// Until so many nodes listen, each at whatever server of a cluster, to what reporters publish
+// of a job: what is published before that, and kept nowhere, nobody hears.
+export function areListening(servers, id, nodes = 2) {
+  const count = async (server) => Number((await server.cli('pubsub', 'numsub', `job_progress:${id}`)).split('\n')[1]);
+  return waitFor(
+    async () => (await Promise.all(servers.map(count))).reduce((sum, one) => sum + one, 0) >= nodes,
+    `${nodes} nodes to listen to ${id}`,
+  );
 }
 
 // Milliseconds until a condition holds.
