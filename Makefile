@@ -3,7 +3,7 @@ BUILD ?= build
 
 .PHONY: all
 all: $(BUILD)/build.ninja ## build the program: build/reelay
-	@ninja -C $(BUILD)
+	@ninja -C $(BUILD) reelay
 
 $(BUILD)/build.ninja:
 	@meson setup $(BUILD) >$(BUILD).log 2>&1 || { cat $(BUILD).log; rm -rf $(BUILD); exit 1; }

@@ -23,6 +23,7 @@ die() {
 # stopped at the end, whichever it is.
 begin() {
     if [ -z "${REELAY_BIN:-}" ]; then
+        say "installing what is missing, and building: minutes, the first time"
         scripts/setup.sh >/dev/null || scripts/setup.sh
         said=$(${MAKE:-make} --no-print-directory all 2>&1) || {
             echo "$said" >&2

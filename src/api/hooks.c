@@ -31,7 +31,7 @@ static bool may_ask(struct call *c)
     if (c->viewer->sees_all)
         reply_error(c->x, 404, "no_webhooks", NULL, "this server keeps no webhooks");
     else
-        reply_error(c->x, 403, "admin_required", NULL, "webhooks are for scope admin");
+        reply_error(c->x, 403, "admin_only", NULL, "the token needs scope admin");
     return false;
 }
 

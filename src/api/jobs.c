@@ -188,7 +188,8 @@ void jobs_report(struct call *c)
 {
     if (!job_id_is_valid(str_of(c->segments[0])))
         reply_error(c->x, 400, "invalid_id", NULL,
-                    "an id has 1 to %d letters, digits and -_.:~@+=,!$", JOB_ID_MAX);
+                    "an id has 1 to %d letters, digits and -_.:~@+=,!$, the first not '.'",
+                    JOB_ID_MAX);
     else
         body_read(c, report_with);
 }

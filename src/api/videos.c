@@ -173,7 +173,7 @@ static void reply_closed(struct call *c, const char *video)
 static void answer_url(struct call *c, const struct asked *a)
 {
     const struct api_settings *settings = c->api->settings;
-    int64_t expires_s = (clock_wall_ms() + (int64_t)settings->url_lifetime_ms) / 1000;
+    int64_t expires_s = (clock_wall_ms() + (int64_t)settings->url_lifetime_ms + 999) / 1000;
     struct buf path, url, json;
 
     buf_init(&path, JOB_ID_MAX + 64);

@@ -224,10 +224,8 @@ static const char *value_name(const struct option *option)
     return option->value ? option->value : "VALUE";
 }
 
-enum { FROM_COMMAND_LINE_MAX = 128 };
-
 static int read_arguments(struct config *config, const struct option *table, int argc, char **argv,
-                          bool *given, struct buf *why)
+                          struct buf *why)
 {
     bool only_rest = false;
 
@@ -263,7 +261,7 @@ static int read_arguments(struct config *config, const struct option *table, int
             buf_printf(why, "--%s: a value is missing (%s)", option->name, value_name(option));
             return FAIL_SYNTAX;
         }
-        given[option - table] = true;
+        config->given[option - table] = true;
         int err = read_value(config, option, value, why);
         if (err)
             return err;
@@ -274,14 +272,25 @@ static int read_arguments(struct config *config, const struct option *table, int
 int config_read(struct config *config, const struct option *table, int argc, char **argv,
                 struct buf *why)
 {
-    bool given[FROM_COMMAND_LINE_MAX] = { false };
-
     config->rest = mem_zalloc(((size_t)argc + 1) * sizeof(char *));
-    int err = read_arguments(config, table, argc, argv, given, why);
+    int err = read_arguments(config, table, argc, argv, why);
     for (const struct option *option = table; option->name && err == OK; option++)
-        if (!given[option - table])
+        if (!config->given[option - table])
             err = read_elsewhere(config, option, why);
     return err;
+}
+
+void config_blame(const struct config *config, const struct option *table, struct buf *why)
+{
+    struct str said = buf_str(why);
+    char name[VARIABLE_MAX];
+
+    if (!str_starts(said, STR("--")))
+        return;
+    said = (struct str){ said.at + 2, said.len - 2 };
+    const struct option *option = find(table, str_cut(&said, ':'));
+    if (option != NULL && !config->given[option - table] && environment(option, name) != NULL)
+        buf_printf(why, " (%s)", name);
 }
 
 void config_release(struct config *config, const struct option *table)

@@ -21,7 +21,7 @@ enum option_type {
     OPTION_CHOICE,   /* int: index into `choices` */
 };
 
-enum { OPTION_LIST_MAX = 64 };
+enum { OPTION_LIST_MAX = 64, CONFIG_OPTIONS_MAX = 128 };
 
 struct option_list {
     const char *items[OPTION_LIST_MAX];
@@ -44,7 +44,8 @@ struct config {
     void *into;  /* the command's struct */
     char **rest; /* what is not an option, in order; borrowed from argv */
     size_t rest_count;
-    bool wants_help; /* --help or -h was given */
+    bool wants_help;                /* --help or -h was given */
+    bool given[CONFIG_OPTIONS_MAX]; /* on the command line, by place in the table */
 };
 
 /* Fills `config->into` from argv (argv[0] is skipped) and the environment. The
@@ -52,6 +53,10 @@ struct config {
  * option, the value and what is allowed. FAIL_SYNTAX, FAIL_LIMIT. */
 int config_read(struct config *config, const struct option *table, int argc, char **argv,
                 struct buf *why);
+/* For a `why` of later that begins with an option, "--name: ...": if that was read
+ * from the environment, the variable is put behind, as config_read does. */
+void config_blame(const struct config *config, const struct option *table, struct buf *why);
+
 void config_release(struct config *config, const struct option *table);
 
 /* The table as --help text (80 columns) or as a Markdown table. */

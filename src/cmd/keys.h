@@ -28,7 +28,7 @@ struct key_options {
       .type = OPTION_TEXT,                                                                         \
       .offset = offsetof(command, field.secret),                                                   \
       .value = "TEXT",                                                                             \
-      .help = "secret that signs tokens (HS256, HS384, HS512)",                                    \
+      .help = "secret that signs tokens: 32 bytes or more for HS256, 48 for HS384, 64 for HS512",  \
       .alias = "JWT_SECRET" },                                                                     \
         { .name = "jwt-key-file",                                                                  \
           .type = OPTION_TEXT,                                                                     \

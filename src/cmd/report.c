@@ -93,7 +93,8 @@ static int check(const struct report_options *o, const char *id)
     double fraction = 0;
 
     if (!job_id_is_valid(str_of(id)))
-        return wrong("this cannot be a job's id: letters, digits and -_.:~@+=,!$");
+        return wrong(
+            "this cannot be a job's id: letters, digits and -_.:~@+=,!$, the first not '.'");
     if (o->is_complete && o->error != NULL)
         return wrong("--complete and --error exclude each other");
     if ((o->is_complete || o->error != NULL) && o->progress != NULL)

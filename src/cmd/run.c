@@ -141,7 +141,8 @@ static bool is_json(const char *text)
 static int check(const struct run_options *o)
 {
     if (o->job != NULL && !job_id_is_valid(str_of(o->job)))
-        return wrong("this cannot be a job's id: letters, digits and -_.:~@+=,!$");
+        return wrong(
+            "this cannot be a job's id: letters, digits and -_.:~@+=,!$, the first not '.'");
     if (o->stage[0] == '\0' || strlen(o->stage) > JOB_TEXT_MAX)
         return wrong("--stage is a word or a few");
     if (o->result != NULL && (strlen(o->result) > JOB_JSON_MAX || !is_json(o->result)))

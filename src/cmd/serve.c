@@ -352,7 +352,7 @@ static void raise_descriptors(void)
     }
 }
 
-static int serve(struct server *s)
+static int serve(struct server *s, const struct config *config)
 {
     log_setup((enum log_level)s->options.log_level, (enum log_format)s->options.log_format);
     signal(SIGPIPE, SIG_IGN);
@@ -371,6 +371,7 @@ static int serve(struct server *s)
         log_info("stopped");
     }
     bool is_refused = err || s->why.len > 0;
+    config_blame(config, serve_option_table, &s->why);
     if (is_refused)
         fprintf(stderr, "reelay serve: %s\n", s->why.len ? buf_text(&s->why) : fail_text(err));
     close_all(s);
@@ -392,7 +393,7 @@ int cmd_serve(int argc, char **argv)
     int status = command_begin(&help, &config, argc, argv, 0, 0);
 
     if (status < 0)
-        status = serve(s);
+        status = serve(s, &config);
     config_release(&config, serve_option_table);
     mem_free(s);
     return status;

@@ -144,9 +144,8 @@ const struct option serve_option_table[] = {
       .type = OPTION_TEXT,
       AT(keys.url_secret),
       .value = "TEXT",
-      .help = "secret of 32 bytes or more that signs upload URLs, where --jwt-secret does not: the "
-              "same "
-              "for servers that share no folder" },
+      .help = "secret of 32 bytes or more that signs upload URLs, where --jwt-secret does not: "
+              "the same for servers that share no folder" },
     { .name = "token-expiry",
       .type = OPTION_CHOICE,
       AT(token_expiry),

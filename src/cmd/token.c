@@ -78,6 +78,7 @@ int cmd_token(int argc, char **argv)
         buf_init(&token, JWT_TEXT_MAX);
         buf_init(&why, 1024);
         int err = mint(&o, &token, &why);
+        config_blame(&config, options, &why);
         if (err)
             fprintf(stderr, "reelay token: %s\n", buf_text(&why));
         else

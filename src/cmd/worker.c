@@ -345,7 +345,7 @@ static int start(struct worker *w)
     return err;
 }
 
-static int work(struct worker *w)
+static int work(struct worker *w, const struct config *config, const struct option *table)
 {
     const struct serve_options *o = &w->options.shared;
 
@@ -366,6 +366,7 @@ static int work(struct worker *w)
         log_info("stopped");
     }
     bool is_refused = err || w->why.len > 0;
+    config_blame(config, table, &w->why);
     if (is_refused)
         fprintf(stderr, "reelay worker: %s\n", w->why.len ? buf_text(&w->why) : fail_text(err));
     close_all(w);
@@ -387,7 +388,7 @@ int cmd_worker(int argc, char **argv)
     int status = command_begin(&help, &config, argc, argv, 0, 0);
 
     if (status < 0)
-        status = work(w);
+        status = work(w, &config, table);
     config_release(&config, table);
     mem_free(w);
     return status;

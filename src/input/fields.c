@@ -140,7 +140,8 @@ bool field_id(struct fields *f, const char *name, char out[JOB_ID_MAX + 1])
     else if (json_is_string(value) && json_string_length(value) <= JOB_ID_MAX)
         snprintf(id, sizeof(id), "%s", json_string_value(value));
     if (!job_id_is_valid(str_of(id)))
-        return refuse_value(f, name, "an id: 1 to 128 letters, digits and -_.:~@+=,!$");
+        return refuse_value(f, name,
+                            "an id: 1 to 128 letters, digits and -_.:~@+=,!$, the first not '.'");
     snprintf(out, JOB_ID_MAX + 1, "%s", id);
     return true;
 }

@@ -173,6 +173,26 @@ static void let_drain(struct fetch *fetch)
         setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof(dead_ms));
 }
 
+static const char *header_of(const struct fetch *fetch, const char *name)
+{
+    struct curl_header *header = NULL;
+
+    if (curl_easy_header(fetch->transfer.easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+        return NULL;
+    return header->value;
+}
+
+/* RFC 9112, 6.3: there is no body. A server that sends the one which it has announced would
+ * answer the next request on this connection with it. */
+static void leave_what_follows(struct fetch *fetch)
+{
+    const char *length = header_of(fetch, "Content-Length");
+
+    if (header_of(fetch, "Transfer-Encoding") != NULL ||
+        (length != NULL && strcmp(length, "0") != 0))
+        curl_easy_setopt(fetch->transfer.easy, CURLOPT_FORBID_REUSE, 1L);
+}
+
 /* libcurl bounds each head, but not the trailers (RFC 9112, 7.1.2), all of which it keeps. */
 static size_t watch_heads(char *line, size_t size, size_t count, void *context)
 {
@@ -190,6 +210,8 @@ static size_t watch_heads(char *line, size_t size, size_t count, void *context)
     curl_easy_getinfo(fetch->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
     if (status >= 200) /* RFC 9110, 15.2: those before announce another */
         fetch->head_status = (int)status;
+    if (status == 204 || status == 304)
+        leave_what_follows(fetch);
     return len;
 }
 
@@ -351,6 +373,7 @@ static void set_body(struct fetch *fetch, const struct fetch_request *request)
 
     if (strcmp(request->method, "HEAD") == 0) {
         curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+        curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L); /* as leave_what_follows */
         return;
     }
     if (request->has_file) {
@@ -474,10 +497,5 @@ uint64_t fetch_received(const struct fetch *fetch)
 
 const char *fetch_header_of(const struct fetch_answer *answer, const char *name)
 {
-    struct curl_header *header = NULL;
-
-    if (answer->of == NULL || curl_easy_header(answer->of->transfer.easy, name, 0, CURLH_HEADER, -1,
-                                               &header) != CURLHE_OK)
-        return NULL;
-    return header->value;
+    return answer->of != NULL ? header_of(answer->of, name) : NULL;
 }

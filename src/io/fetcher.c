@@ -1,6 +1,7 @@
 /* libcurl's sockets and its one timer, on a libuv loop. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <uv.h>
 
 #include <arpa/inet.h>
@@ -58,8 +59,22 @@ static bool was_refused(const struct transfer *t, CURLcode code)
     return code == CURLE_COULDNT_CONNECT && t->refused[0] != '\0';
 }
 
+/* libcurl says the same of an answer that is not HTTP as of a scheme that it does not know. */
+static bool is_no_http(const struct transfer *t, CURLcode code)
+{
+    char *url = NULL;
+    long sent = 0;
+
+    curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url);
+    curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &sent);
+    return code == CURLE_UNSUPPORTED_PROTOCOL && sent > 0 && url != NULL &&
+           strncasecmp(url, "http", 4) == 0;
+}
+
 int transfer_fail(const struct transfer *t, CURLcode code)
 {
+    if (is_no_http(t, code))
+        return FAIL_IO;
     return was_refused(t, code) ? FAIL_DENIED : fail_from_curl(code);
 }
 

@@ -189,7 +189,8 @@ static void on_timer(uv_timer_t *timer)
     clock_http_date(clock_wall_ms(), t->date);
     wheel_advance(&t->wheel, now_ms, connection_fire);
     acceptors_resume(t);
-    if (t->hub != NULL && now_ms - t->hub_ticked_ms >= HUB_TICK_MS) {
+    uv_timer_start(timer, on_timer, wheel_pause_ms(&t->wheel, now_ms), 0);
+    if (t->hub != NULL && now_ms / HUB_TICK_MS != t->hub_ticked_ms / HUB_TICK_MS) {
         t->hub_ticked_ms = now_ms;
         hub_tick(t->hub, clock_mono_ms());
     }
@@ -242,8 +243,6 @@ static int init_handles(struct io_thread *t)
 
 int io_thread_init(struct io_thread *t, struct io_pool *p, unsigned index, struct ledger *ledger)
 {
-    uint32_t tick_ms = p->timeouts.tick;
-
     t->pool = p;
     t->index = index;
     t->chores_end = &t->chores;
@@ -253,8 +252,8 @@ int io_thread_init(struct io_thread *t, struct io_pool *p, unsigned index, struc
     if (init_handles(t) != OK)
         return FAIL_IO;
     clock_http_date(clock_wall_ms(), t->date);
-    wheel_init(&t->wheel, tick_ms, uv_now(&t->loop));
-    uv_timer_start(&t->timer, on_timer, tick_ms, tick_ms);
+    wheel_init(&t->wheel, p->timeouts.tick, uv_now(&t->loop));
+    uv_timer_start(&t->timer, on_timer, wheel_pause_ms(&t->wheel, uv_now(&t->loop)), 0);
     t->buffer = mem_alloc(IO_BUFFER_SIZE);
     if (ledger == NULL)
         return OK;

@@ -34,6 +34,11 @@ void wheel_init(struct wheel *w, uint64_t tick_ms, uint64_t now_ms)
         list_init(&w->slots[i]);
 }
 
+uint64_t wheel_pause_ms(const struct wheel *w, uint64_t now_ms)
+{
+    return w->tick_ms - now_ms % w->tick_ms;
+}
+
 static void link_entry(struct wheel *w, struct wheel_entry *e)
 {
     uint64_t tick = e->due_ms / w->tick_ms;

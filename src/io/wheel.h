@@ -25,6 +25,10 @@ struct wheel {
 
 void wheel_init(struct wheel *w, uint64_t tick_ms, uint64_t now_ms);
 
+/* How long until something may be due: who advances just then is never later
+ * with a deadline than one tick, who does so a tick after the last time two. */
+uint64_t wheel_pause_ms(const struct wheel *w, uint64_t now_ms);
+
 /* Sets or moves the deadline; fires up to one tick late. */
 void wheel_put(struct wheel *w, struct wheel_entry *e, uint64_t due_ms);
 void wheel_remove(struct wheel_entry *e);

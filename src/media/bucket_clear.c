@@ -250,19 +250,25 @@ static bool note_sent(struct sweeping *s, const struct storage_pending *pending)
     return ++s->count < STRAYS_MAX;
 }
 
+/* Lists may have thousands of pages; nobody who ends waits for the last one. */
+static bool goes_on(const struct sweeping *s)
+{
+    return !s->owner->is_draining;
+}
+
 static bool on_sent(void *context, const struct storage_pending *pending)
 {
-    return note_sent(context, pending);
+    return goes_on(context) && note_sent(context, pending);
 }
 
 static bool on_upload(void *context, const struct storage_pending *pending)
 {
-    return note(context, pending->key, pending->begun_s);
+    return goes_on(context) && note(context, pending->key, pending->begun_s);
 }
 
 static bool on_object(void *context, const struct storage_object *o)
 {
-    return note(context, o->key, o->modified_s);
+    return goes_on(context) && note(context, o->key, o->modified_s);
 }
 
 static void all_seen(void *context, int err, const char *why)

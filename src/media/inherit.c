@@ -16,7 +16,7 @@
 #include "media/rendition.h"
 #include "media/resume.h"
 
-enum { RANDOM_DIGITS = 16, WORTHWHILE = 2 /* the last one is not kept */ };
+enum { WORTHWHILE = 2 /* the last one is not kept */ };
 
 bool inherit_is_stopped(const struct inherit *in)
 {
@@ -168,17 +168,13 @@ static void note_file(struct inherit *in, struct inherit_tree *tree, const char 
             tree->is_whole[i] = true;
 }
 
-/* "videos/hls/12-" begins the keys of video "12-5", too. */
 static bool each(void *context, const struct storage_object *object)
 {
     struct inherit *in = context;
-    size_t len = strlen(in->prefix);
-    const char *random = object->key + len;
+    size_t len = strlen(in->prefix), random = pipeline_key_random(object->key + len);
 
-    if (strspn(random, "0123456789abcdef") != RANDOM_DIGITS || random[RANDOM_DIGITS] != '/')
-        return true;
-    len += RANDOM_DIGITS;
-    struct inherit_tree *tree = tree_of(in, object->key, len);
+    len += random;
+    struct inherit_tree *tree = random > 0 ? tree_of(in, object->key, len) : NULL;
     if (tree != NULL)
         note_file(in, tree, object->key + len + 1);
     return true;

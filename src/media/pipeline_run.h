@@ -216,6 +216,9 @@ void pipelines_forget_kept(struct pipelines *ps);
 
 /* A new one for the video, in the folder of the one it has; nobody can guess it. */
 void pipeline_make_key(struct spec *s, const char *video);
+/* Of what stands behind "videos/hls/VIDEO-" in an object's key: the bytes before the slash, if
+ * it is a key of that video; else 0, for "videos/hls/12-" begins those of video "12-5", too. */
+size_t pipeline_key_random(const char *text);
 
 /* In the storage (publish_clear.c). `done` not within the call. */
 void trees_clear(struct storage *s, const char *video, const char *key, enum tree_fate fate,

@@ -38,51 +38,52 @@ static void video_info(struct pipeline *p, struct buf *out)
     emit_close(out, '}');
 }
 
+static void begin(struct change *c, const char *stage, double fraction, const char *message)
+{
+    change_init(c);
+    c->state = JOB_PROCESSING;
+    c->text[TEXT_STAGE] = stage;
+    c->text[TEXT_MESSAGE] = message;
+    c->stage_fraction = fraction;
+}
+
+static void tell(struct pipeline *p, struct change *c)
+{
+    struct buf info;
+
+    buf_init(&info, JOB_JSON_MAX);
+    if (p->spec.has_remote || p->spec.has_info) {
+        video_info(p, &info);
+        c->text[TEXT_VIDEO_INFO] = buf_text(&info);
+    }
+    p->owner->book->ops->say(p->owner->book, p->video, p->token, c);
+    buf_deinit(&info);
+}
+
 void pipeline_say(struct pipeline *p, const char *stage, double fraction, const char *message,
                   const struct convert_progress *more)
 {
     struct change c;
-    struct buf info;
 
-    change_init(&c);
-    buf_init(&info, JOB_JSON_MAX);
-    c.state = JOB_PROCESSING;
-    c.text[TEXT_STAGE] = stage;
-    c.text[TEXT_MESSAGE] = message;
-    c.stage_fraction = fraction;
+    begin(&c, stage, fraction, message);
     c.fraction = of_job(p, stage, fraction);
-    if (p->spec.has_info) {
-        video_info(p, &info);
-        c.text[TEXT_VIDEO_INFO] = buf_text(&info);
-    }
     c.speed = more ? more->speed : -1;
     c.eta_ms = more ? more->eta_ms : -1;
-    p->owner->book->ops->say(p->owner->book, p->video, p->token, &c);
-    buf_deinit(&info);
+    tell(p, &c);
 }
 
 void pipeline_say_bytes(struct pipeline *p, const char *stage, double fraction, const char *message,
                         int64_t done, int64_t total)
 {
     struct change c;
-    struct buf info;
 
-    change_init(&c);
-    buf_init(&info, JOB_JSON_MAX);
-    c.state = JOB_PROCESSING;
-    c.text[TEXT_STAGE] = stage;
-    c.text[TEXT_MESSAGE] = message;
-    c.fraction = c.stage_fraction = fraction;
+    begin(&c, stage, fraction, message);
+    c.fraction = fraction;
     if (done >= 0) {
         c.bytes_done = done;
         c.bytes_total = total;
     }
-    if (p->spec.has_remote || p->spec.has_info) {
-        video_info(p, &info);
-        c.text[TEXT_VIDEO_INFO] = buf_text(&info);
-    }
     if (p->spec.title[0] != '\0')
         c.text[TEXT_TITLE] = p->spec.title;
-    p->owner->book->ops->say(p->owner->book, p->video, p->token, &c);
-    buf_deinit(&info);
+    tell(p, &c);
 }

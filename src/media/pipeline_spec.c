@@ -9,6 +9,8 @@
 #include "base/err.h"
 #include "media/pipeline_run.h"
 
+enum { KEY_RANDOM = 16 }; /* hexadecimal digits */
+
 void pipeline_make_key(struct spec *s, const char *video)
 {
     static const char folder[] = "videos/hls/";
@@ -21,6 +23,13 @@ void pipeline_make_key(struct spec *s, const char *video)
     }
     snprintf(s->key + len, sizeof(s->key) - len, "%s-%016llx", video,
              (unsigned long long)random_u64());
+}
+
+size_t pipeline_key_random(const char *text)
+{
+    size_t len = strspn(text, "0123456789abcdef");
+
+    return len == KEY_RANDOM && text[len] == '/' ? len : 0;
 }
 
 void spec_write(const struct spec *s, struct buf *out)

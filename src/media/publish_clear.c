@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "media/pipeline_run.h"
 
-enum { PREFIX_MAX = 256, RANDOM_DIGITS = 16, ROUNDS_MAX = 3 };
+enum { PREFIX_MAX = 256, ROUNDS_MAX = 3 };
 
 /* list, remove what was found, one behind the other, list again: until there is nothing.
  * What was cancelled in the last moment may arrive behind the first list. */
@@ -31,13 +31,9 @@ static void end(struct clearing *c, int err, const char *why)
     mem_free(c);
 }
 
-/* "videos/hls/12-" begins the keys of video "12-5", too. */
 static bool is_of_video(const struct clearing *c, const char *key)
 {
-    const char *random = key + strlen(c->prefix);
-
-    return c->fate == TREE_REMOVED ||
-           (strspn(random, "0123456789abcdef") == RANDOM_DIGITS && random[RANDOM_DIGITS] == '/');
+    return c->fate == TREE_REMOVED || pipeline_key_random(key + strlen(c->prefix)) > 0;
 }
 
 static bool each(void *context, const struct storage_object *object)

@@ -148,8 +148,7 @@ static bool is_inherited(const struct publish *p, const struct publish_file *f)
     char expected[PLAYLIST_NAME];
     unsigned number;
 
-    /* The picture's folders are named by their size. */
-    if (p->inherited == 0 || slash == NULL || f->name[0] < '0' || f->name[0] > '9' ||
+    if (p->inherited == 0 || slash == NULL || publish_is_sound(f->name) ||
         sscanf(slash + 1, "s%9u.m4s", &number) != 1 || number >= p->inherited)
         return false;
     rendition_segment_name(number, expected);

@@ -332,5 +332,6 @@ const struct http_driver azure_driver = {
     .read = azure_read,
     .url = azure_url,
     .codes = codes,
+    .made_status = 201,
     .has_no_uploads = true,
 };

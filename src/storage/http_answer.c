@@ -103,10 +103,14 @@ static void judge_status(int status, struct http_verdict *out)
         int status, err;
         bool may_pass;
     } known[] = {
-        { 400, FAIL_SYNTAX, false },      { 401, FAIL_DENIED, false }, { 403, FAIL_DENIED, false },
-        { 404, FAIL_MISSING, false },     { 408, FAIL_TIMEOUT, true }, { 409, FAIL_STATE, false },
-        { 410, FAIL_MISSING, false },     { 412, FAIL_STATE, false },  { 413, FAIL_LIMIT, false },
-        { 416, FAIL_STATE, false },       { 425, FAIL_CLOSED, true },  { 429, FAIL_CLOSED, true },
+        { 302, FAIL_UNSUPPORTED, true },  { 303, FAIL_UNSUPPORTED, true },
+        { 307, FAIL_UNSUPPORTED, true }, /* for now; a portal, for example */
+        { 400, FAIL_SYNTAX, false },      { 401, FAIL_DENIED, false },
+        { 403, FAIL_DENIED, false },      { 404, FAIL_MISSING, false },
+        { 408, FAIL_TIMEOUT, true },      { 409, FAIL_STATE, false },
+        { 410, FAIL_MISSING, false },     { 412, FAIL_STATE, false },
+        { 413, FAIL_LIMIT, false },       { 416, FAIL_STATE, false },
+        { 425, FAIL_CLOSED, true },       { 429, FAIL_CLOSED, true },
         { 501, FAIL_UNSUPPORTED, false }, { 507, FAIL_FULL, false },
     };
 
@@ -156,6 +160,15 @@ static void judge_error(const struct http_driver *driver, const struct fetch_ans
         name_region(answer, out);
 }
 
+/* The storage is not there for a while; that is not to say that an object is not. */
+static void judge_absence(const struct fetch_answer *answer, struct http_verdict *out)
+{
+    out->err = FAIL_CLOSED;
+    out->may_pass = true;
+    snprintf(out->why, sizeof(out->why), "something else than the storage answers %d",
+             answer->status);
+}
+
 void http_judge(const struct http_driver *driver, enum http_verb verb,
                 const struct fetch_answer *answer, struct http_verdict *out)
 {
@@ -174,6 +187,8 @@ void http_judge(const struct http_driver *driver, enum http_verb verb,
         read_error(answer->body, &e);
     if (!is_good || e.is_error)
         judge_error(driver, answer, &e, out);
+    if (out->err == FAIL_MISSING && !e.is_error && http_is_nobodys(answer))
+        judge_absence(answer, out);
 }
 
 int64_t http_skew(const struct fetch_answer *answer, int64_t now_s)

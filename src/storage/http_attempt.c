@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "storage/http_call.h"
 
 enum {
@@ -63,6 +64,8 @@ static int on_begun(void *context, const struct fetch_answer *answer)
 
     if (answer->status != 200 && answer->status != 206)
         return OK; /* an error, which is judged when it is there */
+    if (!http_is_genuine(c->h->driver, VERB_GET, answer))
+        return refuse(c, FAIL_IO, "the storage's answer is none of an object's");
     if (answer->status == 206 ? !begins_at(answer, at) : at > 0)
         return refuse(c, FAIL_UNSUPPORTED,
                       "the storage does not answer with the range that was asked for");
@@ -194,11 +197,10 @@ static bool has_read_what_is_there(struct http_call *c, const struct fetch_answe
     return !has_come_whole(c, had) || answer->md5 == NULL || http_sums_agree(answer, answer->md5);
 }
 
-/* RFC 9110, 15.3: any other success has no representation of what was asked for. */
+/* RFC 9110, 15.3: a range, of what is asked for as a whole, is none of it. */
 static bool is_no_object(const struct http_call *c, const struct fetch_answer *answer)
 {
-    return c->s.ask.verb == VERB_GET && answer->status != 200 &&
-           !(c->s.has_sink && answer->status == 206);
+    return c->s.ask.verb == VERB_GET && answer->status == 206 && !c->s.has_sink;
 }
 
 /* Once more from the beginning. */
@@ -211,10 +213,23 @@ static void judge_other_bytes(struct http_call *c, struct http_verdict *out, con
     snprintf(out->why, sizeof(out->why), "%s", why);
 }
 
+/* All of it has come, but not the end of the answer; there is no range behind it to ask for. */
+static bool has_no_rest(const struct http_call *c, const struct fetch_answer *answer, bool may_pass)
+{
+    if (c->got == 0)
+        return false;
+    return answer->err ? may_pass && c->is_filling && c->s.length > 0 && c->got == c->s.length
+                       : answer->status == 416;
+}
+
 /* By the answer itself all has come, and yet there is more of the object. */
 static bool is_short(const struct http_call *c, const struct fetch_answer *answer)
 {
-    return c->s.has_sink && c->got < c->s.length && size_of(answer) > c->s.offset + c->got;
+    uint64_t size = size_of(answer), end = c->s.offset + c->got;
+
+    if (!c->s.has_sink)
+        return false;
+    return c->s.length > 0 ? c->got < c->s.length && size > end : size != UINT64_MAX && size > end;
 }
 
 /* Who stands between may have spoilt it. */
@@ -230,17 +245,57 @@ static void judge_unread(struct http_call *c, const struct fetch_answer *answer,
              answer->status, type[0] ? ", " : "", type);
 }
 
+static bool is_asked_for(const struct http_ask *ask, const struct http_item *item)
+{
+    return item->key != NULL && item->key[0] != '\0' &&
+           str_starts(str_of(item->key), str_of(ask->key));
+}
+
+/* What is listed may be removed because it is. So a list with anything else in it is an
+ * answer to something else; but not every server looks for uploads by a beginning. */
+static int keep_asked_for(const struct http_ask *ask, struct http_result *r)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < r->count; i++) {
+        struct http_item item = r->items[i];
+        bool has_id = item.id != NULL && item.id[0] != '\0';
+        if (ask->verb == VERB_LIST && !is_asked_for(ask, &item))
+            return FAIL_SYNTAX;
+        if (ask->verb != VERB_UPLOADS || (has_id && is_asked_for(ask, &item))) {
+            r->items[kept++] = item;
+            continue;
+        }
+        mem_free(item.key);
+        mem_free(item.id);
+    }
+    r->count = kept;
+    return OK;
+}
+
+static int read_document(struct http_call *c, const struct fetch_answer *answer)
+{
+    http_result_deinit(&c->result);
+    int err = c->h->driver->read(&c->s.ask, answer->body, &c->result);
+    return err == OK ? keep_asked_for(&c->s.ask, &c->result) : err;
+}
+
 void http_attempt_judge(struct http_call *c, const struct fetch_answer *answer, uint64_t had,
                         struct http_verdict *out)
 {
     int err;
 
     http_judge(c->h->driver, c->s.ask.verb, answer, out);
+    if (has_no_rest(c, answer, out->may_pass)) {
+        judge_other_bytes(c, out, "the end of the storage's answer is missing");
+        return;
+    }
     if (out->err && c->amiss != NULL)
         snprintf(out->why, sizeof(out->why), "%s", c->amiss);
     if (out->err)
         return;
-    if (is_no_object(c, answer) || (is_short(c, answer) && answer->status == 206)) {
+    if (!http_is_genuine(c->h->driver, c->s.ask.verb, answer) || is_no_object(c, answer) ||
+        (is_short(c, answer) && answer->status == 206)) {
         judge_unread(c, answer, FAIL_IO, out);
         return;
     }
@@ -264,8 +319,7 @@ void http_attempt_judge(struct http_call *c, const struct fetch_answer *answer, 
     case VERB_PARTS:
     case VERB_COMPLETE:
     case VERB_UPLOADS:
-        http_result_deinit(&c->result);
-        err = c->h->driver->read(&c->s.ask, answer->body, &c->result);
+        err = read_document(c, answer);
         if (err)
             judge_unread(c, answer, err, out);
         break;

@@ -284,6 +284,7 @@ static void on_answer(void *context, const struct fetch_answer *answer)
         c->got = moved;
         c->failing_ms = 0;
         c->failures = 0;
+        c->unread = 0;
     }
     c->fetch = NULL;
     http_attempt_judge(c, answer, had, &verdict);

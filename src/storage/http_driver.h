@@ -118,6 +118,8 @@ struct http_driver {
     const struct http_code *codes;
     bool needs_etags;    /* of parts, to complete them; the result of PART_COPY is an item with
                           * the part's */
+    int made_status;     /* the one that PUT, PART_PUT, COPY, PART_COPY and COMPLETE succeed with;
+                          * 0: what comes back says whether they have */
     bool has_no_uploads; /* the server knows nothing of one before it has a part */
 };
 

@@ -5,7 +5,7 @@
  *          an operation of storage.h, made of calls
  *   calls  (http_call, http_attempt)
  *          a request until its answer is final: its turn, repeating
- *   answer (http_answer)  what an answer means
+ *   answer (http_answer)  what an answer means; with http_genuine, whose it is
  *
  * Nothing is freed while a callback may stand on it: what has ended waits on a list for
  * the end of the tick (http_storage.c). All on the loop's thread. */
@@ -63,6 +63,11 @@ struct http_verdict {
 
 void http_judge(const struct http_driver *driver, enum http_verb verb,
                 const struct fetch_answer *answer, struct http_verdict *out);
+/* Of a good status: whether it can be the storage's answer to that. Also from the head alone. */
+bool http_is_genuine(const struct http_driver *driver, enum http_verb verb,
+                     const struct fetch_answer *answer);
+/* A page for people, and nothing in it says that it is a storage's. */
+bool http_is_nobodys(const struct fetch_answer *answer);
 /* What a server says may hold anything: one line of printable bytes remains. */
 void http_copy_line(struct str text, char *out, size_t size);
 /* How much the server's clock is ahead of `now_s`; 0 where it does not say. */

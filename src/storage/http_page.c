@@ -86,16 +86,36 @@ static int by_number(const void *a, const void *b)
     return one->number < other->number ? -1 : one->number > other->number;
 }
 
-static void end(struct page_task *t, int err, const char *why)
+/* In order, and each once: from two that differ nobody can tell which one it is. */
+static int settle_parts(struct page_task *t)
 {
     struct storage_part *parts = t->parts;
+    size_t kept = 0;
+
+    if (t->part_count > 0)
+        qsort(parts, t->part_count, sizeof(*parts), by_number);
+    for (size_t i = 0; i < t->part_count; i++) {
+        const struct storage_part *last = kept > 0 ? &parts[kept - 1] : NULL;
+        if (last == NULL || last->number != parts[i].number)
+            parts[kept++] = parts[i];
+        else if (last->size != parts[i].size || strcmp(last->etag, parts[i].etag) != 0)
+            return FAIL_SYNTAX;
+    }
+    t->part_count = kept;
+    return OK;
+}
+
+static void end(struct page_task *t, int err, const char *why)
+{
     struct storage_ending *e = &t->ending;
+
+    if (err == OK && e->kind == ENDING_PARTS && (err = settle_parts(t)) != OK)
+        why = "the storage has two parts of one number";
+    struct storage_part *parts = t->parts;
 
     t->parts = NULL;
     http_task_end(&t->task);
     if (err == OK && e->kind == ENDING_PARTS) {
-        if (t->part_count > 0)
-            qsort(parts, t->part_count, sizeof(*parts), by_number);
         e->parts(e->context, OK, NULL, parts, t->part_count);
     } else {
         storage_ending_say(e, err, why);

@@ -102,6 +102,8 @@ test('what is wrong with an option is said with its name, and what is allowed', 
   await refused(['--url-secret', 'short'], /--url-secret: it has 5 bytes, upload URLs are signed with 32 or more/);
   await refused(['--url-ttl', '0'], /--url-ttl: 0 is out of range, which is 1s to 7d/);
   await refused([], /--max-chunk: "x" is not a size such as .* \(REELAY_MAX_CHUNK\)/, { REELAY_MAX_CHUNK: 'x' });
+  await refused([], /--cors-origin: "x" is not an origin .* \(ALLOWED_ORIGINS\)/, { ALLOWED_ORIGINS: 'x' });
+  await refused([], /--jwt-secret: the secret has 5 bytes.* \(JWT_SECRET\)/, { JWT_SECRET: 'short' });
 });
 
 test('a bucket that lets nobody in is known from the start', async (t) => {

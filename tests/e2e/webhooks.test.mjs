@@ -229,7 +229,9 @@ test('the log hides logins and queries, is for admins, and is forgotten in time'
   await server.report('job', { status: 'processing', progress: 0.5 }, token);
   const [told] = await receiver.has(1);
   assert.equal(told.url, '/hook?token=hunter2');
-  assert.equal((await server.get('/api/webhooks/deliveries', token)).status, 403);
+  const refusal = await server.get('/api/webhooks/deliveries', token);
+  assert.equal(refusal.status, 403);
+  assert.equal(refusal.json.error.code, 'admin_only');
   assert.equal((await server.get('/api/webhooks/deliveries')).status, 401);
   const answer = await server.get('/api/webhooks/deliveries', admin);
   assert.equal(answer.status, 200);

@@ -178,6 +178,30 @@ static void a_flag_comes_before_the_environment_before_its_alias_before_the_fall
     assert_string_equal(got.text, "flag");
 }
 
+static void blamed(const char *said, const char *expected)
+{
+    buf_reset(&why);
+    buf_puts(&why, said);
+    config_blame(&config, table, &why);
+    assert_string_equal(buf_text(&why), expected);
+}
+
+static void what_is_found_wrong_later_is_blamed_on_the_variable_it_came_from(void **state)
+{
+    (void)state;
+    setenv("TEST_ALIAS_ONE", "odd", 1);
+    assert_int_equal(given("--count", "3", NULL), OK);
+    blamed("--the-text: \"odd\" will not do", "--the-text: \"odd\" will not do (TEST_ALIAS_ONE)");
+    blamed("--list: nor this", "--list: nor this");
+    blamed("--count: nor this", "--count: nor this");
+    blamed("--nothing: nor this", "--nothing: nor this");
+    blamed("the folder: --the-text", "the folder: --the-text");
+    setenv("REELAY_COUNT", "4", 1);
+    blamed("--count: nor this", "--count: nor this");
+    assert_int_equal(given("--the-text", "odd", NULL), OK);
+    blamed("--the-text: \"odd\" will not do", "--the-text: \"odd\" will not do");
+}
+
 static void the_last_of_repeated_values_counts(void **state)
 {
     (void)state;
@@ -404,6 +428,7 @@ int main(void)
         READS(without_anything_the_fallbacks_count),
         READS(a_value_stands_behind_a_space_or_an_equals_sign),
         READS(a_flag_comes_before_the_environment_before_its_alias_before_the_fallback),
+        READS(what_is_found_wrong_later_is_blamed_on_the_variable_it_came_from),
         READS(the_last_of_repeated_values_counts),
         READS(a_list_grows_by_commas_and_by_repetition),
         READS(a_list_has_an_end),

@@ -221,17 +221,20 @@ static void broken_connections_are_told_from_none(void **state)
         { .text = NULL },
         { .text = ANSWER("200 OK", "Content-Length: 99\r\n", "hello") },
         { .text = "SMTP ready\r\n" },
+        { .text = "HTTP/3.7 200 OK\r\n\r\n" },
+        { .text = ANSWER("301 There", "Location: ftp://127.0.0.1/\r\nContent-Length: 0\r\n", "") },
     };
     struct scripted server;
     struct seen seen;
 
-    scripted_start(&server, script, 3);
-    for (int i = 0; i < 3; i++) {
+    scripted_start(&server, script, 5);
+    for (int i = 0; i < 4; i++) {
         run(*state, (struct fetch_request){ .url = server.url }, &seen);
-        assert_int_not_equal(seen.err, OK);
-        assert_int_not_equal(seen.err, FAIL_CLOSED);
+        assert_int_equal(seen.err, FAIL_IO);
         assert_true(strlen(seen.why) > 0);
     }
+    run(*state, (struct fetch_request){ .url = server.url, .redirects_max = 1 }, &seen);
+    assert_int_equal(seen.err, FAIL_SYNTAX);
     scripted_stop(&server);
     run(*state, (struct fetch_request){ .url = server.url }, &seen);
     assert_int_equal(seen.err, FAIL_CLOSED);
@@ -324,6 +327,57 @@ static void a_proxy_is_not_asked_about_this_machine(void **state)
     scripted_stop(&server);
 }
 
+/* What a proxy says of the way to it is not what the server says. */
+static void a_proxy_does_not_answer_for_the_server(void **state)
+{
+    static const struct scripted_answer script[] = {
+        { .text = "HTTP/1.1 200 Connection established\r\nETag: \"p\"\r\n\r\n" },
+        { .text = ANSWER("407 Who are you", "Content-Length: 4\r\n", "none") },
+    };
+    struct scripted server;
+    struct seen seen;
+
+    scripted_start(&server, script, 2);
+    setenv("https_proxy", server.url, 1);
+    for (int i = 0; i < 2; i++) {
+        run(*state, (struct fetch_request){ .url = "https://example.com/", .method = "POST" },
+            &seen);
+        assert_int_not_equal(seen.err, OK);
+        assert_int_equal(seen.head_status, 0);
+    }
+    unsetenv("https_proxy");
+    assert_memory_equal(server.heard[0], "CONNECT example.com:443 HTTP/1.1\r\n", 34);
+    scripted_stop(&server);
+}
+
+/* Not the next one's answer, either. */
+static void what_comes_behind_an_answer_without_a_body_is_none(void **state)
+{
+    static const char wrong[] = "HTTP/1.1 200 OK\r\nContent-Length: 43\r\n\r\n"
+                                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong";
+    static const char gone[] = "HTTP/1.1 204 No Content\r\nContent-Length: 43\r\n\r\n"
+                               "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong";
+    static const struct scripted_answer right = { .text = ANSWER("200 OK", "Content-Length: 5\r\n",
+                                                                 "right") };
+    const struct scripted_answer script[] = {
+        { .text = wrong, .keeps_open = true }, right, { .text = gone, .keeps_open = true }, right
+    };
+    static const char *const methods[] = { "HEAD", "DELETE" };
+    struct scripted server;
+    struct seen seen;
+
+    scripted_start(&server, script, 4);
+    for (int i = 0; i < 2; i++) {
+        run(*state, (struct fetch_request){ .url = server.url, .method = methods[i] }, &seen);
+        assert_int_equal(seen.err, OK);
+        assert_string_equal(seen.body, "");
+        run(*state, (struct fetch_request){ .url = server.url, .timeout_ms = 3000 }, &seen);
+        assert_int_equal(seen.err, OK);
+        assert_string_equal(seen.body, "right");
+    }
+    scripted_stop(&server);
+}
+
 static void trailers_without_an_end_end_it(void **state)
 {
     static const char head[] =
@@ -388,6 +442,8 @@ int main(void)
         TEST(what_was_cancelled_says_nothing),
         TEST(only_this_machine_is_local),
         TEST(a_proxy_is_not_asked_about_this_machine),
+        TEST(a_proxy_does_not_answer_for_the_server),
+        TEST(what_comes_behind_an_answer_without_a_body_is_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

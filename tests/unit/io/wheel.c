@@ -39,6 +39,26 @@ static void a_deadline_fires_once_and_not_early(void **state)
     assert_int_equal(fired, 1);
 }
 
+static void who_advances_when_told_to_is_never_more_than_a_tick_late(void **state)
+{
+    (void)state;
+    for (uint64_t start = 1000; start < 1010; start++) {
+        for (uint64_t due = start; due < start + 40; due++) {
+            struct wheel_entry e = { 0 };
+            uint64_t now = start;
+
+            begin(NULL);
+            wheel_init(&wheel, 10, now);
+            wheel_put(&wheel, &e, due);
+            while (fired == 0) {
+                now += wheel_pause_ms(&wheel, now);
+                wheel_advance(&wheel, now, note);
+            }
+            assert_in_range(now, due, due + 10);
+        }
+    }
+}
+
 static void a_deadline_that_moves_away_fires_at_its_new_time(void **state)
 {
     struct wheel_entry e = { 0 };
@@ -137,6 +157,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_deadline_fires_once_and_not_early, begin),
+        cmocka_unit_test_setup(who_advances_when_told_to_is_never_more_than_a_tick_late, begin),
         cmocka_unit_test_setup(a_deadline_that_moves_away_fires_at_its_new_time, begin),
         cmocka_unit_test_setup(a_deadline_that_comes_nearer_fires_at_its_new_time, begin),
         cmocka_unit_test_setup(a_deadline_beyond_the_ring_waits_for_its_round, begin),

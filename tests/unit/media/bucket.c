@@ -526,6 +526,64 @@ static void the_sweep_removes_what_belongs_to_no_upload(void **state)
     assert_string_equal(look(3).forms, "p--"); /* on record */
 }
 
+/* A list that ends only where nobody wants more of it. */
+
+static struct endless {
+    uv_idle_t idle;
+    bool (*each)(void *context, const struct storage_object *object);
+    storage_done *done;
+    void *context;
+    unsigned said;
+} endless;
+
+static void say_one_more(uv_idle_t *idle)
+{
+    struct storage_object object = { .key = "uploads/7/chunks/000001", .etag = "" };
+
+    endless.said++;
+    if (endless.each(endless.context, &object))
+        return;
+    uv_close((uv_handle_t *)idle, NULL);
+    endless.done(endless.context, OK, NULL);
+}
+
+static struct storage_task *list_without_end(struct storage *s, const char *prefix,
+                                             bool (*each)(void *, const struct storage_object *),
+                                             storage_done *done, void *context)
+{
+    static struct storage_task task;
+
+    (void)s, (void)prefix;
+    endless.each = each;
+    endless.done = done;
+    endless.context = context;
+    endless.said = 0;
+    uv_idle_init(&loop, &endless.idle);
+    uv_idle_start(&endless.idle, say_one_more);
+    return &task;
+}
+
+static void on_drained(void *context)
+{
+    *(bool *)context = true;
+}
+
+static void who_ends_does_not_sweep_to_the_end(void **state)
+{
+    bool is_drained = false;
+
+    (void)state;
+    ops.list = list_without_end;
+    endless.said = 0;
+    bucket_sweep(pipelines, clock_wall_ms() + 5000);
+    while (endless.said < 3)
+        uv_run(&loop, UV_RUN_NOWAIT);
+    pipelines_drain(pipelines, 60 * 1000, on_drained, &is_drained);
+    while (!is_drained && endless.said < 100000)
+        uv_run(&loop, UV_RUN_NOWAIT);
+    assert_true(is_drained);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
@@ -546,6 +604,7 @@ int main(void)
         TEST(a_small_chunk_0_that_came_as_a_part_is_made_an_object),
         TEST(clearing_leaves_nothing),
         TEST(the_sweep_removes_what_belongs_to_no_upload),
+        TEST(who_ends_does_not_sweep_to_the_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
