@@ -323,6 +323,14 @@ static void close_all(struct server *s)
         disk_close(s->disk);
 }
 
+/* Before anybody can see that it is up: who does may end it at once. They are heard when the
+ * loop runs. */
+static void heed_signals(struct server *s)
+{
+    uv_signal_start(&s->sigterm, on_signal, SIGTERM);
+    uv_signal_start(&s->sigint, on_signal, SIGINT);
+}
+
 static int start(struct server *s)
 {
     int err = serve_settings_read(&s->options, &s->settings, &s->why);
@@ -337,9 +345,10 @@ static int start(struct server *s)
         err = open_storage(s);
     if (err == OK)
         err = open_desk(s);
-    if (err == OK)
-        err = open_doors(s);
-    return err;
+    if (err != OK)
+        return err;
+    heed_signals(s);
+    return open_doors(s);
 }
 
 static void raise_descriptors(void)
@@ -361,8 +370,6 @@ static int serve(struct server *s, const struct config *config)
     buf_init(&s->mark, WHY_MAX);
     int err = start(s);
     if (err == OK) {
-        uv_signal_start(&s->sigterm, on_signal, SIGTERM);
-        uv_signal_start(&s->sigint, on_signal, SIGINT);
         programs_warn(s->options.ffmpeg, s->options.ffprobe);
         if (s->options.downloads > 0 && !keeping_is_shared(&s->options))
             programs_warn_pages(s->options.yt_dlp);

@@ -264,7 +264,7 @@ export class Worker extends Server {
   }
 
   hasStarted(said) {
-    return /event=/.test(said);
+    return /event=working\b/.test(said);
   }
 
   get ffmpegs() {
