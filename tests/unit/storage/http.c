@@ -11,118 +11,19 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../io/scripted.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "scripted_store.h"
 #include "storage/http_pages.h"
-#include "storage/storage.h"
 
-#define ANSWER(status, fields, body)                                                               \
-    "HTTP/1.1 " status "\r\nConnection: close\r\n" fields "\r\n" body
-#define NONE         "Content-Length: 0\r\n"
-#define TAG          "ETag: \"v1\"\r\n"
 #define MD5_OF_HELLO "5d41402abc4b2a76b9719d911017c592"
-
-struct world {
-    uv_loop_t loop;
-    struct storage *storage;
-    struct scripted server;
-    int file;
-    /* What was heard. */
-    int calls, err;
-    char why[400];
-    uint64_t size, moved, bytes;
-    char body[64], id[64];
-    size_t listed;
-};
-
-static int set_up(void **state)
-{
-    struct world *w = mem_new(struct world);
-    char name[] = "/tmp/reelay-http-XXXXXX";
-
-    assert_int_equal(uv_loop_init(&w->loop), 0);
-    w->file = mkstemp(name);
-    assert_true(w->file >= 0);
-    unlink(name);
-    *state = w;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct world *w = *state;
-
-    uv_run(&w->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&w->loop), 0);
-    close(w->file);
-    mem_free(w);
-    return 0;
-}
 
 static void start(struct world *w, const struct scripted_answer *script, size_t count,
                   uint32_t patience_ms)
 {
-    char url[256];
-    struct buf why;
-
-    scripted_start(&w->server, script, count);
-    snprintf(url, sizeof(url),
-             "s3://key:secret@bucket/below?endpoint=%s&region=us-east-1&style=path", w->server.url);
-    struct storage_settings settings = {
-        .url = url, .public_url = "", .parallel = 2, .patience_ms = patience_ms
-    };
-    buf_init(&why, 1000);
-    int err = storage_open(&w->loop, &settings, &w->storage, &why);
-    assert_string_equal(buf_text(&why), "");
-    assert_int_equal(err, OK);
-    buf_deinit(&why);
-}
-
-/* Every answer of the script has been asked for. */
-static void stop(struct world *w)
-{
-    storage_close(w->storage);
-    uv_run(&w->loop, UV_RUN_DEFAULT);
-    scripted_stop(&w->server);
-}
-
-static void hear(struct world *w, int err, const char *why)
-{
-    w->calls++;
-    w->err = err;
-    snprintf(w->why, sizeof(w->why), "%s", why ? why : "");
-}
-
-static void on_done(void *context, int err, const char *why)
-{
-    hear(context, err, why);
-}
-
-static void on_head(void *context, int err, const char *why, const struct storage_object *object)
-{
-    struct world *w = context;
-
-    hear(w, err, why);
-    if (object != NULL)
-        w->size = object->size;
-}
-
-static void on_get(void *context, int err, const char *why, uint64_t bytes)
-{
-    struct world *w = context;
-
-    hear(w, err, why);
-    w->bytes = bytes;
-}
-
-static void on_read(void *context, int err, const char *why, struct str body)
-{
-    struct world *w = context;
-
-    hear(w, err, why);
-    snprintf(w->body, sizeof(w->body), "%.*s", STR_ARG(body));
+    open_store(w, "s3://key:secret@bucket/below?region=us-east-1&style=path&endpoint=", script,
+               count, 2, patience_ms);
 }
 
 static void on_moved(void *context, uint64_t bytes)
@@ -131,15 +32,6 @@ static void on_moved(void *context, uint64_t bytes)
 
     assert_true(bytes > w->moved);
     w->moved = bytes;
-}
-
-static void wait_for(struct world *w)
-{
-    assert_int_equal(w->calls, 0);
-    while (w->calls == 0)
-        uv_run(&w->loop, UV_RUN_ONCE);
-    assert_int_equal(w->calls, 1);
-    w->calls = 0;
 }
 
 static void head(struct world *w)
@@ -585,7 +477,7 @@ static bool count_object(void *context, const struct storage_object *object)
     struct world *w = context;
 
     assert_string_equal(object->key, "x");
-    return ++w->listed < 100;
+    return ++w->count < 100;
 }
 
 static void a_list_that_does_not_end_is_ended(void **state)
@@ -604,7 +496,7 @@ static void a_list_that_does_not_end_is_ended(void **state)
     storage_list(w->storage, "", count_object, on_done, w);
     wait_for(w);
     assert_int_equal(w->err, FAIL_SYNTAX);
-    assert_int_equal(w->listed, 1);
+    assert_int_equal(w->count, 1);
     assert_non_null(strstr(w->server.heard[0], "&prefix=below%2F"));
     assert_non_null(strstr(w->server.heard[1], "&continuation-token=t%20%2B&"));
     stop(w);
@@ -615,7 +507,7 @@ static bool count_pending(void *context, const struct storage_pending *pending)
     struct world *w = context;
 
     assert_string_equal(pending->key, "x");
-    w->listed++;
+    w->count++;
     return true;
 }
 
@@ -664,7 +556,7 @@ static void pages_that_come_round_again_are_the_end_of_it(void **state)
     wait_for(w);
     assert_int_equal(w->err, FAIL_SYNTAX);
     assert_string_equal(w->why, again_and_again);
-    assert_int_equal(w->listed, 4);
+    assert_int_equal(w->count, 4);
     stop(w);
     start(w, uploads, 4, 20000);
     storage_uploads(w->storage, "", count_pending, on_done, w);

@@ -12,136 +12,22 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../io/scripted.h"
 #include "base/err.h"
-#include "base/mem.h"
-#include "storage/storage.h"
+#include "scripted_store.h"
 
-#define ANSWER(status, fields, body)                                                               \
-    "HTTP/1.1 " status "\r\nConnection: close\r\n" fields "\r\n" body
-#define NONE "Content-Length: 0\r\n"
-#define TAG  "ETag: \"v1\"\r\n"
 #define PAGE(status)                                                                               \
     ANSWER(status, "Content-Type: text/html; charset=utf-8\r\nContent-Length: 4\r\n" TAG, "Hi!\n")
 #define HTML "Content-Type: text/html\r\nContent-Length: 4\r\n"
 
-struct world {
-    uv_loop_t loop;
-    struct storage *storage;
-    struct scripted server;
-    int file;
-    /* What was heard. */
-    int calls, err;
-    char why[400];
-    uint64_t size, bytes;
-    char body[64], listed[64];
-    size_t parts;
-};
-
-static int set_up(void **state)
-{
-    struct world *w = mem_new(struct world);
-    char name[] = "/tmp/reelay-believed-XXXXXX";
-
-    assert_int_equal(uv_loop_init(&w->loop), 0);
-    w->file = mkstemp(name);
-    assert_true(w->file >= 0);
-    unlink(name);
-    *state = w;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct world *w = *state;
-
-    uv_run(&w->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&w->loop), 0);
-    close(w->file);
-    mem_free(w);
-    return 0;
-}
-
-static void start_at(struct world *w, const char *format, const struct scripted_answer *script,
-                     size_t count)
-{
-    char url[300];
-    struct buf why;
-    struct storage_settings settings = {
-        .url = url, .public_url = "", .parallel = 1, .patience_ms = 20000
-    };
-
-    scripted_start(&w->server, script, count);
-    snprintf(url, sizeof(url), "%s%s", format, w->server.url);
-    buf_init(&why, 1000);
-    int err = storage_open(&w->loop, &settings, &w->storage, &why);
-    assert_string_equal(buf_text(&why), "");
-    assert_int_equal(err, OK);
-    buf_deinit(&why);
-}
-
 static void start(struct world *w, const struct scripted_answer *script, size_t count)
 {
-    start_at(w, "s3://key:secret@bucket/below?region=us-east-1&style=path&endpoint=", script,
-             count);
+    open_store(w, "s3://key:secret@bucket/below?region=us-east-1&style=path&endpoint=", script,
+               count, 1, 20000);
 }
 
 static void start_azure(struct world *w, const struct scripted_answer *script, size_t count)
 {
-    start_at(w, "azure://account:a2V5@account/container?endpoint=", script, count);
-}
-
-/* Every answer of the script has been asked for. */
-static void stop(struct world *w)
-{
-    storage_close(w->storage);
-    uv_run(&w->loop, UV_RUN_DEFAULT);
-    scripted_stop(&w->server);
-}
-
-static void hear(struct world *w, int err, const char *why)
-{
-    w->calls++;
-    w->err = err;
-    snprintf(w->why, sizeof(w->why), "%s", why ? why : "");
-}
-
-static void wait_for(struct world *w)
-{
-    assert_int_equal(w->calls, 0);
-    while (w->calls == 0)
-        uv_run(&w->loop, UV_RUN_ONCE);
-    assert_int_equal(w->calls, 1);
-    w->calls = 0;
-}
-
-static void on_done(void *context, int err, const char *why)
-{
-    hear(context, err, why);
-}
-
-static void on_head(void *context, int err, const char *why, const struct storage_object *object)
-{
-    struct world *w = context;
-
-    hear(w, err, why);
-    w->size = object != NULL ? object->size : 0;
-}
-
-static void on_get(void *context, int err, const char *why, uint64_t bytes)
-{
-    struct world *w = context;
-
-    hear(w, err, why);
-    w->bytes = bytes;
-}
-
-static void on_read(void *context, int err, const char *why, struct str body)
-{
-    struct world *w = context;
-
-    hear(w, err, why);
-    snprintf(w->body, sizeof(w->body), "%.*s", STR_ARG(body));
+    open_store(w, "azure://account:a2V5@account/container?endpoint=", script, count, 1, 20000);
 }
 
 static void on_parts(void *context, int err, const char *why, const struct storage_part *parts,
@@ -151,7 +37,7 @@ static void on_parts(void *context, int err, const char *why, const struct stora
 
     (void)parts;
     hear(w, err, why);
-    w->parts = count;
+    w->count = count;
 }
 
 static bool on_object(void *context, const struct storage_object *object)
@@ -506,7 +392,7 @@ static void a_part_is_there_once(void **state)
     storage_parts(w->storage, "a", "id", on_parts, w);
     wait_for(w);
     assert_int_equal(w->err, OK);
-    assert_int_equal(w->parts, 2);
+    assert_int_equal(w->count, 2);
     storage_parts(w->storage, "a", "id", on_parts, w);
     wait_for(w);
     assert_int_equal(w->err, FAIL_SYNTAX);
