@@ -125,7 +125,7 @@ async function sending(t) {
   const relay = await faultyBefore(t, swift);
   const server = await Server.during(t, { args: [...ALLOW, '--drain-timeout', '0s', '--storage', through(swift.url, swift, relay.origin)] });
   const there = await Elsewhere.during(t);
-  const video = padded(await clipBytes(), 40 * MiB);
+  const video = padded(await clipBytes(), 100 * MiB); // up to 64 there are no parts
   let parts = 0;
   const held = new Promise(() => {});
   relay.before = ({ method, path }) => method !== 'PUT' || !path.includes('partNumber=') || ++parts <= 2 || held;
